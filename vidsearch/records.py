@@ -1,0 +1,171 @@
+"""The records that pass between the stages: Video, Keyframe, Shot, FaceTrack, Person, Hit.
+
+All times are seconds from the first video frame, by presentation timestamp; all boxes are
+`(x0, y0, x1, y1)` relative to the upright picture at display aspect, 0 to 1; all vectors are
+float32 of unit length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+Box = tuple[float, float, float, float]
+Status = Literal["indexed", "partial", "failed"]
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video file, or several byte-identical copies of it.
+
+    `video_id` is made from the size and a hash of three 1 MiB ranges, so it survives renaming
+    and moving. `paths` are the file system's own bytes (`os.fsencode`), first the one that was
+    indexed. `media_offset_s` is where the first video frame stands in the file's own clock.
+    `error` is "" unless `status` is "failed" or "partial".
+    """
+
+    video_id: str
+    paths: tuple[bytes, ...]
+    size: int
+    mtime: float
+    status: Status = "indexed"
+    error: str = ""
+    media_offset_s: float = 0.0
+    codec: str = ""
+    width: int = 0
+    height: int = 0
+    duration_s: float = 0.0
+    frame_rate: float = 0.0
+    n_frames: int = 0
+    n_shots: int = 0
+    indexed_at: float = 0.0
+
+    @property
+    def path(self) -> str:
+        """The first path as printable text (undecodable bytes become `\\xNN`)."""
+        return self.paths[0].decode("utf-8", "backslashreplace") if self.paths else self.video_id
+
+
+@dataclass(frozen=True, eq=False)
+class Keyframe:
+    """A frame that stands for a part `[start_s, end_s)` of a shot; parts tile the shot."""
+
+    time_s: float
+    frame: int
+    start_s: float
+    end_s: float
+    vector: Vector  # [D] context
+    thumbnail: bytes  # JPEG, long side 320
+    n_faces: int  # usable faces seen in this frame
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTrack:
+    """One face followed through one shot.
+
+    `vectors` [N, F] are its N best looks, best first, with `qualities` [N], `times` [N] and
+    `boxes` of the same looks. `cohort_mean` and `cohort_std` [N] are the statistics of each
+    vector against the face model's cohort of strangers (see `idclip.identity`).
+    """
+
+    start_s: float
+    end_s: float
+    vectors: Vector
+    qualities: NDArray[np.float32]
+    cohort_mean: NDArray[np.float32]
+    cohort_std: NDArray[np.float32]
+    times: tuple[float, ...]
+    boxes: tuple[Box, ...]
+    thumbnail: bytes  # JPEG of the best look
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """Frames `[start_frame, end_frame)`, seconds `[start_s, end_s)`; shots tile their video."""
+
+    index: int
+    start_s: float
+    end_s: float
+    start_frame: int
+    end_frame: int
+    keyframes: tuple[Keyframe, ...]
+    tracks: tuple[FaceTrack, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class AnalyzedVideo:
+    """Everything `analyze()` found in one file: pure data, ready to be stored."""
+
+    video: Video
+    shots: tuple[Shot, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A reference photo of a person, shrunk, with the face that was chosen in it."""
+
+    name: str  # file name, or VIDEO@TIME
+    sha256: str  # of the original bytes: the same photo twice is told
+    jpeg: bytes
+    box: Box  # of the face, relative to the shrunk photo
+    vector: Vector  # [F]
+    quality: float
+    cohort_mean: float
+    cohort_std: float
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """Somebody enrolled from photos."""
+
+    person_id: str
+    name: str
+    aliases: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    created_at: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name, *self.aliases)
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Why a shot is said to show a person: which face, when, and which photo it resembles."""
+
+    name: str
+    probability: float
+    time_s: float
+    box: Box
+    reference: str
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """One shot of the answer, with its evidence."""
+
+    rank: int
+    video: str  # printable path
+    video_id: str
+    shot: int
+    start_s: float
+    end_s: float
+    keyframe_s: float
+    score: float
+    context_score: float | None  # None where the question had no context
+    people: tuple[Sighting, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What `Archive.query` gives: the hits, and a sentence when there are none."""
+
+    query: str
+    people: tuple[str, ...]
+    context: str
+    message: str
+    hits: tuple[Hit, ...]

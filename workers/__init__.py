@@ -1,0 +1,1 @@
+"""The same analysis, spread over a Ray cluster."""
