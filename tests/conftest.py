@@ -1,0 +1,24 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The development data beside the checkout; tests that use it skip where it is absent."""
+    folder = REPO.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the development data (../shared/data) is absent")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def example_media() -> Path:
+    """The White House clip and the photos that ship with the project."""
+    return REPO / "examples" / "media"
