@@ -1,0 +1,185 @@
+"""From a decoded frame to upright RGB at display aspect: small ones cheaply, full ones faithfully.
+
+The planes of a frame are read as numpy views and scaled before any colour is computed: on a 720p
+stream a small picture costs a twentieth of the decoding, where converting the whole frame to RGB
+first would cost half of it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Picture: TypeAlias = NDArray[np.uint8]
+Transfer = Literal["sdr", "pq", "hlg"]
+
+_PLANAR_YUV = re.compile(r"(?:yuv[aj]?4\d\dp|gray)(9|10|12|14|16)?(?:le)?")
+_BT709, _BT2020 = 1, (9, 10)
+_BT601_LIKE = {4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087)}
+_FULL_RANGE = 2
+_TRANSFERS: dict[int, Transfer] = {16: "pq", 18: "hlg"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the pictures of one video are shown.
+
+    `width` and `height` are those of the upright picture at display aspect, `small` its shrunk
+    size (width, height). The stored picture is transposed, then mirrored left to right, then top
+    to bottom, as told.
+    """
+
+    width: int
+    height: int
+    small: tuple[int, int]
+    transpose: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    @property
+    def upright_as_stored(self) -> bool:
+        return not (self.transpose or self.mirror_x or self.mirror_y)
+
+    def stored(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (width, height) before turning of a picture that is `size` when upright."""
+        return (size[1], size[0]) if self.transpose else size
+
+    def turn(self, picture: Picture) -> Picture:
+        if self.transpose:
+            picture = cv2.transpose(picture)
+        if self.mirror_x or self.mirror_y:
+            flip = -1 if self.mirror_x and self.mirror_y else int(self.mirror_x)
+            picture = cv2.flip(picture, flip)
+        return picture
+
+
+def layout_of(frame: Any, sample_aspect: float, small_side: int) -> Layout:
+    """The layout of a video from its first frame and the width of a pixel over its height.
+
+    Sources: FFmpeg's `AVFrameSideData` DISPLAYMATRIX (nine int32; a point (x, y) goes to
+    (a x + c y, b x + d y)). An aspect is reached by widening or heightening, never by throwing
+    pixels away. Angles that are no multiple of 90 degrees go to the nearest.
+    """
+    width, height = frame.width, frame.height
+    if not 0.1 <= sample_aspect <= 10:  # nonsense in the header; nobody films through a slit
+        sample_aspect = 1.0
+    if sample_aspect >= 1:
+        width = round(width * sample_aspect)
+    else:
+        height = round(height / sample_aspect)
+    transpose = mirror_x = mirror_y = False
+    matrix = _display_matrix(frame)
+    if matrix is not None:
+        a, b, c, d = matrix
+        transpose = abs(b) + abs(c) > abs(a) + abs(d)
+        mirror_x, mirror_y = (c < 0, b < 0) if transpose else (a < 0, d < 0)
+    if transpose:
+        width, height = height, width
+    scale = min(1.0, small_side / max(width, height))
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return Layout(width, height, small, transpose, mirror_x, mirror_y)
+
+
+def _display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
+    for side_data in frame.side_data:
+        if side_data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = np.frombuffer(side_data, np.int32)[:5].tolist()
+            return a, b, c, d
+    return None
+
+
+def transfer_of(frame: Any) -> Transfer:
+    """Which curve the frame's values follow: PQ and HLG are HDR, everything else is SDR."""
+    return _TRANSFERS.get(int(frame.color_trc), "sdr")
+
+
+def small_picture(frame: Any, layout: Layout) -> Picture:
+    """The frame as RGB uint8 `layout.small`, upright. HDR is not tone-mapped."""
+    return layout.turn(_rgb(frame, layout.stored(layout.small)))
+
+
+def full_picture(frame: Any, layout: Layout) -> Picture:
+    """The frame as RGB uint8 [height, width, 3] of the layout: upright, deinterlaced, SDR."""
+    return layout.turn(_rgb(frame, layout.stored((layout.width, layout.height))))
+
+
+def _rgb(frame: Any, size: tuple[int, int]) -> Picture:
+    planes = _planes(frame)
+    if planes is None:
+        return _resize(frame.to_ndarray(format="rgb24"), size)
+    matrix = _yuv_to_rgb(
+        int(frame.colorspace), _is_full_range(frame), max(frame.width, frame.height * 16 // 9)
+    )
+    scaled = [_resize(plane, size) for plane in planes]
+    if len(scaled) == 1:
+        scaled += [np.full_like(scaled[0], 128)] * 2
+    rgb: Picture = cv2.transform(cv2.merge(scaled), matrix)
+    return rgb
+
+
+def _planes(frame: Any) -> list[Picture] | None:
+    """The frame's Y, U and V as uint8 views (copies where it has more bits), None if not so."""
+    known = _PLANAR_YUV.fullmatch(frame.format.name)
+    if known is None:
+        return None
+    bits = int(known[1] or 8)
+    views = []
+    for plane in frame.planes[:3]:
+        if plane.line_size <= 0:
+            return None
+        row = np.frombuffer(plane, np.uint8 if bits == 8 else np.uint16)
+        view = row.reshape(plane.height, -1)[:, : plane.width]
+        views.append(view if bits == 8 else cv2.convertScaleAbs(view, alpha=2.0 ** (8 - bits)))
+    return views
+
+
+def _resize(plane: Picture, size: tuple[int, int]) -> Picture:
+    """Scale to (width, height): area average downwards, linear upwards."""
+    width, height = size
+    # OpenCV's 2x2 average is several times as fast as its general area average.
+    while plane.shape[1] >= 2 * width and plane.shape[0] >= 2 * height:
+        even = plane[: plane.shape[0] & ~1, : plane.shape[1] & ~1]
+        half = (even.shape[1] // 2, even.shape[0] // 2)
+        plane = cv2.resize(even, half, interpolation=cv2.INTER_AREA)
+    if (plane.shape[1], plane.shape[0]) == size:
+        return plane
+    shrinks = plane.shape[1] >= width and plane.shape[0] >= height
+    return cv2.resize(plane, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _is_full_range(frame: Any) -> bool:
+    return int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj")
+
+
+@lru_cache(maxsize=64)
+def _yuv_to_rgb(colorspace: int, full_range: bool, width: int) -> NDArray[np.float32]:
+    """The 3x4 matrix from 8-bit Y, U, V to R, G, B, by ITU-R BT.601, BT.709 and BT.2020.
+
+    A file that does not say follows players' custom: BT.709 from 720p upwards, else BT.601.
+    """
+    if colorspace in _BT2020:
+        kr, kb = 0.2627, 0.0593
+    elif colorspace in _BT601_LIKE:
+        kr, kb = _BT601_LIKE[colorspace]
+    elif colorspace == _BT709 or width >= 1280:
+        kr, kb = 0.2126, 0.0722
+    else:
+        kr, kb = 0.299, 0.114
+    kg = 1 - kr - kb
+    from_ycc = np.array(
+        [
+            [1, 0, 2 * (1 - kr)],
+            [1, -2 * kb * (1 - kb) / kg, -2 * kr * (1 - kr) / kg],
+            [1, 2 * (1 - kb), 0],
+        ]
+    )
+    y_scale, c_scale, black = (1.0, 1.0, 0) if full_range else (255 / 219, 255 / 224, 16)
+    matrix = from_ycc * np.array([y_scale, c_scale, c_scale])
+    offset = -matrix @ np.array([black, 128, 128])
+    return np.hstack([matrix, offset[:, None]]).astype(np.float32)
