@@ -1,0 +1,308 @@
+"""Names in a question that nobody is enrolled under.
+
+No dictionary of the world's names is needed for what matters: that "Anna Rossi giving a speech"
+is not answered with somebody else's speech. A stranger's name is reported where either
+
+- words are close to an enrolled name of two words or more without being it ("anna rosi"), or
+- two to four capitalised words (initials and "de", "van", "bin" between them allowed) stand
+  where a person stands: at the start of the question or after "and", "with", "by", "of", a comma
+  or a word in -ing, and what follows is the end, a verb, a preposition or a word such as
+  "speech"; unless one of the words says that it is a place or a thing ("White House",
+  "New York", "Premier League") or an ordinary English word ("Two Men"), or
+- one capitalised word stands so and is a part of an enrolled name ("Rossi singing"), or an
+  enrolled name of one word is a part of a longer one ("Michelle Obama" where "Obama" is an alias).
+
+The rule errs: "Mercedes Benz driving" is taken for a name, "anna rossi" and "Pelé dancing" are
+not. So its message says how to ask for the words as they stand, and words in double quotes are
+never reported.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from vidsearch.names import Word, key
+from vidsearch.records import Person
+
+_SO_NEAR = 0.85  # difflib ratio from which other words are taken for a slip of an enrolled name
+_RATHER_NEAR = 0.6  # ratio from which a name is worth mentioning; difflib's own default
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+NAMES_THAT_ARE_WORDS = _set(
+    """angel art autumn bill bob brook carol chance chase chuck crystal daisy dawn dean destiny
+    drew dusty earl eve faith fern frank gene glen grace grant gray guy harmony hazel heath heather
+    holly hope hunter iris ivy jack jade jasmine jay jean jewel joy june kit lance lily mark mason
+    may melody miles mike nick olive pat pearl penny peter ray red reed rich rob robin rock rod
+    rose ruby rusty sandy sky stone storm summer sunny terry toni tom trip ty violet wade ward
+    west will willow wood"""
+)
+_PARTICLES = _set(
+    "al ap ben bin bint da dal de del della den der di do dos du el ibn la le st ten "
+    "ter van vom von y zu zum"
+)
+_TITLES = _set(
+    """chancellor coach captain colonel dame doctor dr duke emperor general governor judge king lady
+    lord madam mayor minister miss mr mrs ms pope president prime prince princess prof professor
+    queen saint secretary senator sir vice"""
+)
+_NO_PERSON = _set(
+    """abu academy africa airlines airport alps america apollo army asia association avenue awards
+    bank bay beach big black blue board bowl bridge britain broadway brown buenos building capitol
+    castle cathedral center central centre championship champions christmas church city club
+    coast college committee company congress convention corner costa council county court cruz cup
+    day delhi department desert dhabi diwali east easter eiffel emirates europe eve falls festival
+    fifth forest formula fort foundation france gallery garden gardens gate germany golden grand
+    great green hall halloween harbor harbour hills hollywood hong hospital hotel house india
+    institute international island islands kingdom kong kuala lake lanka las league library los
+    louvre mahal mall market memorial metro mount mountain mountains museum music national nations
+    navy new nobel north ocean office olympic olympics opera orange oscar oscars oval palace park
+    parliament plaza police premier prize puerto ramadan red republic rica rico rio river road
+    room royal san santa school sea shanghai silicon south square sri st stadium star state states
+    station statue street summit super supreme sydney taj tel temple thanksgiving theater theatre
+    times tokyo tower town trade trail tree truck tv union united university us valley village
+    wall war wars west white wide wild wimbledon windows winter world yellow york zealand zoo"""
+)
+_NATIONS = _set(
+    """african american arab argentine asian australian austrian belgian brazilian british canadian
+    chinese danish dutch egyptian english european finnish french german greek indian irish israeli
+    italian japanese korean mexican norwegian persian polish portuguese roman russian scottish
+    spanish swedish swiss turkish ukrainian welsh"""
+)
+_ORDINARY = _set(
+    """a actor actress aerial an and angry animals animated any artist athlete audience babies baby
+    band bald bearded bearing beautiful bike birds blond blonde boy boys bride bus car cars cat cats
+    chef child children close closeup crowd dancer dancers dog dogs drone elderly empty every
+    famous fans female few five football four girl girls group guitar happy he her him his horse i
+    in inside it kids large little male man many medium men mother my night no nobody number of old
+    on one or our outdoor outside pair people person player players reporter sad several she shot
+    shots singer six slow small smiling snow soccer soldier soldiers some someone speaker student
+    students sunset tall teacher team tennis that the their these they this those three to two
+    view we wide woman women worker workers young"""
+)
+_BEFORE = _set(
+    "and with by of for featuring showing starring beside behind & like meet find see "
+    "where is are does me"
+)
+_AFTER = _set(
+    """alone and answers appears are arrives as asks at before behind beside between by cries
+    cooks dances does drinks drives eats enters from gave gives greets had has holds hugs in
+    interview inside is jumps kicks kisses laughs leaves listens looks makes meets near next on or
+    outdoors outside over performance performs plays points portrait reads runs s said sang says
+    scores shakes shouts shows signs sings sits sleeps smiles spoke speaks speech stands sleeping
+    talk talks together tries under used walks was watches waves wears were while who with works
+    writes"""
+)
+_SURNAMES = _set("browning channing deng fielding fleming golding harding irving spalding sterling")
+_QUOTED = re.compile(r"[\"“”„«»][^\"“”„«»]*[\"“”„«»]")
+_WITHIN = re.compile(r"[ \-‐‑]|\. ?|['’]")  # what may stand between the words of one name
+
+
+@dataclass(frozen=True)
+class UnknownName:
+    """A name nobody is enrolled under, at `text[start:end]`, with enrolled names near it.
+
+    `forced` names were given beside the text (`--person`) and stand nowhere in it.
+    """
+
+    name: str
+    near: tuple[str, ...]
+    start: int = -1
+    end: int = -1
+    forced: bool = False
+
+    def message(self) -> str:
+        """What to tell the user: near names, how to enrol, how to ask for the words as such."""
+        lines = [f'"{self.name}" is not enrolled']
+        if self.near:
+            lines[0] += f"; near names: {', '.join(self.near)}"
+        lines.append(f'  enrol with: vidsearch people add "{self.name}" PHOTO...')
+        if not self.forced:
+            lines.append("  not a person? ask again with --context-only")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Capitalised words `first` to `last` (exclusive) of a text that belong together."""
+
+    first: int
+    last: int
+
+
+def find(
+    text: str,
+    found: Sequence[Word],
+    mentions: Sequence[tuple[int, int]],
+    people: Sequence[Person],
+) -> tuple[UnknownName, ...]:
+    """The names in `text` that nobody is enrolled under, by the rule of this module.
+
+    `found` are the words of `text`; `mentions` the ranges of them that name enrolled people.
+    """
+    quoted = [match.span() for match in _QUOTED.finditer(text)]
+    ranges: list[tuple[int, int]] = []
+    for run in (*_runs(text, found, mentions), *_slips(found, mentions, people)):
+        start, end = found[run.first].start, found[run.last - 1].end
+        inside_quotes = any(a <= start and end <= b for a, b in quoted)
+        if not inside_quotes and not any(a < end and start < b for a, b in ranges):
+            ranges.append((start, end))
+    ranges += _lone(text, found, mentions, people, [*quoted, *ranges])
+    return tuple(
+        UnknownName(text[start:end], near(text[start:end], people), start, end)
+        for start, end in sorted(ranges)
+    )
+
+
+def near(name: str, people: Iterable[Person], n: int = 3) -> tuple[str, ...]:
+    """Up to `n` enrolled people's names that resemble `name` or share a word with it."""
+    asked = key(name)
+    scored = []
+    for person in people:
+        ratio = max(_likeness(asked, key(known)) for known in person.names)
+        if ratio >= _RATHER_NEAR:
+            scored.append((-ratio, person.name))
+    return tuple(name for _, name in sorted(scored)[:n])
+
+
+def _likeness(asked: tuple[str, ...], known: tuple[str, ...]) -> float:
+    ratio = _ratio(asked, known)
+    shared = any(len(word) > 2 and word not in _PARTICLES for word in set(asked) & set(known))
+    return max(ratio, _RATHER_NEAR) if shared else ratio
+
+
+def _ratio(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+    return difflib.SequenceMatcher(None, " ".join(one), " ".join(other)).ratio()
+
+
+def _runs(text: str, found: Sequence[Word], mentions: Sequence[tuple[int, int]]) -> list[_Run]:
+    """Runs of capitalised words that look like a person's full name and are not enrolled."""
+    if text == text.upper():
+        return []  # all capitals tell nothing
+    whole = {at for first, last in mentions if last - first > 1 for at in range(first, last)}
+    single = {first for first, last in mentions if last - first == 1}
+    runs = []
+    at = 0
+    while at < len(found):
+        last = _end_of_run(text, found, at, whole)
+        if last == at:
+            at += 1
+            continue
+        run = _trimmed(found, _Run(at, last))
+        aliases = single & set(range(run.first, run.last))
+        rest = [found[at] for at in range(run.first, run.last) if at not in aliases]
+        titled = bool(aliases) and all(word.folded in _TITLES for word in rest)
+        stands = bool(aliases) or _stands_as_person(text, found, run)
+        if 2 <= run.last - run.first <= 6 and stands and not titled and _may_be_person(found, run):
+            runs.append(run)
+        at = last
+    return runs
+
+
+def _end_of_run(text: str, found: Sequence[Word], first: int, taken: set[int]) -> int:
+    """Where the run of capitalised words that starts at `first` ends."""
+    last = first
+    at = first
+    while at < len(found) and at not in taken:
+        if at > first and not _WITHIN.fullmatch(text[found[at - 1].end : found[at].start]):
+            break
+        word = found[at]
+        if word.capitalised and not (at > first + 1 and _is_verb(word)):
+            last = at + 1
+        elif at == first or word.folded not in _PARTICLES:
+            break
+        at += 1
+    return last
+
+
+def _trimmed(found: Sequence[Word], run: _Run) -> _Run:
+    """Without ordinary words and titles around it: "The", "President", "Speech"."""
+    first, last = run.first, run.last
+    while first < last and (found[first].folded in _ORDINARY or _is_verb(found[first])):
+        first += 1
+    while last - first > 2 and found[first].folded in _TITLES:
+        first += 1
+    while last > first and found[last - 1].folded in _AFTER | _ORDINARY:
+        last -= 1
+    return _Run(first, last)
+
+
+def _may_be_person(found: Sequence[Word], run: _Run) -> bool:
+    said = [word.folded for word in found[run.first : run.last]]
+    if said[0] in _TITLES and len(said) == 2 and said[1] in _TITLES:
+        return False
+    return not any(
+        w in _NO_PERSON or w in _NATIONS or w in _ORDINARY or w[0].isdigit() for w in said
+    )
+
+
+def _stands_as_person(text: str, found: Sequence[Word], run: _Run) -> bool:
+    before = found[run.first - 1] if run.first else None
+    if before is not None:
+        gap = text[before.end : found[run.first].start]
+        fits = before.folded in _BEFORE | _ORDINARY | _TITLES or _is_verb(before)
+        if not fits and not set(gap) & set(",;:&+"):
+            return False
+    if run.last == len(found):
+        return True
+    gap = text[found[run.last - 1].end : found[run.last].start]
+    after = found[run.last]
+    return after.folded in _AFTER or _is_verb(after) or bool(set(gap) & set(",;:&+'’"))
+
+
+def _is_verb(word: Word) -> bool:
+    """Whether it is a participle by its ending, and not a surname that ends so."""
+    return word.folded.endswith("ing") and len(word.folded) > 4 and word.folded not in _SURNAMES
+
+
+def _slips(
+    found: Sequence[Word], mentions: Sequence[tuple[int, int]], people: Iterable[Person]
+) -> list[_Run]:
+    """Words that are nearly an enrolled name of two words or more, in any case."""
+    taken = {at for first, last in mentions for at in range(first, last)}
+    # Only names with the same initials are compared: a thousand names stay a millisecond.
+    by_initials: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for name in {key(name) for person in people for name in person.names}:
+        if len(name) > 1:
+            by_initials.setdefault(tuple(word[0] for word in name), set()).add(name)
+    runs = []
+    for size in {len(initials) for initials in by_initials}:
+        for at in range(len(found) - size + 1):
+            said = tuple(word.folded for word in found[at : at + size])
+            if taken & set(range(at, at + size)):
+                continue
+            close = by_initials.get(tuple(word[0] for word in said), set())
+            if any(_ratio(said, name) >= _SO_NEAR for name in close):
+                runs.append(_Run(at, at + size))
+    return runs
+
+
+def _lone(
+    text: str,
+    found: Sequence[Word],
+    mentions: Sequence[tuple[int, int]],
+    people: Iterable[Person],
+    ranges: Sequence[tuple[int, int]],
+) -> list[tuple[int, int]]:
+    """One capitalised word that is a part of an enrolled name and stands as a person."""
+    if text == text.upper():
+        return []
+    parts = {word for person in people for name in person.names for word in key(name)}
+    parts -= _PARTICLES | _TITLES | _NO_PERSON | _ORDINARY
+    taken = {at for first, last in mentions for at in range(first, last)}
+    return [
+        (word.start, word.end)
+        for at, word in enumerate(found)
+        if at not in taken
+        and word.capitalised
+        and len(word.folded) > 1
+        and word.folded in parts
+        and not any(a < word.end and word.start < b for a, b in ranges)
+        and _stands_as_person(text, found, _Run(at, at + 1))
+    ]
