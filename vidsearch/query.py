@@ -24,7 +24,9 @@ __all__ = ["Query", "UnknownName", "parse", "require_enrolled"]
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _JOINS = re.compile(r"\s*(?:,|(?:,\s*)?(?:and|with|und|et|y|e)\b|&|\+|、|和|と)\s*", re.IGNORECASE)
 _OPERATORS = re.compile(r"\b(?:OR|NOT)\s+$")
-_ARTICLE = re.compile(r"\b(?:the|a|an)\s+$", re.IGNORECASE)
+_BEFORE_NAME = re.compile(
+    rf"\b(?:(?:the|a|an)\s+)?(?:(?:{'|'.join(sorted(unknown.TITLES))})\.?\s+)*$", re.IGNORECASE
+)
 # "find shots of", "show me", "footage in which": said to the program, not about the picture.
 _LEAD_IN = re.compile(
     r"^(?:please\s+)?(?:(?:find|search for|look for|show me|show|give me|where (?:is|are))\s+)?"
@@ -188,7 +190,7 @@ def _context(text: str, found: Sequence[Word], mentions: Sequence[_Mention]) -> 
     at = 0
     for group in _groups(text, found, mentions):
         start, end = found[group[0].first].start, found[group[-1].last - 1].end
-        before = _ARTICLE.sub("", text[at:start])
+        before = _BEFORE_NAME.sub("", text[at:start])
         pieces += [_spaced(before), _noun(group, seen), " " if _glued(text, end) else ""]
         seen.update(mention.person.person_id for mention in group)
         at = end

@@ -47,7 +47,7 @@ _PARTICLES = _set(
     "al ap ben bin bint da dal de del della den der di do dos du el ibn la le st ten "
     "ter van vom von y zu zum"
 )
-_TITLES = _set(
+TITLES = _set(
     """chancellor coach captain colonel dame doctor dr duke emperor general governor judge king lady
     lord madam mayor minister miss mr mrs ms pope president prime prince princess prof professor
     queen saint secretary senator sir vice"""
@@ -195,13 +195,14 @@ def _runs(text: str, found: Sequence[Word], mentions: Sequence[tuple[int, int]])
             at += 1
             continue
         run = _trimmed(found, _Run(at, last))
-        aliases = single & set(range(run.first, run.last))
-        rest = [found[at] for at in range(run.first, run.last) if at not in aliases]
-        titled = bool(aliases) and all(word.folded in _TITLES for word in rest)
-        stands = bool(aliases) or _stands_as_person(text, found, run)
-        if 2 <= run.last - run.first <= 6 and stands and not titled and _may_be_person(found, run):
-            runs.append(run)
         at = last
+        if not 2 <= run.last - run.first <= 6 or not _may_be_person(found, run):
+            continue
+        aliases = single & set(range(run.first, run.last))
+        rest = [found[place] for place in range(run.first, run.last) if place not in aliases]
+        titled = bool(aliases) and all(word.folded in TITLES for word in rest)
+        if not titled and (aliases or _stands_as_person(text, found, run)):
+            runs.append(run)
     return runs
 
 
@@ -226,7 +227,7 @@ def _trimmed(found: Sequence[Word], run: _Run) -> _Run:
     first, last = run.first, run.last
     while first < last and (found[first].folded in _ORDINARY or _is_verb(found[first])):
         first += 1
-    while last - first > 2 and found[first].folded in _TITLES:
+    while last - first > 2 and found[first].folded in TITLES:
         first += 1
     while last > first and found[last - 1].folded in _AFTER | _ORDINARY:
         last -= 1
@@ -235,7 +236,10 @@ def _trimmed(found: Sequence[Word], run: _Run) -> _Run:
 
 def _may_be_person(found: Sequence[Word], run: _Run) -> bool:
     said = [word.folded for word in found[run.first : run.last]]
-    if said[0] in _TITLES and len(said) == 2 and said[1] in _TITLES:
+    first = found[run.first].text
+    if len(first) > 1 and first.isupper():
+        return False  # "BBC News", "NASA Rocket"
+    if all(word in TITLES for word in said):
         return False
     return not any(
         w in _NO_PERSON or w in _NATIONS or w in _ORDINARY or w[0].isdigit() for w in said
@@ -246,7 +250,7 @@ def _stands_as_person(text: str, found: Sequence[Word], run: _Run) -> bool:
     before = found[run.first - 1] if run.first else None
     if before is not None:
         gap = text[before.end : found[run.first].start]
-        fits = before.folded in _BEFORE | _ORDINARY | _TITLES or _is_verb(before)
+        fits = before.folded in _BEFORE | _ORDINARY | TITLES or _is_verb(before)
         if not fits and not set(gap) & set(",;:&+"):
             return False
     if run.last == len(found):
@@ -294,7 +298,7 @@ def _lone(
     if text == text.upper():
         return []
     parts = {word for person in people for name in person.names for word in key(name)}
-    parts -= _PARTICLES | _TITLES | _NO_PERSON | _ORDINARY
+    parts -= _PARTICLES | TITLES | _NO_PERSON | _ORDINARY
     taken = {at for first, last in mentions for at in range(first, last)}
     return [
         (word.start, word.end)
