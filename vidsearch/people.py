@@ -1,0 +1,292 @@
+"""Enrolling people: from photos to a `Person`, with a message for everything that can go wrong.
+
+Nothing here is stored: `enrol` and its kin take what is enrolled already and give back a `Person`
+for the archive to keep.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import unicodedata
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vidsearch import photos
+from vidsearch.errors import EnrolmentError, UnknownPerson
+from vidsearch.names import key, normal
+from vidsearch.photos import Source
+from vidsearch.records import Box, Person, Photo
+from vidsearch.unknown import near
+
+if TYPE_CHECKING:
+    from idclip.faces import Face, FaceModel
+    from idclip.identity import IdentityScorer
+
+LONGEST_NAME = 100
+SMALLEST_FACE = 32  # pixels across; a smaller face looks like anybody (see idclip.identity)
+_BYSTANDER = 0.4  # faces less wide than this share of the widest are people in the background
+_LOOKING_SIDES = (640, 1280)  # long side of the copy that faces are looked for in, in turn
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    face: Face
+    box: Box
+
+
+def enrol(
+    name: str,
+    sources: Sequence[str | Path],
+    faces: FaceModel,
+    scorer: IdentityScorer,
+    *,
+    enrolled: Sequence[Person] = (),
+    aliases: Sequence[str] = (),
+    face: int | None = None,
+    more: bool = False,
+    trust: bool = False,
+) -> Person:
+    """A new `Person` from photos (files, or moments `VIDEO@00:00:04.2`).
+
+    `enrolled` is everybody the archive knows. `face` chooses, in photos with several faces, the
+    one with this number (from 1, left to right). With `more` the photos and aliases are added to
+    the person of this name, who keeps their `person_id`. With `trust` photos that do not look
+    like each other are taken nevertheless.
+
+    Raises `EnrolmentError` for a name that cannot be one or that is taken, a photo without a
+    face, with several faces, with one too small or too poor, given twice, or unlike the others;
+    `UnreadableImage` and `UnreadableVideo` for files that cannot be read; `UnknownPerson` where
+    `more` is meant for a name nobody has.
+    """
+    name = valid_name(name)
+    known = named(name, enrolled)
+    if more and known is None:
+        raise UnknownPerson(_nobody(name, enrolled))
+    if known is not None and not more:
+        raise EnrolmentError(
+            f'"{name}" is enrolled already{_as_alias(name, known)} ({_count(known.photos)}); '
+            "add photos to them with --more, or choose another name"
+        )
+    if not sources and not (more and aliases):
+        raise EnrolmentError(f'"{name}" needs at least one photo')
+    person = known or Person(uuid.uuid4().hex, name, (), (), time.time())
+    person = with_aliases(person, aliases, enrolled)
+    for source in sources:
+        photo = photo_from_file(source, faces, scorer, face=face)
+        _refuse_double(photo, source, person, enrolled)
+        person = replace(person, photos=(*person.photos, photo))
+    if not trust and sources:
+        _refuse_disagreement(person, scorer)
+    return person
+
+
+def photo_from_file(
+    source: str | Path, faces: FaceModel, scorer: IdentityScorer, *, face: int | None = None
+) -> Photo:
+    """The reference photo in one file or moment, with its face chosen, measured and cut.
+
+    With several faces in it and no `face`, a picture with their numbers is written beside the
+    file and named in the `EnrolmentError`. See `enrol` for what else is raised.
+    """
+    read = photos.read(source)
+    chosen = _choose(read, _faces_in(read, faces), face)
+    found = chosen.face
+    width = min(found.box[2] - found.box[0], found.box[3] - found.box[1])
+    if width < SMALLEST_FACE:
+        raise EnrolmentError(
+            f"{source}: the face is too small ({width:.0f} pixels; at least {SMALLEST_FACE} are "
+            "needed): take a photo that is closer or larger"
+        )
+    if found.quality < scorer.least_quality:
+        raise EnrolmentError(
+            f"{source}: the face is too blurred, dark or turned away to know it by (quality "
+            f"{found.quality:.2f}; at least {scorer.least_quality:.2f} is needed): take a "
+            "sharper photo from the front"
+        )
+    vectors = faces.embed(read.picture, [found])
+    mean, std = scorer.cohort_stats(vectors)
+    jpeg, box = photos.kept(read.picture, chosen.box)
+    return Photo(
+        read.name,
+        read.sha256,
+        jpeg,
+        box,
+        np.asarray(vectors[0], np.float32),
+        float(found.quality),
+        float(mean[0]),
+        float(std[0]),
+    )
+
+
+def valid_name(name: str) -> str:
+    """`name` in the form that is kept: composed, single spaces.
+
+    Raises `EnrolmentError` for names that no question could hold: without a letter, with control
+    characters, longer than `LONGEST_NAME`.
+    """
+    if any(unicodedata.category(char) in ("Cc", "Cs", "Co") for char in name.strip()):
+        raise EnrolmentError(f"{name!r} cannot be a name: it holds control characters")
+    tidy = normal(name)
+    if not key(tidy) or not any(unicodedata.category(c)[0] == "L" for c in tidy):
+        raise EnrolmentError(f"{name!r} cannot be a name: it needs at least one letter")
+    if len(tidy) > LONGEST_NAME:
+        raise EnrolmentError(f"{tidy[:40]!r}... cannot be a name: over {LONGEST_NAME} characters")
+    return tidy
+
+
+def named(name: str, enrolled: Iterable[Person]) -> Person | None:
+    """The person who has `name` as name or alias, compared as in questions."""
+    asked = key(name)
+    return next((p for p in enrolled if asked in {key(known) for known in p.names}), None)
+
+
+def find(name: str, enrolled: Sequence[Person]) -> Person:
+    """The person of this name or alias; raises `UnknownPerson`, with near names."""
+    person = named(name, enrolled)
+    if person is None:
+        raise UnknownPerson(_nobody(name, enrolled))
+    return person
+
+
+def renamed(person: Person, name: str, enrolled: Sequence[Person]) -> Person:
+    """`person` under another name; an alias of theirs may become the name.
+
+    Raises `EnrolmentError` where the name cannot be one or somebody else has it.
+    """
+    name = valid_name(name)
+    holder = named(name, enrolled)
+    if holder is not None and holder.person_id != person.person_id:
+        raise EnrolmentError(f'"{name}" is enrolled already{_as_alias(name, holder)}')
+    aliases = tuple(alias for alias in person.aliases if key(alias) != key(name))
+    return replace(person, name=name, aliases=aliases)
+
+
+def with_aliases(person: Person, aliases: Sequence[str], enrolled: Sequence[Person]) -> Person:
+    """`person` with more aliases; those they have already are left out.
+
+    Raises `EnrolmentError` where an alias cannot be a name or somebody else has it.
+    """
+    for alias in map(valid_name, aliases):
+        holder = named(alias, enrolled)
+        if holder is not None and holder.person_id != person.person_id:
+            whose = "the name" if key(holder.name) == key(alias) else "an alias"
+            raise EnrolmentError(
+                f'the alias "{alias}" is {whose} of {holder.name}: two people cannot share it'
+            )
+        if named(alias, [person]) is None:
+            person = replace(person, aliases=(*person.aliases, alias))
+    return person
+
+
+def _as_alias(name: str, person: Person) -> str:
+    return "" if key(person.name) == key(name) else f" as an alias of {person.name}"
+
+
+def _count(reference: Sequence[Photo]) -> str:
+    return f"{len(reference)} photo" + ("" if len(reference) == 1 else "s")
+
+
+def _nobody(name: str, enrolled: Sequence[Person]) -> str:
+    close = near(name, enrolled)
+    hint = f"; near names: {', '.join(close)}" if close else ""
+    return f'"{normal(name)}" is not enrolled{hint}'
+
+
+def _faces_in(read: Source, faces: FaceModel) -> list[_Found]:
+    """The faces in a photo, left to right; a larger copy is searched if the small shows none."""
+    height, width = read.picture.shape[:2]
+    for side in _LOOKING_SIDES:
+        found = faces.detect(read.picture, long_side=side)
+        if found or side >= max(width, height):
+            break
+    return [
+        _Found(face, _relative(face.box, width, height))
+        for face in sorted(found, key=lambda face: face.box[0] + face.box[2])
+    ]
+
+
+def _relative(box: tuple[float, float, float, float], width: int, height: int) -> Box:
+    x0, y0, x1, y1 = box
+    return (x0 / width, y0 / height, x1 / width, y1 / height)
+
+
+def _choose(read: Source, found: list[_Found], number: int | None) -> _Found:
+    if not found:
+        raise EnrolmentError(
+            f"{read.name}: no face found in it: the face should look into the camera, unhidden"
+        )
+    if number is not None:
+        if not 1 <= number <= len(found):
+            raise EnrolmentError(
+                f"{read.name}: there is no face {number}: {_count_faces(len(found))}"
+            )
+        return found[number - 1]
+    widest = max(f.face.box[2] - f.face.box[0] for f in found)
+    near_ones = [f for f in found if f.face.box[2] - f.face.box[0] >= _BYSTANDER * widest]
+    if len(near_ones) == 1:
+        return near_ones[0]
+    shown = _write_numbers(read, found)
+    raise EnrolmentError(
+        f"{read.name}: {_count_faces(len(found))}; say which one with --face N, "
+        f"by the numbers in {shown}"
+    )
+
+
+def _count_faces(count: int) -> str:
+    return "it shows one face" if count == 1 else f"it shows {count} faces"
+
+
+def _write_numbers(read: Source, found: Sequence[_Found]) -> Path:
+    """The numbered picture, beside the photo or, where that cannot be written, in a new folder."""
+    from vidsearch.sheet import numbered_faces
+
+    image = numbered_faces(read.picture, [f.box for f in found])
+    name = f"{read.beside.stem if read.beside.is_file() else read.beside.name}.faces.jpg"
+    try:
+        shown = read.beside.with_name(name)
+        image.save(shown, quality=90)
+    except OSError:
+        shown = Path(tempfile.mkdtemp(prefix="vidsearch-")) / name
+        image.save(shown, quality=90)
+    return shown
+
+
+def _refuse_double(
+    photo: Photo, source: str | Path, person: Person, enrolled: Sequence[Person]
+) -> None:
+    for other in (person, *(p for p in enrolled if p.person_id != person.person_id)):
+        for known in other.photos:
+            if known.sha256 != photo.sha256:
+                continue
+            if other.person_id == person.person_id:
+                raise EnrolmentError(
+                    f"{source}: the same photo twice: it is {known.name} of {person.name}"
+                )
+            if _overlap(known.box, photo.box) > 0.5:
+                raise EnrolmentError(
+                    f"{source}: this face is enrolled already, as {other.name}; choose another "
+                    "face with --face N, or give it to them as an alias"
+                )
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    if wide <= 0 or high <= 0:
+        return 0.0
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return wide * high / (areas - wide * high)
+
+
+def _refuse_disagreement(person: Person, scorer: IdentityScorer) -> None:
+    """Each photo should look like one of the others at least."""
+    if len(person.photos) < 2:
+        return
+    raise NotImplementedError

@@ -1,0 +1,308 @@
+"""From a question to a ranked list of shots with evidence.
+
+Every shot has, for each person asked for, the probability that one of its face tracks is that
+person, and for the context a score of its keyframes (`vidsearch.context`). They are multiplied:
+
+    score = P(first person) * P(second person) * ... * context score of the best keyframe
+
+- A track can be one person only. Where several enrolled people fit it, their odds compete:
+  P = odds / (1 + the sum of all enrolled people's odds), and the one who fits best has it.
+- In a long shot, which is searched by parts, a person counts fully in the parts in which their
+  track is seen and less in the others (`_AWAY`): who has turned away is probably still there.
+- Only shots in which everybody has at least `threshold` are hits: the answer to a question for
+  somebody who is in no shot is "No shot shows Joe Biden (best probability 0.04)".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsearch.context import context_scores, neutral_direction
+from vidsearch.records import Answer, Hit, Person, Sighting, Vector, Video
+
+if TYPE_CHECKING:
+    from idclip.identity import IdentityScorer
+
+    from idclip.encoders import Encoder
+    from vidsearch.query import Query
+
+Ints = NDArray[np.int64]
+Reals = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+THRESHOLD = 0.5
+# A person's weight in a part of a shot from which their track is absent: falls from 1 to _AWAY
+# with the time to the track's nearest end, over _AWAY_S seconds.
+_AWAY, _AWAY_S = 0.5, 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The columns of an archive that questions are answered from, as arrays in memory.
+
+    `*_shot`, `shot_video` and `look_track` are row numbers of the table they name; keyframes are
+    sorted by shot, looks by track.
+    """
+
+    videos: tuple[Video, ...]
+    shot_video: Ints  # [S]
+    shot_index: Ints  # [S]
+    shot_start_s: Reals  # [S]
+    shot_end_s: Reals  # [S]
+    keyframe_shot: Ints  # [K]
+    keyframe_s: Reals  # [K]
+    part_start_s: Reals  # [K]
+    part_end_s: Reals  # [K]
+    keyframe_vectors: Vector  # [K, D]
+    track_shot: Ints  # [T]
+    track_start_s: Reals  # [T]
+    track_end_s: Reals  # [T]
+    look_track: Ints  # [L]
+    look_s: Reals  # [L]
+    look_boxes: NDArray[np.float32]  # [L, 4]
+    look_vectors: Vector  # [L, F]
+    look_quality: NDArray[np.float32]  # [L]
+    look_cohort_mean: NDArray[np.float32]  # [L]
+    look_cohort_std: NDArray[np.float32]  # [L]
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """One person over all tracks of the archive.
+
+    `probability` [T] is after everybody enrolled competed for the track, `alone` [T] before;
+    `look` and `photo` [T] are the row of the look and the number of the photo that fit best.
+    """
+
+    person: Person
+    probability: Reals
+    alone: Reals
+    look: Ints
+    photo: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class _Within:
+    """What `videos`, `since` and `until` leave to be searched."""
+
+    shots: Mask
+    keyframes: Mask
+    tracks: Mask
+
+
+def search(
+    rows: Rows,
+    encoder: Encoder,
+    scorer: IdentityScorer,
+    query: Query,
+    enrolled: Sequence[Person],
+    *,
+    k: int = 10,
+    threshold: float = THRESHOLD,
+    videos: str | None = None,
+    since: float | None = None,
+    until: float | None = None,
+) -> Answer:
+    """The `k` best shots for a question, with evidence, or the sentence that says there are none.
+
+    `enrolled` is everybody the archive knows: the people asked for and those they compete with.
+    `threshold` is the least probability with which a hit shows each person. `videos` is a glob
+    for paths or file names; `since` and `until` are seconds from the start of each video: shots
+    that reach into that time are searched, by the parts and tracks that do.
+    """
+    within = _within(rows, videos, since, until)
+    if not within.shots.any():
+        return _nothing(query, _nowhere(rows, videos))
+    seen = [_seen(rows, scorer, p, enrolled, within.tracks, threshold) for p in query.people]
+    per_shot = [_best_of_shots(rows, person.probability) for person in seen]
+    shown = within.shots & np.all([p >= threshold for p in per_shot], axis=0)
+    if not shown.any():
+        return _nothing(query, _not_shown(seen, per_shot, threshold))
+    keyframes = np.flatnonzero(shown[rows.keyframe_shot] & within.keyframes)
+    context = _context(rows, encoder, query.context, keyframes) if query.context else None
+    score = np.ones(len(keyframes)) if context is None else context.astype(np.float64)
+    for person in seen:
+        score *= _in_parts(rows, person, keyframes, threshold)
+    hits = []
+    for rank, at in enumerate(_best_parts(rows, keyframes, score, k), 1):
+        context_score = None if context is None else float(context[at])
+        sightings = tuple(_sighting(rows, p, int(keyframes[at]), threshold) for p in seen)
+        hits.append(
+            _hit(rows, rank, int(keyframes[at]), float(score[at]), context_score, sightings)
+        )
+    return Answer(query.text, _names(query), query.context, "", tuple(hits))
+
+
+def _within(rows: Rows, videos: str | None, since: float | None, until: float | None) -> _Within:
+    wanted = np.array([videos is None or _matches(video, videos) for video in rows.videos], bool)
+    after = 0.0 if since is None else since
+    before = np.inf if until is None else until
+    shots = wanted[rows.shot_video] & (rows.shot_end_s > after) & (rows.shot_start_s < before)
+    parts = (rows.part_end_s > after) & (rows.part_start_s < before)
+    tracks = (rows.track_end_s >= after) & (rows.track_start_s < before)
+    return _Within(shots, parts & shots[rows.keyframe_shot], tracks & shots[rows.track_shot])
+
+
+def _matches(video: Video, glob: str) -> bool:
+    """Whether a path of the video, or its file name, matches."""
+    paths = [path.decode("utf-8", "backslashreplace") for path in video.paths]
+    return any(fnmatch(path, glob) or fnmatch(os.path.basename(path), glob) for path in paths)
+
+
+def _seen(
+    rows: Rows,
+    scorer: IdentityScorer,
+    person: Person,
+    enrolled: Sequence[Person],
+    tracks: Mask,
+    threshold: float,
+) -> _Seen:
+    alone, look, photo = _probabilities(rows, scorer, person, tracks)
+    probability = alone.copy()
+    # Only tracks that may become evidence are worth the comparison with everybody else.
+    close = alone >= threshold / 2
+    if close.any():
+        odds = _odds(alone[close])
+        others = [
+            _odds(_probabilities(rows, scorer, other, close)[0][close])
+            for other in enrolled
+            if other.person_id != person.person_id
+        ]
+        rivals = np.array(others).reshape(len(others), len(odds))
+        competed = odds / (1 + odds + rivals.sum(axis=0))
+        probability[close] = np.where(odds > rivals.max(axis=0, initial=0.0), competed, 0.0)
+    return _Seen(person, probability, alone, look, photo)
+
+
+def _odds(probability: Reals) -> Reals:
+    clipped = np.clip(probability, 1e-9, 1 - 1e-9)
+    return clipped / (1 - clipped)
+
+
+def _best_of_shots(rows: Rows, probability: Reals) -> Reals:
+    best = np.zeros(len(rows.shot_video))
+    np.maximum.at(best, rows.track_shot, probability)
+    return best
+
+
+def _in_parts(rows: Rows, seen: _Seen, keyframes: Ints, threshold: float) -> Reals:
+    """A person's probability in the parts that `keyframes` stand for, those without them less."""
+    tracks = np.flatnonzero(seen.probability >= threshold)
+    shots = rows.keyframe_shot[keyframes]
+    first = np.searchsorted(shots, rows.track_shot[tracks], "left")
+    count = np.searchsorted(shots, rows.track_shot[tracks], "right") - first
+    # Every pair of a track and a keyframe of its shot.
+    track = np.repeat(tracks, count)
+    part = np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
+    weighed = np.zeros(len(keyframes))
+    np.maximum.at(weighed, part, _present(rows, seen, track, keyframes[part]))
+    return weighed
+
+
+def _present(rows: Rows, seen: _Seen, track: Ints, keyframe: Ints) -> Reals:
+    gap = np.maximum(
+        rows.part_start_s[keyframe] - rows.track_end_s[track],
+        rows.track_start_s[track] - rows.part_end_s[keyframe],
+    )
+    presence = _AWAY + (1 - _AWAY) * np.exp(-np.maximum(gap, 0) / _AWAY_S)
+    return np.asarray(seen.probability[track] * presence)
+
+
+def _context(rows: Rows, encoder: Encoder, text: str, keyframes: Ints) -> NDArray[np.float32]:
+    vectors = rows.keyframe_vectors
+    chosen = vectors if len(keyframes) == len(vectors) else vectors[keyframes]
+    asked = encoder.encode_texts([text])[0]
+    return context_scores(chosen, asked, neutral_direction(encoder), encoder.logit_scale)
+
+
+def _best_parts(rows: Rows, keyframes: Ints, score: Reals, k: int) -> Ints:
+    """The best keyframe of each of the `k` best shots, as places in `keyframes`, best first."""
+    order = np.lexsort((keyframes, -score))  # keyframes are in archive order: ties stay in it
+    _, first = np.unique(rows.keyframe_shot[keyframes[order]], return_index=True)
+    return order[np.sort(first)[:k]]
+
+
+def _sighting(rows: Rows, seen: _Seen, keyframe: int, threshold: float) -> Sighting:
+    """The track by which a person counts in a part, at the look that fits them best."""
+    shot = rows.keyframe_shot[keyframe]
+    tracks = np.flatnonzero((rows.track_shot == shot) & (seen.probability >= threshold))
+    present = _present(rows, seen, tracks, np.full(len(tracks), keyframe))
+    track = tracks[np.argmax(present)]
+    look = seen.look[track]
+    x0, y0, x1, y1 = map(float, rows.look_boxes[look])
+    return Sighting(
+        seen.person.name,
+        float(seen.probability[track]),
+        float(rows.look_s[look]),
+        (x0, y0, x1, y1),
+        seen.person.photos[seen.photo[track]].name,
+    )
+
+
+def _hit(
+    rows: Rows,
+    rank: int,
+    keyframe: int,
+    score: float,
+    context_score: float | None,
+    people: tuple[Sighting, ...],
+) -> Hit:
+    shot = int(rows.keyframe_shot[keyframe])
+    video = rows.videos[rows.shot_video[shot]]
+    if context_score is None:
+        # Asked for a person alone, the moment is where their face is the evidence.
+        first, last = np.searchsorted(rows.keyframe_shot, [shot, shot + 1])
+        keyframe = first + int(np.argmin(np.abs(rows.keyframe_s[first:last] - people[0].time_s)))
+    return Hit(
+        rank,
+        video.path,
+        video.video_id,
+        int(rows.shot_index[shot]),
+        float(rows.shot_start_s[shot]),
+        float(rows.shot_end_s[shot]),
+        float(rows.keyframe_s[keyframe]),
+        score,
+        context_score,
+        people,
+    )
+
+
+def _names(query: Query) -> tuple[str, ...]:
+    return tuple(person.name for person in query.people)
+
+
+def _nothing(query: Query, message: str) -> Answer:
+    return Answer(query.text, _names(query), query.context, message, ())
+
+
+def _nowhere(rows: Rows, videos: str | None) -> str:
+    if not len(rows.shot_video):
+        return "The archive holds no shots yet: index some videos first"
+    if videos is not None and not any(_matches(video, videos) for video in rows.videos):
+        return f"No video matches {videos}"
+    return "No shot lies in the time asked for"
+
+
+def _not_shown(seen: Sequence[_Seen], per_shot: Sequence[Reals], threshold: float) -> str:
+    """Who is missing, and by how much; or that those asked for are nowhere together."""
+    best = [float(probability.max(initial=0.0)) for probability in per_shot]
+    missing = [
+        f"No shot shows {person.person.name} (best probability {top:.2f})"
+        for person, top in zip(seen, best, strict=True)
+        if top < threshold
+    ]
+    if missing:
+        return "; ".join([missing[0], *(f"n{sentence[1:]}" for sentence in missing[1:])])
+    counts = ", ".join(
+        f"{person.person.name} is in {int((probability >= threshold).sum())}"
+        for person, probability in zip(seen, per_shot, strict=True)
+    )
+    names = " and ".join(person.person.name for person in seen)
+    return f"No shot shows {names} together ({counts})"
