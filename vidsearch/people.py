@@ -19,6 +19,7 @@ import numpy as np
 
 from vidsearch import photos
 from vidsearch.errors import EnrolmentError, UnknownPerson
+from vidsearch.inputs import printable
 from vidsearch.names import key, normal
 from vidsearch.photos import Source
 from vidsearch.records import Box, Person, Photo
@@ -94,18 +95,19 @@ def photo_from_file(
     With several faces in it and no `face`, a picture with their numbers is written beside the
     file and named in the `EnrolmentError`. See `enrol` for what else is raised.
     """
+    shown = printable(source)
     read = photos.read(source)
     chosen = _choose(read, _faces_in(read, faces), face)
     found = chosen.face
     width = min(found.box[2] - found.box[0], found.box[3] - found.box[1])
     if width < SMALLEST_FACE:
         raise EnrolmentError(
-            f"{source}: the face is too small ({width:.0f} pixels; at least {SMALLEST_FACE} are "
+            f"{shown}: the face is too small ({width:.0f} pixels; at least {SMALLEST_FACE} are "
             "needed): take a photo that is closer or larger"
         )
     if found.quality < scorer.least_quality:
         raise EnrolmentError(
-            f"{source}: the face is too blurred, dark or turned away to know it by (quality "
+            f"{shown}: the face is too blurred, dark or turned away to know it by (quality "
             f"{found.quality:.2f}; at least {scorer.least_quality:.2f} is needed): take a "
             "sharper photo from the front"
         )
@@ -234,7 +236,7 @@ def _choose(read: Source, found: list[_Found], number: int | None) -> _Found:
     shown = _write_numbers(read, found)
     raise EnrolmentError(
         f"{read.name}: {_count_faces(len(found))}; say which one with --face N, "
-        f"by the numbers in {shown}"
+        f"by the numbers in {printable(shown)}"
     )
 
 
@@ -264,13 +266,14 @@ def _refuse_double(
         for known in other.photos:
             if known.sha256 != photo.sha256:
                 continue
+            shown = printable(source)
             if other.person_id == person.person_id:
                 raise EnrolmentError(
-                    f"{source}: the same photo twice: it is {known.name} of {person.name}"
+                    f"{shown}: the same photo twice: it is {known.name} of {person.name}"
                 )
             if _overlap(known.box, photo.box) > 0.5:
                 raise EnrolmentError(
-                    f"{source}: this face is enrolled already, as {other.name}; choose another "
+                    f"{shown}: this face is enrolled already, as {other.name}; choose another "
                     "face with --face N, or give it to them as an alias"
                 )
 

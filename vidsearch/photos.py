@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vidsearch.errors import EnrolmentError, InvalidQuery, UnreadableImage
+from vidsearch.inputs import printable
 from vidsearch.records import Box
 from vidsearch.timecodes import parse_timecode, timecode
 
@@ -54,12 +54,13 @@ def read(source: str | Path) -> Source:
     path = Path(source)
     if path.is_file():
         return _read_file(path)
+    shown = printable(path)
     if path.is_dir():
-        raise EnrolmentError(f"{path} is a folder: name the photos in it")
+        raise EnrolmentError(f"{shown} is a folder: name the photos in it")
     video, at, moment = str(source).rpartition("@")
     if at and Path(video).is_file():
         return _read_moment(Path(video), moment)
-    raise EnrolmentError(f"{source}: no such file")
+    raise EnrolmentError(f"{printable(source)}: no such file")
 
 
 def kept(picture: Picture, box: Box) -> tuple[bytes, Box]:
@@ -94,30 +95,33 @@ def decode_jpeg(jpeg: bytes) -> Picture:
 
 
 def _read_file(path: Path) -> Source:
+    shown = printable(path)
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UnreadableImage(f"{path}: cannot be read ({error.strerror})") from error
+        raise UnreadableImage(f"{shown}: cannot be read ({error.strerror})") from error
     if not content:
-        raise UnreadableImage(f"{path}: the file is empty")
+        raise UnreadableImage(f"{shown}: the file is empty")
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # large JPEGs decode in a fraction
             picture = _upright_rgb(image)
     except UnidentifiedImageError as error:
-        raise UnreadableImage(f"{path}: {_not_a_picture(path, content)}") from error
+        raise UnreadableImage(f"{shown}: {_not_a_picture(path, content)}") from error
     except Image.DecompressionBombError as error:
-        raise UnreadableImage(f"{path}: the picture is absurdly large: shrink it first") from error
+        raise UnreadableImage(f"{shown}: the picture is absurdly large: shrink it first") from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise UnreadableImage(f"{path}: the picture is damaged ({error})") from error
-    return Source(path.name, picture, hashlib.sha256(content).hexdigest(), path)
+        raise UnreadableImage(f"{shown}: the picture is damaged ({error})") from error
+    return Source(printable(path.name), picture, hashlib.sha256(content).hexdigest(), path)
 
 
 def _not_a_picture(path: Path, content: bytes) -> str:
     if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
         return "HEIC pictures need the package pillow-heif: convert it to JPEG"
     if content[4:8] == b"ftyp" or content[:4] in (b"\x1aE\xdf\xa3", b"RIFF"):
-        return f'a video is no photo: name a moment of it, as in "{path.name}@00:00:04.2"'
+        return (
+            f'a video is no photo: name a moment of it, as in "{printable(path.name)}@00:00:04.2"'
+        )
     return "not a picture that can be read (JPEG, PNG, WebP, AVIF, TIFF, BMP and GIF are)"
 
 
@@ -145,19 +149,32 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _read_moment(video: Path, moment: str) -> Source:
-    from vidsearch.media import probe, read_picture
+    from vidsearch.media import read_picture
 
+    shown = f"{printable(video)}@{printable(moment)}"
     try:
         time_s = parse_timecode(moment)
     except InvalidQuery as error:
-        raise EnrolmentError(f"{video}@{moment}: {error}") from error
-    length = probe(video).duration_s
-    if length and time_s >= length:
-        raise EnrolmentError(f"{video}@{moment}: the video ends at {timecode(length)}")
+        raise EnrolmentError(f"{shown}: {error}") from error
+    length = _length(video)
+    if time_s >= length:
+        raise EnrolmentError(f"{shown}: the video ends at {timecode(length)}")
     picture = np.ascontiguousarray(read_picture(video, time_s))
-    name = f"{video.name}@{timecode(time_s)}"
+    name = f"{printable(video.name)}@{timecode(time_s)}"
     beside = video.with_name(f"{video.name}@{timecode(time_s).replace(':', '-')}")
     image = Image.fromarray(picture)
     image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
     digest = hashlib.sha256(picture.tobytes()).hexdigest()
-    return Source(os.fsencode(name).decode("utf-8", "replace"), np.asarray(image), digest, beside)
+    return Source(name, np.asarray(image), digest, beside)
+
+
+def _length(video: Path) -> float:
+    """Seconds of a video; read from end to end where its container does not say."""
+    from vidsearch.media import decode
+
+    with decode(video) as decoder:
+        if not decoder.probe.duration_s:
+            for _ in decoder:
+                pass
+            return decoder.end_s
+        return decoder.probe.duration_s
