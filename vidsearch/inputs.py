@@ -11,15 +11,17 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-PathLike = str | bytes | Path
+PathLike: TypeAlias = str | bytes | Path
 
-VIDEO_SUFFIXES = frozenset(
-    ".3g2 .3gp .amv .asf .avi .divx .dv .evo .f4v .flv .gxf .h264 .h265 .hevc .ivf .lrv .m1v .m2p"
-    " .m2t .m2ts .m2v .m4v .mkv .mod .mov .mp4 .mpe .mpeg .mpg .mpv .mts .mxf .nut .obu .ogm .ogv"
-    " .ps .qt .rm .rmvb .tod .trp .ts .vob .webm .wmv .wtv .y4m".split()
-)
-"""What counts as a video inside a folder. A file that is named itself is tried whatever its suffix."""
+_SUFFIXES = """
+    3g2 3gp amv asf avi divx dv evo f4v flv gxf h264 h265 hevc ivf lrv m1v m2p m2t m2ts m2v m4v mkv
+    mod mov mp4 mpe mpeg mpg mpv mts mxf nut obu ogm ogv ps qt rm rmvb tod trp ts vob webm wmv wtv
+    y4m
+"""
+VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
+"""What counts as a video inside a folder. A file named by itself is tried whatever its suffix."""
 
 _ALSO_SOURCE_CODE = frozenset({".ts", ".mts"})  # TypeScript
 _SAMPLE = 1 << 20
@@ -42,7 +44,7 @@ class Found:
 
 
 def printable(path: PathLike) -> str:
-    """`path` on one line, fit for any terminal: undecodable bytes and control characters escaped."""
+    """`path` on one line, fit for any terminal: bytes and characters that are not are escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -68,17 +70,17 @@ def find_videos(paths: Sequence[PathLike]) -> Found:
     """
     found = _Collector()
     for given in paths:
-        path = os.fspath(given)
-        name = os.fsdecode(path)
-        if os.path.lexists(name):
-            found.add(name)
+        path = Path(os.fsdecode(given))
+        if _exists(path):
+            found.add(path)
             continue
-        matches = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else []
+        is_glob = glob.has_magic(str(path))
+        # Path.glob takes no absolute patterns.
+        matches = sorted(glob.glob(str(path), recursive=True)) if is_glob else []  # noqa: PTH207
         for match in matches:
-            found.add(match, explicit=False)
+            found.add(Path(match), explicit=False)
         if not matches:
-            reason = "matches no file" if glob.has_magic(name) else "does not exist"
-            found.missing.append((Path(name), reason))
+            found.missing.append((path, "matches no file" if is_glob else "does not exist"))
     return Found(tuple(found.files), found.n_hidden, found.n_other, tuple(found.missing))
 
 
@@ -88,55 +90,81 @@ class _Collector:
     def __init__(self) -> None:
         self.files: dict[Path, None] = {}
         self.n_hidden = 0
-        self.n_other = 0
         self.missing: list[tuple[Path, str]] = []
         self._folders: set[tuple[int, int]] = set()
-        self._others: set[str] = set()
+        self._others: set[Path] = set()
 
-    def add(self, path: str, *, explicit: bool = True) -> None:
+    @property
+    def n_other(self) -> int:
+        return len(self._others)
+
+    def add(self, path: Path, *, explicit: bool = True) -> None:
         """Take a file, or everything in a folder; `explicit` files need no video suffix."""
-        if os.path.isdir(path):
-            for file in self._walk(os.path.abspath(path)):
+        path = path.absolute()
+        if _is_folder(path):
+            for file in self._walk(path):
                 self._add_file(file, explicit=False)
-        elif os.path.islink(path) and not os.path.exists(path):
-            self.missing.append((Path(path), "is a link to something that does not exist"))
+        elif _leads_nowhere(path):
+            self.missing.append((path, "is a link to something that does not exist"))
         else:
-            self._add_file(os.path.abspath(path), explicit=explicit)
+            self._add_file(path, explicit=explicit)
 
-    def _add_file(self, path: str, *, explicit: bool) -> None:
+    def _add_file(self, path: Path, *, explicit: bool) -> None:
         if explicit or is_video_name(path):
-            self.files.setdefault(Path(path))
-        elif path not in self._others:
+            self.files.setdefault(path)
+        else:
             self._others.add(path)
-            self.n_other += 1
 
-    def _walk(self, folder: str) -> Iterator[str]:
+    def _walk(self, folder: Path) -> Iterator[Path]:
         try:
-            here = os.stat(folder)
+            here = folder.stat()
             # A folder is known by its inode, not its name: links cannot lead in circles.
             if (here.st_dev, here.st_ino) in self._folders:
                 return
             self._folders.add((here.st_dev, here.st_ino))
-            names = sorted(os.listdir(folder))
+            children = sorted(folder.iterdir())
         except OSError as error:
-            self.missing.append((Path(folder), _reason(error)))
+            self.missing.append((folder, os_reason(error)))
             return
-        for name in names:
-            path = os.path.join(folder, name)
-            if name.startswith("."):
+        for child in children:
+            if child.name.startswith("."):
                 self.n_hidden += 1
-            elif os.path.isdir(path):
-                yield from self._walk(path)
+            elif _is_folder(child):
+                yield from self._walk(child)
             else:
-                yield path
+                yield child
 
 
-def is_video_name(path: str) -> bool:
+def _exists(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # there is something; opening it says what is wrong
+    return True
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _leads_nowhere(path: Path) -> bool:
+    try:
+        return path.is_symlink() and not path.exists()
+    except OSError:
+        return False
+
+
+def is_video_name(path: Path) -> bool:
     """Whether a file found in a folder is taken for a video, by its suffix."""
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = path.suffix.lower()
     if suffix in _ALSO_SOURCE_CODE:
         try:
-            with open(path, "rb") as file:
+            with path.open("rb") as file:
                 return not looks_like_text(file.read(512))
         except OSError:
             return True  # the reason comes to light, and is told, on opening it
@@ -150,7 +178,7 @@ def fingerprint(path: PathLike) -> str:
     milliseconds for any size. Two files that differ only outside the three ranges share it.
     Raises OSError.
     """
-    with open(path, "rb") as file:
+    with Path(os.fsdecode(path)).open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         digest = hashlib.blake2b(str(size).encode() + b"\n", digest_size=16)
         for start in (0, (size - _SAMPLE) // 2, size - _SAMPLE):
@@ -159,7 +187,10 @@ def fingerprint(path: PathLike) -> str:
     return digest.hexdigest()
 
 
-def _reason(error: OSError) -> str:
+def os_reason(error: OSError) -> str:
+    """What an OSError means for one file, as a clause that follows the file's name."""
+    if isinstance(error, FileNotFoundError):
+        return "does not exist"
     if isinstance(error, PermissionError):
         return "may not be read (no permission)"
     return (error.strerror or str(error)).lower()

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
+import av.filter
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from vidsearch.hdr import grey_lut, tone_map
 
 Picture: TypeAlias = NDArray[np.uint8]
 Transfer = Literal["sdr", "pq", "hlg"]
@@ -43,14 +46,23 @@ class Layout:
     mirror_y: bool = False
 
     @property
-    def upright_as_stored(self) -> bool:
-        return not (self.transpose or self.mirror_x or self.mirror_y)
+    def rotation(self) -> int:
+        """Degrees clockwise by which the stored picture is turned: 0, 90, 180 or 270."""
+        if self.transpose:
+            return 90 if self.mirror_x else 270
+        return 180 if self.mirror_y else 0
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the stored picture is flipped besides being turned."""
+        return self.transpose ^ self.mirror_x ^ self.mirror_y
 
     def stored(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (width, height) before turning of a picture that is `size` when upright."""
         return (size[1], size[0]) if self.transpose else size
 
     def turn(self, picture: Picture) -> Picture:
+        """The stored picture, upright."""
         if self.transpose:
             picture = cv2.transpose(picture)
         if self.mirror_x or self.mirror_y:
@@ -67,8 +79,6 @@ def layout_of(frame: Any, sample_aspect: float, small_side: int) -> Layout:
     pixels away. Angles that are no multiple of 90 degrees go to the nearest.
     """
     width, height = frame.width, frame.height
-    if not 0.1 <= sample_aspect <= 10:  # nonsense in the header; nobody films through a slit
-        sample_aspect = 1.0
     if sample_aspect >= 1:
         width = round(width * sample_aspect)
     else:
@@ -100,46 +110,90 @@ def transfer_of(frame: Any) -> Transfer:
 
 
 def small_picture(frame: Any, layout: Layout) -> Picture:
-    """The frame as RGB uint8 `layout.small`, upright. HDR is not tone-mapped."""
-    return layout.turn(_rgb(frame, layout.stored(layout.small)))
+    """The frame as RGB uint8 `layout.small`, upright.
+
+    Fields of interlaced frames are blended by the shrinking, and HDR is brought to SDR by its
+    tone curve alone: good enough to see a cut, and cheap.
+    """
+    size = layout.stored(layout.small)
+    planes = _planes(frame)
+    if planes is None:
+        picture = _resize(frame.to_ndarray(format="rgb24"), size)
+    else:
+        scaled = [_to_8_bits(_resize(plane, size), bits) for plane, bits in planes]
+        picture = cv2.transform(_merge(scaled, 128), _matrix_of(frame))
+    transfer = transfer_of(frame)
+    if transfer != "sdr":
+        picture = cv2.LUT(picture, grey_lut(transfer))
+    return layout.turn(picture)
 
 
 def full_picture(frame: Any, layout: Layout) -> Picture:
     """The frame as RGB uint8 [height, width, 3] of the layout: upright, deinterlaced, SDR."""
-    return layout.turn(_rgb(frame, layout.stored((layout.width, layout.height))))
-
-
-def _rgb(frame: Any, size: tuple[int, int]) -> Picture:
-    planes = _planes(frame)
+    size = layout.stored((layout.width, layout.height))
+    source = _deinterlaced(frame) if frame.interlaced_frame else frame
+    planes = _planes(source)
+    transfer = transfer_of(frame)
     if planes is None:
-        return _resize(frame.to_ndarray(format="rgb24"), size)
-    matrix = _yuv_to_rgb(
-        int(frame.colorspace), _is_full_range(frame), max(frame.width, frame.height * 16 // 9)
+        picture = _resize(source.to_ndarray(format="rgb24"), size)
+        if transfer != "sdr":
+            picture = tone_map(picture.astype(np.float32) / 255, transfer)
+    elif transfer == "sdr":
+        scaled = [_resize(_to_8_bits(plane, bits), size) for plane, bits in planes]
+        picture = cv2.transform(_merge(scaled, 128), _matrix_of(frame))
+    else:  # keep all the bits until the highlights are rolled off
+        scaled = [_resize(plane, size) * np.float32(2.0 ** (8 - bits)) for plane, bits in planes]
+        codes = cv2.transform(_merge(scaled, 128), _matrix_of(frame)) / np.float32(255)
+        picture = tone_map(codes, transfer)
+    return layout.turn(picture)
+
+
+def _deinterlaced(frame: Any) -> Any:
+    """The frame's first field, its missing lines interpolated along edges (FFmpeg's estdif).
+
+    Filters that look at neighbouring frames (yadif, bwdif) weave the fields back together when
+    they are given one frame alone.
+    """
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
     )
-    scaled = [_resize(plane, size) for plane in planes]
-    if len(scaled) == 1:
-        scaled += [np.full_like(scaled[0], 128)] * 2
-    rgb: Picture = cv2.transform(cv2.merge(scaled), matrix)
-    return rgb
+    graph.link_nodes(
+        source, graph.add("estdif", "mode=frame:deint=all"), graph.add("buffersink")
+    ).configure()
+    graph.push(frame)
+    graph.push(None)
+    return graph.pull()
 
 
-def _planes(frame: Any) -> list[Picture] | None:
-    """The frame's Y, U and V as uint8 views (copies where it has more bits), None if not so."""
+def _planes(frame: Any) -> list[tuple[NDArray[Any], int]] | None:
+    """Views of the frame's Y, U and V with their bits a value, None where it is not stored so."""
     known = _PLANAR_YUV.fullmatch(frame.format.name)
     if known is None:
         return None
     bits = int(known[1] or 8)
     views = []
     for plane in frame.planes[:3]:
-        if plane.line_size <= 0:
+        if plane.line_size <= 0:  # stored bottom up
             return None
         row = np.frombuffer(plane, np.uint8 if bits == 8 else np.uint16)
-        view = row.reshape(plane.height, -1)[:, : plane.width]
-        views.append(view if bits == 8 else cv2.convertScaleAbs(view, alpha=2.0 ** (8 - bits)))
+        views.append((row.reshape(plane.height, -1)[:, : plane.width], bits))
     return views
 
 
-def _resize(plane: Picture, size: tuple[int, int]) -> Picture:
+def _to_8_bits(plane: NDArray[Any], bits: int) -> Picture:
+    if bits > 8:
+        plane = cv2.convertScaleAbs(plane, alpha=2.0 ** (8 - bits))
+    return plane
+
+
+def _merge(planes: list[NDArray[Any]], neutral: int) -> NDArray[Any]:
+    if len(planes) == 1:  # greyscale
+        planes = [planes[0], *[np.full_like(planes[0], neutral)] * 2]
+    return np.asarray(cv2.merge(planes))
+
+
+def _resize(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Scale to (width, height): area average downwards, linear upwards."""
     width, height = size
     # OpenCV's 2x2 average is several times as fast as its general area average.
@@ -150,24 +204,27 @@ def _resize(plane: Picture, size: tuple[int, int]) -> Picture:
     if (plane.shape[1], plane.shape[0]) == size:
         return plane
     shrinks = plane.shape[1] >= width and plane.shape[0] >= height
-    return cv2.resize(plane, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(plane, size, interpolation=how))
 
 
-def _is_full_range(frame: Any) -> bool:
-    return int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj")
+def _matrix_of(frame: Any) -> NDArray[np.float32]:
+    full_range = int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj")
+    is_hd = frame.width >= 1280 or frame.height > 576
+    return _yuv_to_rgb(int(frame.colorspace), full_range, is_hd)
 
 
 @lru_cache(maxsize=64)
-def _yuv_to_rgb(colorspace: int, full_range: bool, width: int) -> NDArray[np.float32]:
+def _yuv_to_rgb(colorspace: int, full_range: bool, is_hd: bool) -> NDArray[np.float32]:
     """The 3x4 matrix from 8-bit Y, U, V to R, G, B, by ITU-R BT.601, BT.709 and BT.2020.
 
-    A file that does not say follows players' custom: BT.709 from 720p upwards, else BT.601.
+    A file that does not say follows players' custom: BT.709 for HD, else BT.601.
     """
     if colorspace in _BT2020:
         kr, kb = 0.2627, 0.0593
     elif colorspace in _BT601_LIKE:
         kr, kb = _BT601_LIKE[colorspace]
-    elif colorspace == _BT709 or width >= 1280:
+    elif colorspace == _BT709 or is_hd:
         kr, kb = 0.2126, 0.0722
     else:
         kr, kb = 0.299, 0.114

@@ -1,0 +1,335 @@
+"""The one pass over a file: every frame with its exact presentation time.
+
+PyAV does it, because it gives every frame its presentation time, reads on in damaged files and
+knows rotation and interlacing. Times count from the first video frame.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+
+from vidsearch.containers import (
+    check_file,
+    check_settled,
+    claimed_end_s,
+    claimed_length_s,
+    is_sane_size,
+    open_container,
+    size_reason,
+    video_stream,
+)
+from vidsearch.errors import UnreadableVideo
+from vidsearch.inputs import PathLike, printable
+from vidsearch.pictures import (
+    Layout,
+    Picture,
+    Transfer,
+    full_picture,
+    layout_of,
+    small_picture,
+    transfer_of,
+)
+
+_MANY_ERRORS = 50
+_CUT_OFF_S = 0.5  # headers round and count sound: less than this is no sign of a cut
+_JUMP_S = 1.0  # timestamps that fall back by more start anew; by less they are disorder
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a file says of its video, checked by decoding the first frame.
+
+    `width` and `height` are those of the upright picture at display aspect. `media_offset_s` is
+    where the first frame stands in the file's own clock. `duration_s`, `frame_rate` (the average)
+    and `n_frames` are what the container claims, 0 where it claims nothing: the pass over the
+    file knows better. `rotation` is how far the stored picture is turned clockwise to be upright
+    and `mirrored` whether it is flipped besides; `sample_aspect` is the width of a stored pixel
+    over its height.
+    """
+
+    codec: str
+    container: str
+    width: int
+    height: int
+    duration_s: float
+    frame_rate: float
+    n_frames: int
+    media_offset_s: float
+    rotation: int
+    mirrored: bool
+    sample_aspect: float
+    interlaced: bool
+    transfer: Transfer
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether pictures are stored as they are shown: upright, square, progressive, SDR."""
+        return (
+            self.rotation == 0
+            and not self.mirrored
+            and self.sample_aspect == 1.0
+            and not self.interlaced
+            and self.transfer == "sdr"
+        )
+
+
+class Frame:
+    """One frame of the pass: number, time, a small picture, and the full one on demand.
+
+    `time_s` is the presentation time from the first frame, `duration_s` how long the file says
+    it is shown (0 where it says nothing), `small` RGB uint8 [h, w, 3], upright, at display aspect.
+    A frame that is kept holds its decoded buffer, 1.5 bytes a pixel for 8-bit 4:2:0 (3 MB at
+    1080p): keep few, or keep `picture()`'s result instead.
+    """
+
+    __slots__ = ("_decoded", "_layout", "duration_s", "index", "small", "time_s")
+
+    def __init__(
+        self, index: int, time_s: float, duration_s: float, decoded: Any, layout: Layout
+    ) -> None:
+        self.index = index
+        self.time_s = time_s
+        self.duration_s = duration_s
+        self.small: Picture = small_picture(decoded, layout)
+        self._decoded = decoded
+        self._layout = layout
+
+    def picture(self) -> Picture:
+        """RGB uint8 [height, width, 3]: upright, display aspect, deinterlaced, SDR."""
+        return full_picture(self._decoded, self._layout)
+
+
+def probe(path: PathLike) -> Probe:
+    """What a video file is; raises UnreadableVideo with a one-line reason."""
+    with decode(path, threads=1) as decoder:
+        return decoder.probe
+
+
+def decode(path: PathLike, *, small_side: int = 320, threads: int = 0) -> Decoder:
+    """Open a file for its one pass.
+
+    `small_side` is the long side of the small pictures, `threads` the decoding threads (0: one a
+    core). Raises UnreadableVideo at once where nothing can be decoded.
+    """
+    return Decoder(path, small_side=small_side, threads=threads)
+
+
+class Source:
+    """An open file: its container, the stream to decode, the first frame, and how to show it.
+
+    The ground that the pass (`Decoder`) and random access (`vidsearch.rereads`) stand on.
+    """
+
+    def __init__(self, path: PathLike, *, small_side: int = 320, threads: int = 0) -> None:
+        self.path = Path(os.fsdecode(path))
+        self.n_damaged = 0
+        self.last_packet_s = 0.0
+        self.status = check_file(self.path)
+        self.container = open_container(self.path, self.status)
+        try:
+            self.stream = video_stream(self.path, self.container, self.status)
+            self.stream.thread_type = "AUTO"
+            self.stream.codec_context.thread_count = threads
+            self.frames = self.decode_on()
+            self.first = self._first_frame()
+            self.layout = layout_of(self.first, _sample_aspect(self.stream), small_side)
+            self.tick: Fraction = self.first.time_base or self.stream.time_base
+            self.probe = self._describe()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; frames already taken stay usable."""
+        self.container.close()
+
+    def decode_on(self) -> Iterator[Any]:
+        """The av.VideoFrames from where the container stands, in order of presentation."""
+        errors_in_a_row = 0
+        while errors_in_a_row < _MANY_ERRORS:
+            try:
+                for packet in self.container.demux():
+                    errors_in_a_row = 0
+                    yield from self._decode_packet(packet)
+                return
+            except av.error.FFmpegError:  # the container itself is damaged here: read on behind it
+                errors_in_a_row += 1
+        self.n_damaged += 1
+
+    def _decode_packet(self, packet: Any) -> list[Any]:
+        if packet.pts is not None and packet.time_base:
+            end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            self.last_packet_s = max(self.last_packet_s, end_s)
+        if packet.stream_index != self.stream.index:
+            return []
+        try:
+            frames: list[Any] = packet.decode()
+        except av.error.FFmpegError:
+            self.n_damaged += 1
+            return []
+        return frames
+
+    def _first_frame(self) -> Any:
+        first = next(self.frames, None)
+        if first is None:
+            raise UnreadableVideo(printable(self.path), "holds no frame that can be decoded")
+        if not is_sane_size(first.width, first.height):
+            raise UnreadableVideo(printable(self.path), size_reason(first.width, first.height))
+        return first
+
+    def _describe(self) -> Probe:
+        stream, layout = self.stream, self.layout
+        duration_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
+        if not duration_s and self.container.duration:
+            duration_s = self.container.duration / av.time_base
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        return Probe(
+            codec=stream.codec_context.name,
+            container=self.container.format.name,
+            width=layout.width,
+            height=layout.height,
+            duration_s=duration_s,
+            frame_rate=rate,
+            n_frames=stream.frames or round(duration_s * rate),
+            media_offset_s=float((self.first.pts or 0) * self.tick),
+            rotation=layout.rotation,
+            mirrored=layout.mirrored,
+            sample_aspect=_sample_aspect(stream),
+            interlaced=bool(self.first.interlaced_frame),
+            transfer=transfer_of(self.first),
+        )
+
+
+class Decoder:
+    """Iterates over the frames of one file, in order of presentation; memory stays bounded.
+
+    Known from the start: `probe`. Known after the iteration: `n_frames`, `end_s` (where the last
+    frame ends), `truncated`, `n_damaged` (pieces that were skipped) and `problem` (one line, ""
+    if all is well). The iteration raises UnreadableVideo if the file changes meanwhile.
+    """
+
+    def __init__(self, path: PathLike, *, small_side: int = 320, threads: int = 0) -> None:
+        self._source = Source(path, small_side=small_side, threads=threads)
+        self._first: Any = self._source.first
+        self._clock = _Clock(self._source)
+        self.path = self._source.path
+        self.probe = self._source.probe
+        self.n_frames = 0
+        self.end_s = 0.0
+        self.truncated = False
+
+    def __iter__(self) -> Iterator[Frame]:
+        # The first frame is let go of: whoever wants it keeps it.
+        first, self._first, self._source.first = self._first, None, None
+        if first is None:
+            raise RuntimeError("a Decoder can be iterated over only once")
+        yield self._frame(first)
+        del first
+        for decoded in self._source.frames:
+            yield self._frame(decoded)
+        self.truncated = self._is_truncated()
+        check_settled(self.path, self._source.status)
+
+    def __enter__(self) -> Decoder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; frames already taken stay usable."""
+        self._source.close()
+
+    @property
+    def n_damaged(self) -> int:
+        """How many pieces could not be decoded and were skipped."""
+        return self._source.n_damaged
+
+    @property
+    def problem(self) -> str:
+        """Why the pass is not the whole video, on one line; "" if it is."""
+        if self.truncated:
+            return f"is cut off: only the first {self.end_s:.1f} s can be read"
+        if self.n_damaged:
+            return f"is damaged: {self.n_damaged} unreadable pieces were skipped"
+        return ""
+
+    def _frame(self, decoded: Any) -> Frame:
+        time_s, duration_s = self._clock.place(decoded)
+        frame = Frame(self.n_frames, time_s, duration_s, decoded, self._source.layout)
+        self.n_frames += 1
+        self.end_s = self._clock.end_s
+        return frame
+
+    def _is_truncated(self) -> bool:
+        source = self._source
+        entries = source.stream.index_entries
+        if self.probe.container.startswith("mov,") and len(entries):
+            # Where every frame lies is known: the claimed length need not be asked.
+            last = entries[len(entries) - 1]
+            return bool(last.pos + last.size > source.status.st_size)
+        read_s = self.probe.media_offset_s + self.end_s
+        if read_s < claimed_end_s(source.container, source.stream) - _CUT_OFF_S:
+            return True
+        return source.last_packet_s < claimed_length_s(source.container) - _CUT_OFF_S
+
+
+class _Clock:
+    """Presentation times of frames, from the first one on, never standing still or running back.
+
+    Ticks are kept as integers: one division of integers is correctly rounded, as a Fraction would
+    be, and far cheaper. Frames without a timestamp (raw streams) follow at the frame rate.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._tick = source.tick
+        rate = source.stream.average_rate or source.stream.guessed_rate or Fraction(25)
+        self._step = max(1, round(1 / (rate * self._tick)))
+        self._shift = -(source.first.pts or 0)
+        self._last: int | None = None
+        self._end = 0
+
+    @property
+    def end_s(self) -> float:
+        """Where the latest frame ends."""
+        return self._seconds(self._end)
+
+    def place(self, decoded: Any) -> tuple[float, float]:
+        """The time of the next frame and its duration, 0 where the file does not say."""
+        duration = decoded.duration or 0
+        if self._last is None:
+            now = 0
+        elif decoded.pts is None:
+            now = self._end
+        else:
+            now = decoded.pts + self._shift
+            if now <= self._last - _JUMP_S / self._tick:  # joined streams: the clock starts anew
+                self._shift += self._end - now
+                now = self._end
+            elif now <= self._last:
+                now = self._last + 1
+        self._last = now
+        self._end = now + (duration or self._step)
+        return self._seconds(now), self._seconds(duration)
+
+    def _seconds(self, ticks: int) -> float:
+        return ticks * self._tick.numerator / self._tick.denominator
+
+
+def _sample_aspect(stream: Any) -> float:
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return float(aspect) if aspect and 0.1 <= aspect <= 10 else 1.0  # else the header is wrong
