@@ -12,9 +12,11 @@ is not answered with somebody else's speech. A stranger's name is reported where
 - one capitalised word stands so and is a part of an enrolled name ("Rossi singing"), or an
   enrolled name of one word is a part of a longer one ("Michelle Obama" where "Obama" is an alias).
 
-The rule errs: "Mercedes Benz driving" is taken for a name, "anna rossi" and "Pelé dancing" are
-not. So its message says how to ask for the words as they stand, and words in double quotes are
-never reported.
+The rule errs. Of 41,650 captions of Flickr8k and COCO it takes 54 for a question about a stranger,
+rightly so in some 15 ("Andy Roddick"), wrongly in "Land Rover" and "Power Rangers"; of the 5,749
+names of LFW it tells 98.5 % in "... giving a speech" and misses "Madonna" and "John Snow". A name
+in lower case is only told where it is near an enrolled one. So the message says how to ask for
+the words as they stand, and words in double quotes are never reported.
 """
 
 from __future__ import annotations
@@ -52,22 +54,28 @@ TITLES = _set(
     lord madam mayor minister miss mr mrs ms pope president prime prince princess prof professor
     queen saint secretary senator sir vice"""
 )
+# A place or a thing wherever it stands in a name, or only as its first word ("White House", but
+# Betty White).
 _NO_PERSON = _set(
-    """abu academy africa airlines airport alps america apollo army asia association avenue awards
-    bank bay beach big black blue board bowl bridge britain broadway brown buenos building capitol
-    castle cathedral center central centre championship champions christmas church city club
-    coast college committee company congress convention corner costa council county court cruz cup
-    day delhi department desert dhabi diwali east easter eiffel emirates europe eve falls festival
-    fifth forest formula fort foundation france gallery garden gardens gate germany golden grand
-    great green hall halloween harbor harbour hills hollywood hong hospital hotel house india
-    institute international island islands kingdom kong kuala lake lanka las league library los
-    louvre mahal mall market memorial metro mount mountain mountains museum music national nations
-    navy new nobel north ocean office olympic olympics opera orange oscar oscars oval palace park
-    parliament plaza police premier prize puerto ramadan red republic rica rico rio river road
-    room royal san santa school sea shanghai silicon south square sri st stadium star state states
-    station statue street summit super supreme sydney taj tel temple thanksgiving theater theatre
-    times tokyo tower town trade trail tree truck tv union united university us valley village
-    wall war wars west white wide wild wimbledon windows winter world yellow york zealand zoo"""
+    """academy africa airlines airport alps america apollo army asia association avenue awards
+    bank bay beach board bowl bridge britain broadway building capitol castle cathedral center
+    central centre championship champions christmas church city club coast college committee
+    company congress convention corner council county court cup day delhi department desert
+    dhabi diwali east easter eiffel emirates europe eve falls festival fifth forest formula
+    fort foundation france gallery garden gardens gate germany hall halloween harbor harbour
+    hills hollywood hospital hotel house india institute international island islands kingdom
+    kong lake lanka league library louvre mahal mall market memorial metro mount mountain
+    mountains museum music national nations navy nobel ocean office olympic olympics opera
+    oscar oscars oval palace park parliament plaza police prize ramadan republic rica rico rio
+    river road room school sea shanghai silicon square stadium star state states station
+    statue street summit sydney taj temple thanksgiving theater theatre times tokyo tower town
+    trail tree truck tv union united university us valley village wall war wars wimbledon
+    windows winter world york zealand zoo"""
+)
+_NO_FIRST_NAME = _set(
+    """abu big black blue brown buenos costa cruz eastern golden grand great green hong kuala las
+    los new north northern orange premier puerto red royal san santa south southern sri st
+    super supreme tel trade west western white wide wild yellow"""
 )
 _NATIONS = _set(
     """african american arab argentine asian australian austrian belgian brazilian british canadian
@@ -100,6 +108,7 @@ _AFTER = _set(
     writes"""
 )
 _SURNAMES = _set("browning channing deng fielding fleming golding harding irving spalding sterling")
+_SHORT = frozenset(["EU", "PC", "TV", "UK", "UN", "US"])
 _QUOTED = re.compile(r"[\"“”„«»][^\"“”„«»]*[\"“”„«»]")
 _WITHIN = re.compile(r"[ \-‐‑]|\. ?|['’]")  # what may stand between the words of one name
 
@@ -216,6 +225,8 @@ def _end_of_run(text: str, found: Sequence[Word], first: int, taken: set[int]) -
         word = found[at]
         if word.capitalised and not (at > first + 1 and _is_verb(word)):
             last = at + 1
+        elif at > first + 1 and text[word.start - 1] in "-‐‑" and found[at - 1].capitalised:
+            last = at + 1  # Cho Myung-kyun
         elif at == first or word.folded not in _PARTICLES:
             break
         at += 1
@@ -237,13 +248,13 @@ def _trimmed(found: Sequence[Word], run: _Run) -> _Run:
 def _may_be_person(found: Sequence[Word], run: _Run) -> bool:
     said = [word.folded for word in found[run.first : run.last]]
     first = found[run.first].text
-    if len(first) > 1 and first.isupper():
-        return False  # "BBC News", "NASA Rocket"
+    if first.isupper() and (len(first) > 2 or first in _SHORT):
+        return False  # "BBC News", "NASA Rocket"; but "AJ Cook"
     if all(word in TITLES for word in said):
         return False
-    return not any(
-        w in _NO_PERSON or w in _NATIONS or w in _ORDINARY or w[0].isdigit() for w in said
-    )
+    if said[0] in _NO_FIRST_NAME | _ORDINARY | _NATIONS:
+        return False
+    return not any(word in _NO_PERSON or word[0].isdigit() for word in said)
 
 
 def _stands_as_person(text: str, found: Sequence[Word], run: _Run) -> bool:
