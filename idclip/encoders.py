@@ -24,21 +24,28 @@ Commercial = Literal["yes", "no", "ask"]
 class Encoder(Protocol):
     """Pictures and texts as float32 unit vectors of the same space; their dot product is a cosine.
 
-    `name` is what `load_encoder` takes to give this encoder again; an archive is stamped with it.
-    `logit_scale` multiplies a cosine before a softmax over texts.
+    An archive is stamped with the encoder's `name`.
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What `load_encoder` takes to give this encoder again."""
+        ...
 
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """D, the length of a vector."""
+        ...
 
     @property
-    def licence(self) -> str: ...
+    def licence(self) -> str:
+        """The licence of the weights."""
+        ...
 
     @property
-    def logit_scale(self) -> float: ...
+    def logit_scale(self) -> float:
+        """The multiplier of a cosine before a softmax over texts."""
+        ...
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """RGB uint8 pictures [H, W, 3] of any sizes, as unit vectors float32 [N, dim]."""
@@ -53,121 +60,145 @@ class Encoder(Protocol):
 class EncoderInfo:
     """What is known of a named encoder before it is loaded.
 
-    `commercial` is "yes", "no", or "ask" where the licence of the weights allows it but the
-    photos behind them keep their owners' rights; `note` says it in words.
+    `commercial` is "yes", "no", or "ask" where the licence of the weights allows it but
+    somebody's wish or rights stand beside it; `note` says that in words.
     """
 
     name: str
     about: str
-    origin: str
     licence: str
     commercial: Commercial
     note: str
     dim: int
     megabytes: int
+    repo: str = ""  # on the Hugging Face hub, "" for what ships
+    files: tuple[str, ...] = ()  # patterns to fetch, where it is not open_clip that fetches
     extra: str = ""  # the pip extra it needs, "" for the core
 
+    @property
+    def origin(self) -> str:
+        """Where the weights come from, as an address or in words."""
+        return f"https://huggingface.co/{self.repo}" if self.repo else "ships with idclip"
 
-_LAION = "trained on pairs crawled from the web"
-REGISTRY: dict[str, EncoderInfo] = {
-    info.name: info
-    for info in (
-        EncoderInfo(
-            "concept",
-            "EfficientNet-Lite2 and MiniLM joined by a trained head; small, no torch, no network",
-            "shipped with idclip (see idclip/weights/concept/MODEL_CARD.md)",
-            "Apache-2.0",
-            "ask",
-            "trained on ImageNet, COCO and Flickr8k photos, whose owners keep their rights",
-            384,
-            50,
-        ),
-        EncoderInfo(
-            "open_clip:ViT-B-32-256/datacomp_s34b_b86k",
-            "the best small CLIP for most laptops",
-            "https://huggingface.co/laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K",
-            "MIT",
-            "yes",
-            _LAION,
-            512,
-            605,
-            "torch",
-        ),
-        EncoderInfo(
-            "open_clip:ViT-B-16/datacomp_xl_s13b_b90k",
-            "finer patches: better with small things, half as fast",
-            "https://huggingface.co/laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K",
-            "MIT",
-            "yes",
-            _LAION,
-            512,
-            599,
-            "torch",
-        ),
-        EncoderInfo(
-            "open_clip:ViT-L-14/datacomp_xl_s13b_b90k",
-            "large: wants a GPU",
-            "https://huggingface.co/laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
-            "MIT",
-            "yes",
-            _LAION,
-            768,
-            1710,
-            "torch",
-        ),
-        EncoderInfo(
-            "open_clip:ViT-B-32-quickgelu/openai",
-            "OpenAI's first CLIP, the one that papers compare with",
-            "https://github.com/openai/CLIP",
-            "MIT",
-            "ask",
-            "OpenAI's model card calls any deployed use out of scope",
-            512,
-            605,
-            "torch",
-        ),
-        EncoderInfo(
-            "open_clip:ViT-B-16-SigLIP2-256/webli",
-            "SigLIP 2: strong, many languages",
-            "https://huggingface.co/timm/ViT-B-16-SigLIP2-256",
-            "Apache-2.0",
-            "yes",
-            "trained on Google's WebLI",
-            768,
-            1500,
-            "torch",
-        ),
-        EncoderInfo(
-            "open_clip:ViT-B-32-quickgelu/metaclip_400m",
-            "MetaCLIP",
-            "https://huggingface.co/timm/vit_base_patch32_clip_224.metaclip_400m",
-            "CC-BY-NC-4.0",
-            "no",
-            "research only",
-            512,
-            605,
-            "torch",
-        ),
-        EncoderInfo(
-            "open_clip:ViT-B-16/dfn2b",
-            "Apple's data filtering network",
-            "https://huggingface.co/apple/DFN2B-CLIP-ViT-B-16",
-            "Apple Machine Learning Research Model (apple-amlr)",
-            "no",
-            "research only",
-            512,
-            599,
-            "torch",
-        ),
+
+def _open_clip(
+    model: str,
+    about: str,
+    licence: str,
+    commercial: Commercial,
+    note: str,
+    dim: int,
+    megabytes: int,
+    repo: str,
+) -> EncoderInfo:
+    return EncoderInfo(
+        f"open_clip:{model}", about, licence, commercial, note, dim, megabytes, repo, (), "torch"
     )
-}
+
+
+_CRAWLED = "trained on DataComp-1B, pictures and texts crawled from the web"
+_RESEARCH = "research only"
+_KNOWN = (
+    EncoderInfo(
+        "concept",
+        "EfficientNet-Lite2 and MiniLM joined by a trained head: small, no torch, no network",
+        "Apache-2.0",
+        "ask",
+        "trained on ImageNet, COCO and Flickr8k photos, whose owners keep their rights",
+        384,
+        50,
+    ),
+    EncoderInfo(
+        "onnx:clip-vit-b-32-256",
+        "CLIP ViT-B/32 at 256 px on onnxruntime, as exported for rclip: no torch",
+        "MIT",
+        "yes",
+        _CRAWLED,
+        512,
+        606,
+        "yurijmikhalevich/rclip-models",
+        ("ViT-B-32-256-datacomp_s34b_b86k/*.onnx", "tokenizer/*", "LICENSE", "*.md"),
+    ),
+    _open_clip(
+        "ViT-B-32-256/datacomp_s34b_b86k",
+        "the best small CLIP for most laptops",
+        "MIT",
+        "yes",
+        _CRAWLED,
+        512,
+        606,
+        "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K",
+    ),
+    _open_clip(
+        "ViT-B-16/datacomp_xl_s13b_b90k",
+        "finer patches: better with small things, slower",
+        "MIT",
+        "yes",
+        _CRAWLED,
+        512,
+        599,
+        "laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K",
+    ),
+    _open_clip(
+        "ViT-L-14/datacomp_xl_s13b_b90k",
+        "large: wants a GPU",
+        "MIT",
+        "yes",
+        _CRAWLED,
+        768,
+        1710,
+        "laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
+    ),
+    _open_clip(
+        "ViT-B-16-SigLIP2-256/webli",
+        "SigLIP 2: strong, many languages",
+        "Apache-2.0",
+        "yes",
+        "trained on WebLI, pictures and texts crawled from the web",
+        768,
+        1500,
+        "timm/ViT-B-16-SigLIP2-256",
+    ),
+    _open_clip(
+        "ViT-B-32-quickgelu/openai",
+        "OpenAI's first CLIP, the one that papers compare with",
+        "MIT",
+        "ask",
+        "OpenAI's model card calls any deployed use out of scope",
+        512,
+        605,
+        "timm/vit_base_patch32_clip_224.openai",
+    ),
+    _open_clip(
+        "ViT-B-32-quickgelu/metaclip_400m",
+        "MetaCLIP",
+        "CC-BY-NC-4.0",
+        "no",
+        _RESEARCH,
+        512,
+        605,
+        "timm/vit_base_patch32_clip_224.metaclip_400m",
+    ),
+    _open_clip(
+        "ViT-B-16-quickgelu/dfn2b",
+        "Apple's data filtering network",
+        "apple-amlr (Apple Machine Learning Research Model)",
+        "no",
+        _RESEARCH,
+        512,
+        599,
+        "apple/DFN2B-CLIP-ViT-B-16",
+    ),
+)
+REGISTRY: dict[str, EncoderInfo] = {info.name: info for info in _KNOWN}
 
 
 def load_encoder(name: str = DEFAULT, *, threads: int = 0) -> Encoder:
     """Load an encoder: "concept", "open_clip:MODEL/PRETRAINED" or "onnx:FOLDER".
 
-    PRETRAINED is a tag of open_clip or a checkpoint file; `open_clip:local-dir:FOLDER` takes a
-    folder that open_clip saved. `threads` 0 leaves the number to the engine.
+    PRETRAINED is a tag of open_clip or a checkpoint file (`open_clip:ViT-B-32//data/my.pt`);
+    `open_clip:local-dir:FOLDER` takes a folder that open_clip saved. The FOLDER of `onnx:` may
+    be the name of one that was pulled. `threads` 0 leaves the number to the engine.
 
     Raises `ModelUnavailable` for a name nobody knows, a model that is not here and cannot be
     fetched, or a package that is not installed.
@@ -185,10 +216,10 @@ def load_encoder(name: str = DEFAULT, *, threads: int = 0) -> Encoder:
         from .concept import ConceptEncoder
 
         return ConceptEncoder(threads=threads)
-    raise ModelUnavailable(_unknown(name))
+    raise ModelUnavailable(unknown_encoder(name))
 
 
-def _unknown(name: str) -> str:
+def unknown_encoder(name: str) -> str:
     """The message for a name that is no encoder, with what was perhaps meant."""
     near = difflib.get_close_matches(name, REGISTRY, n=3, cutoff=0.4)
     near += [known for known in REGISTRY if name and name in known and known not in near]

@@ -1,0 +1,269 @@
+"""A CLIP exported to ONNX, run by onnxruntime: no torch, no network.
+
+The folder holds `visual.onnx` (pictures float32 [N, 3, H, W] to vectors), `textual.onnx` (ids
+[N, L] to vectors), `tokenizer.json` and `encoder.json`; `idclip export-onnx` makes one. The
+layout of rclip's model folder is read too: the two networks in a subfolder, CLIP's vocabulary in
+`tokenizer/`, no JSON; its pictures are prepared as OpenAI's CLIP wants them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .clip_tokenizer import clip_tokenizer, token_ids
+from .errors import ModelUnavailable
+from .pull import models_folder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from tokenizers import Tokenizer
+
+VISUAL, TEXTUAL = "visual.onnx", "textual.onnx"
+TOKENIZER, MANIFEST = "tokenizer.json", "encoder.json"
+VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+UNKNOWN_LICENCE = "unknown: ask where the model comes from"
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `encoder.json` says: how pictures and texts are prepared, and whose the weights are.
+
+    `image_size` is (height, width); `mean` and `std` are of pictures in 0 to 1; `resize_mode`
+    "shortest" (then the centre is cut out), "longest" (then padded) or "squash"; `clean` as in
+    `clip_tokenizer.token_ids`.
+    """
+
+    title: str
+    dim: int
+    image_size: tuple[int, int]
+    context_length: int
+    logit_scale: float = 100.0
+    licence: str = UNKNOWN_LICENCE
+    mean: tuple[float, ...] = OPENAI_MEAN
+    std: tuple[float, ...] = OPENAI_STD
+    interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
+    fill_color: int = 0
+    clean: str = "lower"
+
+    def write(self, folder: Path) -> None:
+        """Write `encoder.json`."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        (folder / MANIFEST).write_text(text + "\n", "utf-8")
+
+    @classmethod
+    def read(cls, file: Path) -> Manifest:
+        """Read `encoder.json`; raises `ModelUnavailable` where it is not one."""
+        known = {field.name for field in fields(cls)}
+        try:
+            found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+            values = {key: _frozen(value) for key, value in found.items() if key in known}
+            return cls(**values)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise ModelUnavailable(f"{file}: is no description of an encoder ({error})") from error
+
+
+class OnnxEncoder:
+    """An `Encoder` of an exported CLIP; each network is loaded when it is first needed.
+
+    `folder` is a folder, or the name of one that was pulled into `models_folder()`. `threads` 0
+    leaves the number to onnxruntime. Raises `ModelUnavailable` where files are missing or damaged.
+    """
+
+    def __init__(self, folder: str, *, threads: int = 0) -> None:
+        root = _root(folder)
+        self.name = f"onnx:{folder if root.parent == models_folder() else root.resolve()}"
+        self._threads = threads
+        self._folder = _networks(root)
+        self._tokenizer_file = _tokenizer_file(self._folder)
+        file = self._folder / MANIFEST
+        self._manifest = Manifest.read(file) if file.is_file() else self._inferred()
+
+    @property
+    def manifest(self) -> Manifest:
+        """How this encoder prepares its inputs."""
+        return self._manifest
+
+    @property
+    def dim(self) -> int:
+        """D, the length of a vector."""
+        return self._manifest.dim
+
+    @property
+    def licence(self) -> str:
+        """The licence of the weights, as `encoder.json` says it."""
+        return self._manifest.licence
+
+    @property
+    def logit_scale(self) -> float:
+        """The multiplier of a cosine before a softmax over texts."""
+        return self._manifest.logit_scale
+
+    def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """RGB uint8 pictures [H, W, 3] of any sizes, as unit vectors float32 [N, dim]."""
+        batches = (
+            np.stack([prepare(image, self._manifest) for image in part])
+            for part in _parts(images, BATCH)
+        )
+        return self._run(self._visual, batches)
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts as unit vectors float32 [N, dim]."""
+        session = self._textual
+        kind = np.int32 if "int32" in session.get_inputs()[0].type else np.int64
+        batches = (
+            token_ids(self._tokenizer, part, self._manifest.clean).astype(kind)
+            for part in _parts(texts, BATCH)
+        )
+        return self._run(session, batches)
+
+    def _run(self, session: Any, batches: Iterator[NDArray[Any]]) -> NDArray[np.float32]:
+        name = session.get_inputs()[0].name
+        found = [session.run(None, {name: batch})[0] for batch in batches]
+        vectors = np.concatenate([np.empty((0, self.dim), np.float32), *found], dtype=np.float32)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
+
+    @cached_property
+    def _visual(self) -> Any:
+        return _session(self._folder / VISUAL, self._threads)
+
+    @cached_property
+    def _textual(self) -> Any:
+        return _session(self._folder / TEXTUAL, self._threads)
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        if self._tokenizer_file.suffix == ".gz":
+            return clip_tokenizer(self._tokenizer_file, self._manifest.context_length)
+        from tokenizers import Tokenizer
+
+        try:
+            return Tokenizer.from_file(str(self._tokenizer_file))
+        except Exception as error:  # the library raises a bare Exception
+            raise ModelUnavailable(f"{self._tokenizer_file}: no tokenizer ({error})") from error
+
+    def _inferred(self) -> Manifest:
+        """A description for folders that have none, from the shapes of the networks."""
+        height, width = self._visual.get_inputs()[0].shape[2:]
+        length = self._textual.get_inputs()[0].shape[1]
+        dim = self._visual.get_outputs()[0].shape[1]
+        if not all(isinstance(size, int) for size in (height, width, length, dim)):
+            raise ModelUnavailable(
+                f"{self._folder}: {MANIFEST} is missing and the networks do not say their sizes; "
+                f"export the model with idclip export-onnx"
+            )
+        return Manifest(self._folder.name, dim, (height, width), length)
+
+
+def prepare(image: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.float32]:
+    """An RGB uint8 picture [H, W, 3] as a network wants it: float32 [3, height, width].
+
+    The same steps in the same order as open_clip's `image_transform`, without torch.
+    """
+    from PIL import Image
+
+    height, width = manifest.image_size
+    filters = Image.Resampling
+    smooth = filters.BILINEAR if manifest.interpolation == "bilinear" else filters.BICUBIC
+    size = _resized(image.shape[1], image.shape[0], manifest)
+    picture = Image.fromarray(image).resize(size, smooth)
+    values = np.asarray(_centre(picture, width, height, manifest.fill_color), dtype=np.float32)
+    mean, std = (np.array(part, dtype=np.float32) for part in (manifest.mean, manifest.std))
+    return np.ascontiguousarray(((values / 255 - mean) / std).transpose(2, 0, 1))
+
+
+def _resized(width: int, height: int, manifest: Manifest) -> tuple[int, int]:
+    """Width and height after resizing; torchvision cuts to whole pixels, timm rounds."""
+    high, wide = manifest.image_size
+    if manifest.resize_mode == "squash":
+        return wide, high
+    if manifest.resize_mode == "shortest" and high == wide:
+        short = min(width, height)
+        return int(high * width / short), int(high * height / short)
+    ratios = (height / high, width / wide)
+    ratio = max(ratios) if manifest.resize_mode == "longest" else min(ratios)
+    return round(width / ratio), round(height / ratio)
+
+
+def _centre(picture: Image, width: int, height: int, fill: int) -> Image:
+    """Cut out the middle, after padding what is too small."""
+    from PIL import ImageOps
+
+    across, down = max(0, width - picture.width), max(0, height - picture.height)
+    if across or down:
+        border = (across // 2, down // 2, (across + 1) // 2, (down + 1) // 2)
+        picture = ImageOps.expand(picture, border, (fill, fill, fill))
+    left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
+    return picture.crop((left, top, left + width, top + height))
+
+
+def _session(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime's errors share no base but Exception
+        raise ModelUnavailable(f"{path}: onnxruntime cannot load it ({error})") from error
+
+
+def _root(folder: str) -> Path:
+    root = Path(folder).expanduser()
+    if not root.is_dir() and "/" not in folder and (models_folder() / folder).is_dir():
+        root = models_folder() / folder
+    if not root.is_dir():
+        raise ModelUnavailable(
+            f"onnx:{folder}: no such folder; make one with idclip export-onnx, or see "
+            "vidsearch models list for those that can be pulled"
+        )
+    return root
+
+
+def _networks(root: Path) -> Path:
+    """The folder with the two networks: the root, or the only one below it that has them."""
+    found = [
+        folder
+        for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir()))
+        if (folder / VISUAL).is_file() and (folder / TEXTUAL).is_file()
+    ]
+    if not found:
+        raise ModelUnavailable(f"{root}: has no {VISUAL} and {TEXTUAL}; see idclip export-onnx")
+    return found[0]
+
+
+def _tokenizer_file(folder: Path) -> Path:
+    """The tokenizer beside the networks, or in rclip's `tokenizer/` beside their folder."""
+    places = (
+        folder / TOKENIZER,
+        folder / VOCABULARY,
+        folder / "tokenizer" / VOCABULARY,
+        folder.parent / "tokenizer" / VOCABULARY,
+    )
+    for place in places:
+        if place.is_file():
+            return place
+    raise ModelUnavailable(f"{folder}: has no {TOKENIZER}; see idclip export-onnx")
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
