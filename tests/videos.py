@@ -7,6 +7,9 @@ other 20 cells are black or white: 16 bits of the number and 4 of a checksum.
 
 from __future__ import annotations
 
+import os
+import struct
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -109,7 +112,33 @@ def encode(path: Path, recipe: Recipe | None = None, **changes: Any) -> Path:
         container.mux(stream.encode())
         if sound is not None:
             _add_silence(container, sound, float(recipe.n_frames / recipe.rate))
+    return settle(path)
+
+
+def settle(path: Path) -> Path:
+    """Date a file back by a minute: `decode` watches fresh ones for a second."""
+    an_age_ago = time.time() - 60
+    os.utime(path, (an_age_ago, an_age_ago))
     return path
+
+
+def trim_by_edit_list(path: Path, first: int, n_frames: int, rate: int = 25) -> Path:
+    """Let an MP4's only edit (ISO/IEC 14496-12, `elst`) show n frames from the first on."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 4
+    version, count, _, media_time = struct.unpack(">IIIi", data[at : at + 16])
+    assert (version, count) == (0, 1)
+    ticks = 12800 // rate  # FFmpeg's time scale for such rates; the movie's is 1000
+    edit = struct.pack(">Ii", n_frames * 1000 // rate, media_time + first * ticks)
+    data[at + 8 : at + 16] = edit
+    path.write_bytes(data)
+    return settle(path)
+
+
+def cut_off(path: Path, share: float = 0.6) -> Path:
+    """Lose the end of a file."""
+    os.truncate(path, int(path.stat().st_size * share))
+    return settle(path)
 
 
 def _add_stream(container: Any, recipe: Recipe) -> Any:

@@ -40,8 +40,10 @@ from vidsearch.pictures import (
 )
 
 _MANY_ERRORS = 50
+_TS_DISCONT = 0x200  # AVFMT_TS_DISCONT
 _CUT_OFF_S = 0.5  # headers round and count sound: less than this is no sign of a cut
-_JUMP_S = 1.0  # timestamps that fall back by more start anew; by less they are disorder
+_JUMP_BACK_S = 1.0  # timestamps that fall back by more start anew; by less they are disorder
+JUMP_AHEAD_S = 10.0  # in streams whose clock may start anew, such as joined recordings
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,12 @@ class Source:
     def close(self) -> None:
         """Close the file; frames already taken stay usable."""
         self.container.close()
+
+    def packets(self) -> Iterator[Any]:
+        """The av.Packets of the stream from where the container stands, not decoded."""
+        for packet in self.container.demux(self.stream):
+            if packet.size:
+                yield packet
 
     def decode_on(self) -> Iterator[Any]:
         """The av.VideoFrames from where the container stands, in order of presentation."""
@@ -300,6 +308,8 @@ class _Clock:
         rate = source.stream.average_rate or source.stream.guessed_rate or Fraction(25)
         self._step = max(1, round(1 / (rate * self._tick)))
         self._shift = -(source.first.pts or 0)
+        self._jump_back = round(_JUMP_BACK_S / self._tick)
+        self._jump_ahead = round(JUMP_AHEAD_S / self._tick) if clock_may_jump(source) else None
         self._last: int | None = None
         self._end = 0
 
@@ -317,7 +327,7 @@ class _Clock:
             now = self._end
         else:
             now = decoded.pts + self._shift
-            if now <= self._last - _JUMP_S / self._tick:  # joined streams: the clock starts anew
+            if self._starts_anew(now - self._last):
                 self._shift += self._end - now
                 now = self._end
             elif now <= self._last:
@@ -326,8 +336,17 @@ class _Clock:
         self._end = now + (duration or self._step)
         return self._seconds(now), self._seconds(duration)
 
+    def _starts_anew(self, step: int) -> bool:
+        ahead = self._jump_ahead is not None and step > self._jump_ahead
+        return ahead or step < -self._jump_back
+
     def _seconds(self, ticks: int) -> float:
         return ticks * self._tick.numerator / self._tick.denominator
+
+
+def clock_may_jump(source: Source) -> bool:
+    """Whether the file's own clock may start anew in the middle, as in transport streams."""
+    return bool(int(source.container.format.flags) & _TS_DISCONT)
 
 
 def _sample_aspect(stream: Any) -> float:

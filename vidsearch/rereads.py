@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.decoding import Decoder, Source
+from vidsearch.decoding import JUMP_AHEAD_S, Decoder, Source, clock_may_jump
 from vidsearch.errors import UnreadableVideo
 from vidsearch.inputs import PathLike, printable
 from vidsearch.pictures import Picture, full_picture
@@ -103,7 +104,7 @@ class _Seeker:
 
     def picture(self, time_s: float) -> Picture:
         """The frame shown at `time_s`."""
-        if self._first_pts is None:  # a raw stream without timestamps
+        if self._first_pts is None or _clock_jumps(self.source):
             return _picture_by_counting(self.source.path, time_s)
         ticks = int((max(0.0, time_s) + _ROUNDED_S) / self.source.tick)
         frame = self._frame_at(self._first_pts + ticks)
@@ -135,6 +136,23 @@ class _Seeker:
             if self._ahead is None or (self._ahead.pts or 0) > pts:
                 return self._held
             self._held, self._ahead = self._ahead, None
+
+
+def _clock_jumps(source: Source) -> bool:
+    """Whether the file's clock starts anew somewhere, so that timestamps lead astray."""
+    if not clock_may_jump(source):
+        return False
+    return _clock_jumps_in(str(source.path), source.status.st_size, source.status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _clock_jumps_in(name: str, size: int, mtime_ns: int) -> bool:
+    source = Source(name)
+    try:
+        times = (float(p.dts * p.time_base) for p in source.packets() if p.dts is not None)
+        return any(not -1 <= b - a <= JUMP_AHEAD_S for a, b in pairwise(times))
+    finally:
+        source.close()
 
 
 def _picture_by_counting(path: Path, time_s: float) -> Picture:
@@ -207,7 +225,7 @@ def _pictures_lead_keyframes(source: Source) -> bool:
     """Whether frames that are shown before a keyframe are stored behind it, in the first groups."""
     key_pts: int | None = None
     n_keys = 0
-    for n_packets, packet in enumerate(source.container.demux(source.stream)):
+    for n_packets, packet in enumerate(source.packets()):
         if packet.pts is None or n_keys > _GROUPS_LOOKED_AT or n_packets > _PACKETS_LOOKED_AT:
             break
         if packet.is_keyframe:
