@@ -1,0 +1,135 @@
+"""Run `analyze()` over many files on this machine: in this process, or in several."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from vidsearch.analyze import Recipe, Stopped, analyze
+from vidsearch.errors import UnreadableVideo
+from vidsearch.indexing import Analyst, Analyzed, Progress, Task, Unreadable
+
+Report = Callable[[Progress], None]
+POLL_S = 0.2  # how often the waiting process looks for progress
+
+
+def local(jobs: int) -> Analyst:
+    """The analyst for one machine: `jobs` processes, or this one when `jobs` is 1."""
+    return in_this_process if jobs == 1 else in_processes(jobs)
+
+
+def run_task(task: Task, recipe: Recipe, report: Report) -> Analyzed | Unreadable:
+    """Analyse one file; an unreadable one is news, not an exception."""
+    began = time.monotonic()
+    try:
+        result = analyze(task, recipe, report)
+    except UnreadableVideo as error:
+        return Unreadable(task, error.reason)
+    return Analyzed(task, result, time.monotonic() - began)
+
+
+def in_this_process(
+    tasks: Sequence[Task], recipe: Recipe
+) -> Iterator[Progress | Analyzed | Unreadable]:
+    """One file after the other, in a thread, so that progress can be told meanwhile."""
+    news: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def report(progress: Progress) -> None:
+        if stop.is_set():
+            raise Stopped
+        news.put(progress)
+
+    with ThreadPoolExecutor(1, "analyze") as pool:
+        try:
+            for task in tasks:
+                future = pool.submit(run_task, task, recipe, report)
+                yield from _told(news, [future])
+                yield future.result()
+        finally:
+            stop.set()
+
+
+def in_processes(jobs: int) -> Analyst:
+    """`jobs` files at a time, each in a process of its own with its share of the cores."""
+
+    def analyst(
+        tasks: Sequence[Task], recipe: Recipe
+    ) -> Iterator[Progress | Analyzed | Unreadable]:
+        threads = recipe.threads or max(1, (os.cpu_count() or 1) // jobs)
+        shared = recipe.with_threads(threads)
+        crashed = yield from _pooled(tasks, shared, jobs)
+        for task in crashed:  # alone, to find the one that kills its process
+            if (yield from _pooled([task], shared, 1)):
+                reason = "its decoding crashed the process twice; the file is probably damaged"
+                yield Unreadable(task, reason)
+
+    return analyst
+
+
+def _pooled(
+    tasks: Sequence[Task], recipe: Recipe, jobs: int
+) -> Iterator[Progress | Analyzed | Unreadable]:
+    """Run `tasks` in a pool; return those that were unfinished when a process died."""
+    context = multiprocessing.get_context("spawn")
+    news: Any = context.Queue()
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(news, os.getpid()))
+    waiting: dict[Future[Analyzed | Unreadable], Task] = {}
+    unfinished: list[Task] = []
+    try:
+        waiting = {pool.submit(_run, task, recipe): task for task in tasks}
+        while waiting:
+            yield from _told(news, list(waiting))
+            for future in [future for future in waiting if future.done()]:
+                task = waiting.pop(future)
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    unfinished.append(task)
+    finally:
+        for process in list((getattr(pool, "_processes", None) or {}).values()) if waiting else []:
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
+    return unfinished
+
+
+def _told(news: Any, futures: Sequence[Future[Analyzed | Unreadable]]) -> Iterator[Progress]:
+    """Pass progress on until one of `futures` is done."""
+    while not wait(futures, timeout=POLL_S, return_when=FIRST_COMPLETED).done:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield news.get_nowait()
+
+
+_news: Any = None  # the queue of this worker process, set once when it starts
+
+
+def _start(news: Any, parent: int) -> None:
+    """Prepare a worker process: its queue, and an end when its parent is gone."""
+    global _news
+    _news = news
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run(task: Task, recipe: Recipe) -> Analyzed | Unreadable:
+    return run_task(task, recipe, _news.put)

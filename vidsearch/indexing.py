@@ -1,0 +1,289 @@
+"""Bring an archive up to date with a set of files: what is left to do, doing it, publishing it.
+
+The three steps are apart so that a cluster can take over the second: an `Analyst` turns files
+into `AnalyzedVideo`s (`vidsearch.analysts` on one machine, Ray in `workers`), and only the
+process that runs `index` writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from vidsearch.errors import UnreadableVideo
+from vidsearch.media import find_videos, fingerprint
+from vidsearch.records import AnalyzedVideo, Video
+
+if TYPE_CHECKING:
+    from vidsearch.analyze import Recipe
+    from vidsearch.store import Store
+
+PathLike = str | bytes | Path
+
+# Small videos are published in groups: one commit for many rows keeps the tables compact.
+GROUP_VIDEOS = 8
+GROUP_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file to analyse.
+
+    `paths` are the bytes of all its names, first the one to read; `replaces` are the ids of the
+    rows that held one of these paths with other content, and lose it once this one is stored.
+    """
+
+    paths: tuple[bytes, ...]
+    video_id: str
+    size: int
+    mtime: float
+    replaces: frozenset[str] = frozenset()
+
+    @property
+    def path(self) -> Path:
+        return Path(os.fsdecode(self.paths[0]))
+
+    def video(self, **facts: object) -> Video:
+        """The task's `videos` row, with `facts` beside what the file system says."""
+        row = Video(self.video_id, self.paths, self.size, self.mtime, indexed_at=time.time())
+        return replace(row, **facts)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The first event of a run: what was found and what is left to do."""
+
+    todo: int
+    bytes_todo: int
+    unchanged: int
+    moved: int
+    hidden: int
+    other: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one file has come: frames and seconds decoded, of `duration_s` (0 if unknown)."""
+
+    video_id: str
+    path: str
+    frames: int
+    seconds: float
+    duration_s: float
+    shots: int
+
+
+@dataclass(frozen=True, eq=False)
+class Indexed:
+    """A file's rows are published; `seconds` is the time the analysis took."""
+
+    video: Video
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A file that could not be indexed, and why, in one line."""
+
+    video_id: str
+    path: str
+    reason: str
+
+
+Event = Planned | Progress | Indexed | Failed
+
+
+@dataclass(frozen=True, eq=False)
+class IndexReport:
+    """What a run did. `partial` are videos of which only the beginning could be read."""
+
+    planned: Planned
+    indexed: tuple[Video, ...]
+    failed: tuple[Failed, ...]
+    seconds: float
+
+    @property
+    def partial(self) -> tuple[Video, ...]:
+        """Videos of which a part could not be read; `error` says which."""
+        return tuple(video for video in self.indexed if video.status == "partial")
+
+
+@dataclass(frozen=True, eq=False)
+class Analyzed:
+    """An analyst's good news."""
+
+    task: Task
+    result: AnalyzedVideo
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Unreadable:
+    """An analyst's bad news."""
+
+    task: Task
+    reason: str
+
+
+class Analyst(Protocol):
+    """Turns files into analysed videos, in any order, reporting progress on the way."""
+
+    def __call__(
+        self, tasks: Sequence[Task], recipe: Recipe
+    ) -> Iterator[Progress | Analyzed | Unreadable]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a run has to do, from the store and the file system alone."""
+
+    planned: Planned
+    tasks: tuple[Task, ...]
+    failed: tuple[Unreadable, ...]
+
+
+def index(
+    store: Store,
+    paths: Sequence[PathLike],
+    recipe: Recipe,
+    analyst: Analyst,
+    *,
+    force: bool = False,
+) -> Iterator[Event]:
+    """Index the videos below `paths` into `store`, which must be open for writing.
+
+    Yields one `Planned`, then `Progress`, `Indexed` and `Failed` as they happen. A bad file is
+    recorded in the archive and the run goes on. Whatever was yielded as `Indexed` is on disk.
+    """
+    work = plan(store, paths, force=force)
+    yield work.planned
+    for bad in work.failed:
+        yield _record_failure(store, bad)
+    group: list[Analyzed] = []
+    since = time.monotonic()
+    for news in analyst(work.tasks, recipe):
+        if isinstance(news, Progress):
+            yield news
+        elif isinstance(news, Unreadable):
+            yield _record_failure(store, news)
+        else:
+            group.append(news)
+        if group and (len(group) >= GROUP_VIDEOS or time.monotonic() - since > GROUP_SECONDS):
+            yield from _publish(store, group)
+            group, since = [], time.monotonic()
+    yield from _publish(store, group)
+    if work.tasks:
+        store.optimize()
+
+
+def plan(store: Store, paths: Sequence[PathLike], *, force: bool = False) -> Plan:
+    """Compare the files below `paths` with the archive; note renamed and moved ones there.
+
+    A file whose path, size and time of change are known is not read at all. Others are known
+    again by content (`fingerprint`): their rows stay and the new path is noted. Files that
+    failed before are tried again.
+    """
+    found = find_videos(paths)
+    videos = {video.video_id: video for video in store.videos()}
+    holders: dict[bytes, set[str]] = {}
+    for video in videos.values():
+        for path in video.paths:
+            holders.setdefault(path, set()).add(video.video_id)
+    tasks: dict[str, Task] = {}
+    failed = [Unreadable(_unknown(path), reason) for path, reason in found.missing]
+    unchanged = moved = 0
+    for path in found.files:
+        raw = os.fsencode(path)
+        held = holders.get(raw, set())
+        try:
+            stat = path.stat()
+            same = next((i for i in held if _untouched(videos[i], stat)), None)
+            if not force and same is not None:
+                _release(store, (raw,), held - {same})
+                unchanged += 1
+                continue
+            video_id = fingerprint(path)
+        except UnreadableVideo as error:
+            failed.append(Unreadable(_unknown(raw), error.reason))
+            continue
+        except OSError as error:
+            failed.append(Unreadable(_unknown(raw), error.strerror or str(error)))
+            continue
+        task = Task((raw,), video_id, stat.st_size, stat.st_mtime, frozenset(held - {video_id}))
+        twin = videos.get(video_id)
+        if video_id in tasks:  # a byte-identical copy of a file of this run
+            tasks[video_id] = _with_copy(tasks[video_id], task)
+        elif force or twin is None or twin.status == "failed":
+            tasks[video_id] = task
+        else:
+            unchanged += raw in twin.paths  # touched, not changed
+            moved += raw not in twin.paths
+            videos[video_id] = _note_path(store, twin, task)
+    planned = Planned(
+        todo=len(tasks),
+        bytes_todo=sum(task.size for task in tasks.values()),
+        unchanged=unchanged,
+        moved=moved,
+        hidden=found.n_hidden,
+        other=found.n_other,
+    )
+    return Plan(planned, tuple(tasks.values()), tuple(failed))
+
+
+def _untouched(video: Video, stat: os.stat_result) -> bool:
+    return video.status != "failed" and video.size == stat.st_size and video.mtime == stat.st_mtime
+
+
+def _with_copy(first: Task, copy: Task) -> Task:
+    return replace(
+        first, paths=(*first.paths, *copy.paths), replaces=first.replaces | copy.replaces
+    )
+
+
+def _note_path(store: Store, video: Video, task: Task) -> Video:
+    """A known video was seen at `task`'s path: paths that are gone go, this one comes first."""
+    alive = tuple(path for path in video.paths if path != task.paths[0] and os.path.exists(path))
+    noted = replace(video, paths=(*task.paths, *alive), mtime=task.mtime)
+    store.update_video(noted)
+    _release(store, task.paths, task.replaces)
+    return noted
+
+
+def _unknown(path: str | bytes | Path) -> Task:
+    """The record of a path that has no content to be known by."""
+    raw = os.fsencode(path)
+    return Task((raw,), "path-" + hashlib.blake2b(raw, digest_size=12).hexdigest(), 0, 0.0)
+
+
+def _record_failure(store: Store, bad: Unreadable) -> Failed:
+    video = bad.task.video(status="failed", error=bad.reason)
+    store.record_failure(video)
+    _release(store, bad.task.paths, bad.task.replaces)
+    return Failed(video.video_id, video.path, bad.reason)
+
+
+def _publish(store: Store, group: Sequence[Analyzed]) -> Iterator[Indexed]:
+    if not group:
+        return
+    store.publish_many([news.result for news in group])
+    for news in group:
+        _release(store, news.task.paths, news.task.replaces)
+        yield Indexed(news.result.video, news.seconds)
+
+
+def _release(store: Store, paths: Sequence[bytes], holders: Iterable[str]) -> None:
+    """Take `paths` from the videos that held them; a video without a path goes."""
+    for video_id in holders:
+        before = store.find(video_id)
+        if before is None:
+            continue
+        rest = tuple(path for path in before.paths if path not in paths)
+        if rest:
+            store.update_video(replace(before, paths=rest))
+        else:
+            store.remove_video(video_id)
