@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -147,22 +148,36 @@ def _unreadable(path: Path, before: os.stat_result, reason: str) -> UnreadableVi
 
 
 def _lacks_mp4_index(path: Path) -> bool:
-    """Whether this is an MP4 or MOV file without its `moov` box (ISO/IEC 14496-12)."""
+    """Whether this is an MP4 or MOV file without a whole `moov` box."""
     size = path.stat().st_size
+    boxes = list(_boxes(path))
+    if not boxes or boxes[0][0] not in (b"ftyp", b"mdat", b"wide", b"free", b"skip"):
+        return False
+    return not any(kind == b"moov" and end <= size for kind, end in boxes)
+
+
+def ends_within_fragment(path: Path) -> bool:
+    """Whether a fragmented MP4 file breaks off in the middle of a fragment."""
+    size = path.stat().st_size
+    boxes = list(_boxes(path))
+    fragmented = any(kind == b"moof" for kind, _ in boxes)
+    return fragmented and boxes[-1][1] > size
+
+
+def _boxes(path: Path) -> Iterator[tuple[bytes, int]]:
+    """The kinds of a file's top boxes and where each should end (ISO/IEC 14496-12)."""
+    size = path.stat().st_size
+    position = 0
     with path.open("rb") as file:
-        if file.read(8)[4:] not in (b"ftyp", b"mdat", b"wide", b"free", b"skip"):
-            return False
-        position = 0
         while position + 8 <= size:
             file.seek(position)
             head = file.read(16)
             length = int.from_bytes(head[:4], "big")
             if length == 1:
                 length = int.from_bytes(head[8:16], "big")
-            if head[4:8] == b"moov":
-                # Whole, it was refused for another reason; cut short, it is as good as missing.
-                return position + length > size
+            elif length == 0:  # to the end of the file
+                length = size - position
             if length < 8:
-                break
+                return
             position += length
-    return True
+            yield head[4:8], position

@@ -22,6 +22,7 @@ from vidsearch.containers import (
     check_settled,
     claimed_end_s,
     claimed_length_s,
+    ends_within_fragment,
     is_sane_size,
     open_container,
     size_reason,
@@ -179,6 +180,8 @@ class Source:
             self.last_packet_s = max(self.last_packet_s, end_s)
         if packet.stream_index != self.stream.index:
             return []
+        if packet.is_corrupt and not clock_may_jump(self):
+            return []  # cut short by the end of the file: it would decode to half a picture
         try:
             frames: list[Any] = packet.decode()
         except av.error.FFmpegError:
@@ -244,8 +247,8 @@ class Decoder:
         del first
         for decoded in self._source.frames:
             yield self._frame(decoded)
-        self.truncated = self._is_truncated()
         check_settled(self.path, self._source.status)
+        self.truncated = self._is_truncated()
 
     def __enter__(self) -> Decoder:
         return self
@@ -289,7 +292,8 @@ class Decoder:
         if self.probe.container.startswith("mov,") and len(entries):
             # Where every frame lies is known: the claimed length need not be asked.
             last = entries[len(entries) - 1]
-            return bool(last.pos + last.size > source.status.st_size)
+            beyond_the_end = last.pos + last.size > source.status.st_size
+            return beyond_the_end or ends_within_fragment(self.path)
         read_s = self.probe.media_offset_s + self.end_s
         if read_s < claimed_end_s(source.container, source.stream) - _CUT_OFF_S:
             return True

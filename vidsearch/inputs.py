@@ -76,7 +76,7 @@ def find_videos(paths: Sequence[PathLike]) -> Found:
             continue
         is_glob = glob.has_magic(str(path))
         # Path.glob takes no absolute patterns.
-        matches = sorted(glob.glob(str(path), recursive=True)) if is_glob else []  # noqa: PTH207
+        matches = sorted(glob.glob(str(path), recursive=True)) if is_glob else []
         for match in matches:
             found.add(Path(match), explicit=False)
         if not matches:

@@ -23,8 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.decoding import JUMP_AHEAD_S, Decoder, Source, clock_may_jump
-from vidsearch.errors import UnreadableVideo
-from vidsearch.inputs import PathLike, printable
+from vidsearch.inputs import PathLike
 from vidsearch.pictures import Picture, full_picture
 
 _ROUNDED_S = 0.001
@@ -58,11 +57,7 @@ def read_pictures(path: PathLike, times: Sequence[float]) -> list[Picture]:
         pictures = _read_by_decord(name, times)
         if pictures is not None:
             return pictures
-    seeker = _Seeker(Source(name))
-    try:
-        found = {time_s: seeker.picture(time_s) for time_s in sorted(set(times))}
-    finally:
-        seeker.source.close()
+    found = _read_by_pyav(name, sorted(set(times)))
     return [found[time_s] for time_s in times]
 
 
@@ -92,25 +87,39 @@ def _read_by_decord(name: str, times: Sequence[float]) -> list[Picture] | None:
     return [found[index] for index in indices]
 
 
+def _read_by_pyav(name: str, times: Sequence[float]) -> dict[float, Picture]:
+    """The frames shown at ascending `times`, by time."""
+    source = Source(name)
+    try:
+        if source.first.pts is None or _clock_jumps(source):
+            return _read_by_counting(source.path, times)
+        seeker = _Seeker(source)
+        found = {}
+        for time_s in times:
+            picture = seeker.picture(time_s)
+            if picture is None:  # the container cannot seek there
+                return _read_by_counting(source.path, times)
+            found[time_s] = picture
+        return found
+    finally:
+        source.close()
+
+
 class _Seeker:
     """PyAV: to the keyframe before, then on to the frame. Ascending times are cheapest."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._first_pts: int | None = source.first.pts
+        self._first_pts = int(source.first.pts)
         self._frames: Iterator[Any] = source.frames
         self._held: Any = source.first  # the last frame at or before the position
         self._ahead: Any = None  # the frame behind it, where already decoded
 
-    def picture(self, time_s: float) -> Picture:
-        """The frame shown at `time_s`."""
-        if self._first_pts is None or _clock_jumps(self.source):
-            return _picture_by_counting(self.source.path, time_s)
+    def picture(self, time_s: float) -> Picture | None:
+        """The frame shown at `time_s`, None if it cannot be reached."""
         ticks = int((max(0.0, time_s) + _ROUNDED_S) / self.source.tick)
         frame = self._frame_at(self._first_pts + ticks)
-        if frame is None:
-            return _picture_by_counting(self.source.path, time_s)
-        return full_picture(frame, self.source.layout)
+        return None if frame is None else full_picture(frame, self.source.layout)
 
     def _frame_at(self, pts: int) -> Any:
         if self._held is not None and 0 <= pts - self._held.pts <= _NEAR_S / self.source.tick:
@@ -124,7 +133,7 @@ class _Seeker:
 
     def _seek(self, pts: int) -> None:
         source = self.source
-        source.container.seek(max(pts, self._first_pts or 0), stream=source.stream)
+        source.container.seek(max(pts, self._first_pts), stream=source.stream)
         self._frames = source.decode_on()
         self._held = self._ahead = None
 
@@ -155,18 +164,20 @@ def _clock_jumps_in(name: str, size: int, mtime_ns: int) -> bool:
         source.close()
 
 
-def _picture_by_counting(path: Path, time_s: float) -> Picture:
-    """The frame shown at `time_s`, found by reading the file from the start."""
+def _read_by_counting(path: Path, times: Sequence[float]) -> dict[float, Picture]:
+    """The frames shown at ascending `times`, found by reading the file from the start."""
+    found: dict[float, Picture] = {}
     shown: Any = None
+    due = list(times)
     with Decoder(path) as decoder:
         for frame in decoder:
-            if shown is not None and frame.time_s > time_s + _ROUNDED_S:
-                break
+            while due and shown is not None and frame.time_s > due[0] + _ROUNDED_S:
+                found[due.pop(0)] = shown.picture()
+            if not due:
+                return found
             shown = frame
-    if shown is None:
-        raise UnreadableVideo(printable(path), "holds no frame that can be decoded")
-    picture: Picture = shown.picture()
-    return picture
+    found.update(dict.fromkeys(due, shown.picture()))
+    return found
 
 
 class _DecordReader:
@@ -244,7 +255,9 @@ def _same_frames(reader: _DecordReader, seeker: _Seeker) -> bool:
     wanted = sorted(i for i in {0, 1, *around} if 0 <= i < reader.n_frames)
     # In reverse, so that decord has to seek as it will when it is used.
     theirs = [_small(p) for p in reversed([reader.pictures([i])[0] for i in reversed(wanted)])]
-    ours = [_small(seeker.picture(float(reader.times[i]))) for i in wanted]
+    ours = [_small(p) for i in wanted if (p := seeker.picture(float(reader.times[i]))) is not None]
+    if len(ours) < len(theirs):
+        return False
     difference = np.abs(np.array(theirs)[:, None] - np.array(ours)[None]).mean((2, 3, 4))
     own = np.diagonal(difference)
     # Nearer to its own frame than to any other that was looked at; equal where nothing moves.
