@@ -20,6 +20,7 @@ is the question's pointwise mutual information with the picture. By Bayes' rule,
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,9 +54,10 @@ NEUTRAL_PROMPTS = (
 RARITY = 50.0
 
 
+@lru_cache(maxsize=4)  # encoders are compared by identity; the prompts are encoded once for each
 def neutral_direction(encoder: Encoder) -> NDArray[np.float32]:
     """[D]: its product with a picture's vector is the mean cosine to the neutral prompts."""
-    return _mean_vector(encoder.encode_texts(NEUTRAL_PROMPTS))
+    return np.asarray(encoder.encode_texts(NEUTRAL_PROMPTS).mean(axis=0), np.float32)
 
 
 def context_scores(
@@ -70,7 +72,3 @@ def context_scores(
     """
     evidence = logit_scale * (vectors @ (text - neutral))
     return np.asarray(1 / (1 + RARITY * np.exp(-np.clip(evidence, -50, 50))), np.float32)
-
-
-def _mean_vector(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(vectors.mean(axis=0), np.float32)

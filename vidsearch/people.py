@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidsearch import photos
 from vidsearch.errors import EnrolmentError, UnknownPerson
@@ -27,11 +28,12 @@ from vidsearch.unknown import near
 
 if TYPE_CHECKING:
     from idclip.faces import Face, FaceModel
-    from idclip.identity import IdentityScorer
+    from idclip.identity import Faces, IdentityScorer
 
 LONGEST_NAME = 100
 SMALLEST_FACE = 32  # pixels across; a smaller face looks like anybody (see idclip.identity)
 _BYSTANDER = 0.4  # faces less wide than this share of the widest are people in the background
+_STRANGERS = 0.1  # P(same person) under which two photos are told to disagree
 _LOOKING_SIDES = (640, 1280)  # long side of the copy that faces are looked for in, in turn
 
 
@@ -83,7 +85,7 @@ def enrol(
         _refuse_double(photo, source, person, enrolled)
         person = replace(person, photos=(*person.photos, photo))
     if not trust and sources:
-        _refuse_disagreement(person, scorer)
+        _refuse_disagreement(person, len(sources), scorer)
     return person
 
 
@@ -96,8 +98,8 @@ def photo_from_file(
     file and named in the `EnrolmentError`. See `enrol` for what else is raised.
     """
     shown = printable(source)
-    read = photos.read(source)
-    chosen = _choose(read, _faces_in(read, faces), face)
+    read, seen = _look(photos.read(source), faces)
+    chosen = _choose(read, seen, face)
     found = chosen.face
     width = min(found.box[2] - found.box[0], found.box[3] - found.box[1])
     if width < SMALLEST_FACE:
@@ -200,17 +202,24 @@ def _nobody(name: str, enrolled: Sequence[Person]) -> str:
     return f'"{normal(name)}" is not enrolled{hint}'
 
 
-def _faces_in(read: Source, faces: FaceModel) -> list[_Found]:
-    """The faces in a photo, left to right; a larger copy is searched if the small shows none."""
-    height, width = read.picture.shape[:2]
+def _look(read: Source, faces: FaceModel) -> tuple[Source, list[_Found]]:
+    """The faces in a photo, left to right, and the photo they were found in.
+
+    A photo that shows none is searched in a larger copy, then with a grey border: a detector
+    expects something around a face, and portraits are often cut close.
+    """
     for side in _LOOKING_SIDES:
         found = faces.detect(read.picture, long_side=side)
-        if found or side >= max(width, height):
+        if found or side >= max(read.picture.shape[:2]):
             break
-    return [
-        _Found(face, _relative(face.box, width, height))
-        for face in sorted(found, key=lambda face: face.box[0] + face.box[2])
-    ]
+    if not found:
+        border = max(read.picture.shape[:2]) // 2
+        padding = ((border, border), (border, border), (0, 0))
+        read = replace(read, picture=np.pad(read.picture, padding, constant_values=128))
+        found = faces.detect(read.picture, long_side=_LOOKING_SIDES[0])
+    height, width = read.picture.shape[:2]
+    ordered = sorted(found, key=lambda face: face.box[0] + face.box[2])
+    return read, [_Found(face, _relative(face.box, width, height)) for face in ordered]
 
 
 def _relative(box: tuple[float, float, float, float], width: int, height: int) -> Box:
@@ -288,8 +297,36 @@ def _overlap(one: Box, other: Box) -> float:
     return wide * high / (areas - wide * high)
 
 
-def _refuse_disagreement(person: Person, scorer: IdentityScorer) -> None:
-    """Each photo should look like one of the others at least."""
+def _refuse_disagreement(person: Person, n_new: int, scorer: IdentityScorer) -> None:
+    """Each of the last `n_new` photos should look like one of the others at least."""
     if len(person.photos) < 2:
         return
-    raise NotImplementedError
+    known = faces_of(person)
+    same = scorer.pairs(known, known)
+    np.fill_diagonal(same, 0.0)
+    best = same.max(axis=1)
+    names = [photo.name for photo in person.photos]
+    odd = [names[at] for at in range(len(names) - n_new, len(names)) if best[at] < _STRANGERS]
+    if not odd:
+        return
+    if len(names) == 2:
+        said = f"{names[0]} and {names[1]} do not look like one person"
+    elif len(odd) == 1:
+        said = f"{odd[0]} does not look like the others"
+    else:
+        said = f"{', '.join(odd[:-1])} and {odd[-1]} do not look like any of the others"
+    raise EnrolmentError(
+        f"{said} (probability {best[best < _STRANGERS].max():.2f}): leave out what is somebody "
+        "else, or take all with --trust"
+    )
+
+
+def faces_of(person: Person) -> Faces:
+    """A person's photos as the identity scorer wants them."""
+    from idclip.identity import Faces
+
+    def column(name: str) -> NDArray[np.float32]:
+        return np.array([getattr(photo, name) for photo in person.photos], np.float32)
+
+    vectors = np.stack([photo.vector for photo in person.photos])
+    return Faces(vectors, column("quality"), column("cohort_mean"), column("cohort_std"))

@@ -15,22 +15,23 @@ person, and for the context a score of its keyframes (`vidsearch.context`). They
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.context import context_scores, neutral_direction
+from vidsearch.errors import UnknownPerson
+from vidsearch.people import faces_of
 from vidsearch.records import Answer, Hit, Person, Sighting, Vector, Video
 
 if TYPE_CHECKING:
-    from idclip.identity import IdentityScorer
-
     from idclip.encoders import Encoder
+    from idclip.identity import IdentityScorer
     from vidsearch.query import Query
 
 Ints = NDArray[np.int64]
@@ -116,7 +117,12 @@ def search(
     `threshold` is the least probability with which a hit shows each person. `videos` is a glob
     for paths or file names; `since` and `until` are seconds from the start of each video: shots
     that reach into that time are searched, by the parts and tracks that do.
+
+    A name in the text that nobody is enrolled under gives no hits and a message with near names
+    and the remedy; one that was forced raises `UnknownPerson` with that message.
     """
+    if query.unknown:
+        return _strangers(query)
     within = _within(rows, videos, since, until)
     if not within.shots.any():
         return _nothing(query, _nowhere(rows, videos))
@@ -153,7 +159,7 @@ def _within(rows: Rows, videos: str | None, since: float | None, until: float | 
 def _matches(video: Video, glob: str) -> bool:
     """Whether a path of the video, or its file name, matches."""
     paths = [path.decode("utf-8", "backslashreplace") for path in video.paths]
-    return any(fnmatch(path, glob) or fnmatch(os.path.basename(path), glob) for path in paths)
+    return any(fnmatch(path, glob) or fnmatch(PurePath(path).name, glob) for path in paths)
 
 
 def _seen(
@@ -179,6 +185,32 @@ def _seen(
         competed = odds / (1 + odds + rivals.sum(axis=0))
         probability[close] = np.where(odds > rivals.max(axis=0, initial=0.0), competed, 0.0)
     return _Seen(person, probability, alone, look, photo)
+
+
+def _probabilities(
+    rows: Rows, scorer: IdentityScorer, person: Person, tracks: Mask
+) -> tuple[Reals, Ints, Ints]:
+    """P(person) [T], best look and best photo [T], computed for the `tracks` told only."""
+    from idclip.identity import Faces
+
+    if not person.photos:
+        nobody = np.zeros(len(tracks), np.int64)
+        return np.zeros(len(tracks)), nobody, nobody
+    looks = np.flatnonzero(tracks[rows.look_track])
+    whole = len(looks) == len(rows.look_track)
+
+    def of(column: NDArray[np.float32]) -> NDArray[np.float32]:
+        return column if whole else column[looks]
+
+    faces = Faces(
+        of(rows.look_vectors),
+        of(rows.look_quality),
+        of(rows.look_cohort_mean),
+        of(rows.look_cohort_std),
+    )
+    matches = scorer.probabilities(faces, rows.look_track[looks], len(tracks), faces_of(person))
+    look = looks[np.maximum(matches.look, 0)] if len(looks) else matches.look
+    return matches.probability.astype(np.float64), look, matches.photo
 
 
 def _odds(probability: Reals) -> Reals:
@@ -219,7 +251,8 @@ def _context(rows: Rows, encoder: Encoder, text: str, keyframes: Ints) -> NDArra
     vectors = rows.keyframe_vectors
     chosen = vectors if len(keyframes) == len(vectors) else vectors[keyframes]
     asked = encoder.encode_texts([text])[0]
-    return context_scores(chosen, asked, neutral_direction(encoder), encoder.logit_scale)
+    neutral = neutral_direction(encoder)  # type: ignore[arg-type]  # a Protocol is not Hashable
+    return context_scores(chosen, asked, neutral, encoder.logit_scale)
 
 
 def _best_parts(rows: Rows, keyframes: Ints, score: Reals, k: int) -> Ints:
@@ -280,6 +313,13 @@ def _names(query: Query) -> tuple[str, ...]:
 
 def _nothing(query: Query, message: str) -> Answer:
     return Answer(query.text, _names(query), query.context, message, ())
+
+
+def _strangers(query: Query) -> Answer:
+    message = "\n".join(name.message() for name in query.unknown)
+    if any(name.forced for name in query.unknown):
+        raise UnknownPerson(message)
+    return _nothing(query, message)
 
 
 def _nowhere(rows: Rows, videos: str | None) -> str:

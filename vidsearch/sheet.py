@@ -6,6 +6,7 @@ the system where there is one.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vidsearch.records import Answer, Box, Hit
+from vidsearch.records import Answer, Box, Hit, Person
 from vidsearch.timecodes import timecode
 
 Picture: TypeAlias = NDArray[np.uint8]
@@ -79,6 +80,33 @@ def numbered_faces(picture: Picture, boxes: Sequence[Box]) -> Image.Image:
     return image
 
 
+def photo_sheet(person: Person) -> Image.Image:
+    """The reference photos of a person side by side, the chosen faces framed with their quality."""
+    columns = max(2, min(4, len(person.photos)))
+    side, line = 280, 30
+    rows = -(-len(person.photos) // columns)
+    width = 2 * _MARGIN + columns * side + (columns - 1) * _GAP
+    height = _MARGIN + 44 + rows * (side + line + _GAP) + _MARGIN - _GAP
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((_MARGIN, _MARGIN + 4, _MARGIN + 4, _MARGIN + 30), fill=_ACCENT)
+    _text(draw, (_MARGIN + 16, _MARGIN + 3), person.name, 23, _INK, width - 2 * _MARGIN - 16)
+    for place, photo in enumerate(person.photos):
+        row, column = divmod(place, columns)
+        at = (_MARGIN + column * (side + _GAP), _MARGIN + 44 + row * (side + line + _GAP))
+        card = Image.new("RGB", (side, side + line), _CARD)
+        paper = ImageDraw.Draw(card)
+        still = Image.open(io.BytesIO(photo.jpeg)).convert("RGB")
+        still.thumbnail((side, side), Image.Resampling.LANCZOS)
+        corner = ((side - still.width) // 2, (side - still.height) // 2)
+        card.paste(still, corner)
+        face = _absolute(photo.box, corner, still.size)
+        _frame(paper, face, f"quality {photo.quality:.2f}", 15, (side, side))
+        _text(paper, (_PAD, side + 5), photo.name, 15, _GREY, side - 2 * _PAD)
+        sheet.paste(card, at)
+    return sheet
+
+
 def _section(section: Section, width: int, columns: int) -> Image.Image:
     question, answer, pictures = section
     rows = -(-len(answer.hits) // columns)
@@ -136,7 +164,7 @@ def _rank(draw: ImageDraw.ImageDraw, rank: int) -> None:
 
 def _caption(draw: ImageDraw.ImageDraw, hit: Hit) -> None:
     room = _TILE_WIDTH - 2 * _PAD
-    name = os.path.basename(hit.video)  # noqa: PTH119 printable text, no path of this machine
+    name = os.path.basename(hit.video)
     times = f"{timecode(hit.start_s)} to {timecode(hit.end_s)}"
     why = [f"{seen.name} {seen.probability:.2f}" for seen in hit.people]
     if hit.context_score is not None:
