@@ -1,0 +1,71 @@
+"""The columns a search reads, beside their tables as memory-mapped Arrow files.
+
+A question must be answered within a second and a half by a process that has just been started,
+and importing LanceDB alone takes longer. So the few columns that every search reads in full are
+copied to `cache/TABLE.arrow` after each change; the tables stay the truth, and a copy whose key
+is not that of the table as it stands is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+
+_KEY = b"vidsearch:table"
+_FOLDER = "cache"
+
+
+def table_key(folder: Path, archive_id: str, table: str) -> str:
+    """Names one state of a Lance table, without reading it.
+
+    Each commit adds one file to `_versions` and nothing else does, so the names in there tell
+    states apart. Raises FileNotFoundError where there is no such table.
+    """
+    names = sorted(
+        name
+        for name in os.listdir(folder / f"{table}.lance" / "_versions")
+        if name.endswith(".manifest")
+    )
+    return hashlib.sha256("/".join((archive_id, table, *names)).encode()).hexdigest()
+
+
+def load(folder: Path, table: str, key: str) -> pa.Table | None:
+    """The copy of a table in the state `key`, mapped into memory, or None if there is none."""
+    try:
+        source = pa.memory_map(str(folder / _FOLDER / f"{table}.arrow"))
+        reader = pa.ipc.open_file(source)
+    except (OSError, pa.ArrowInvalid):  # absent, or cut short by a full disk or a power failure
+        return None
+    if (reader.schema.metadata or {}).get(_KEY) != key.encode():
+        return None
+    return reader.read_all()
+
+
+def save(folder: Path, table: str, key: str, rows: pa.Table) -> None:
+    """Keep a copy of a table in the state `key`. Raises OSError."""
+    cache = folder / _FOLDER
+    cache.mkdir(exist_ok=True)
+    marked = rows.combine_chunks().replace_schema_metadata({_KEY: key.encode()})
+    handle, temporary = tempfile.mkstemp(dir=cache, prefix=table, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            # One batch: its columns are then one piece of memory each.
+            with pa.ipc.new_file(file, marked.schema) as writer:
+                writer.write_table(marked, max_chunksize=max(1, marked.num_rows))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(cache / f"{table}.arrow")
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def forget(folder: Path, table: str) -> None:
+    """Remove the copy of a table, and what an ended process left half written. Raises OSError."""
+    for path in (folder / _FOLDER).glob(f"{table}*"):
+        path.unlink(missing_ok=True)

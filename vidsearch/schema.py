@@ -1,0 +1,316 @@
+"""The archive's tables as Arrow schemas, and the way from records to rows and back.
+
+- `videos`: one row a video. Written last, it publishes the rows of the other tables that carry
+  its `generation`; rows of any other generation do not exist for a reader.
+- `shots`: one row a shot, with the unit mean of its keyframes' vectors.
+- `keyframes`: one row a keyframe, which stands for a part of a shot. It is a table of its own,
+  beside the design's four, because a vector index wants one vector a row and long shots are
+  searched by parts.
+- `faces`: one row a look of a face track; the track's thumbnail lies with its best look only.
+- `people`: one row a person. The photos' pictures lie in a column of their own, so that a search
+  reads the vectors without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vidsearch.records import AnalyzedVideo, Person, Photo, Shot, Vector, Video
+from vidsearch.stamp import Stamp
+
+CONTENT = ("shots", "keyframes", "faces")  # published by the videos row of their generation
+TABLES = ("videos", *CONTENT, "people")
+
+# What a search reads, kept beside the tables as plain columns (see `vidsearch.columns`), and the
+# order in which it wants the rows.
+SEARCHED: dict[str, tuple[str, ...]] = {
+    "videos": (),  # all
+    "shots": ("generation", "shot", "start_s", "end_s"),
+    "keyframes": ("generation", "shot", "time_s", "start_s", "end_s", "vector"),
+    "faces": (
+        "generation",
+        "shot",
+        "track",
+        "look",
+        "track_start_s",
+        "track_end_s",
+        "time_s",
+        "box",
+        "quality",
+        "cohort_mean",
+        "cohort_std",
+        "vector",
+    ),
+    "people": ("person_id", "name", "aliases", "created_at", "photos"),
+}
+ORDER: dict[str, tuple[str, ...]] = {
+    "videos": ("indexed_at", "video_id"),
+    "shots": ("generation", "shot"),
+    "keyframes": ("generation", "shot", "start_s"),
+    "faces": ("generation", "shot", "track", "look"),
+    "people": ("created_at", "person_id"),
+}
+
+
+def schemas(stamp: Stamp) -> dict[str, pa.Schema]:
+    """The schema of every table, with the vector lengths of the archive's models."""
+    context = pa.list_(pa.float32(), stamp.encoder_dim)
+    face = pa.list_(pa.float32(), stamp.face_dim)
+    owner = [("video_id", pa.string()), ("generation", pa.int64()), ("shot", pa.int32())]
+    span = [("start_s", pa.float64()), ("end_s", pa.float64())]
+    photo = pa.struct(
+        [
+            ("name", pa.string()),
+            ("sha256", pa.string()),
+            ("box", pa.list_(pa.float64())),
+            ("vector", pa.list_(pa.float32())),
+            ("quality", pa.float64()),
+            ("cohort_mean", pa.float64()),
+            ("cohort_std", pa.float64()),
+        ]
+    )
+    return {
+        "videos": pa.schema(
+            [
+                ("video_id", pa.string()),
+                ("generation", pa.int64()),
+                ("path", pa.string()),
+                ("paths", pa.list_(pa.binary())),
+                ("size", pa.int64()),
+                ("mtime", pa.float64()),
+                ("status", pa.string()),
+                ("error", pa.string()),
+                ("media_offset_s", pa.float64()),
+                ("codec", pa.string()),
+                ("width", pa.int32()),
+                ("height", pa.int32()),
+                ("duration_s", pa.float64()),
+                ("frame_rate", pa.float64()),
+                ("n_frames", pa.int64()),
+                ("n_shots", pa.int32()),
+                ("indexed_at", pa.float64()),
+            ]
+        ),
+        "shots": pa.schema(
+            [
+                *owner,
+                *span,
+                ("start_frame", pa.int64()),
+                ("end_frame", pa.int64()),
+                ("n_tracks", pa.int32()),
+                ("vector", context),
+            ]
+        ),
+        "keyframes": pa.schema(
+            [
+                *owner,
+                ("time_s", pa.float64()),
+                ("frame", pa.int64()),
+                *span,
+                ("n_faces", pa.int32()),
+                ("vector", context),
+                ("thumbnail", pa.binary()),
+            ]
+        ),
+        "faces": pa.schema(
+            [
+                *owner,
+                ("track", pa.int32()),
+                ("look", pa.int32()),
+                ("track_start_s", pa.float64()),
+                ("track_end_s", pa.float64()),
+                ("time_s", pa.float64()),
+                ("box", pa.list_(pa.float32(), 4)),
+                ("quality", pa.float32()),
+                ("cohort_mean", pa.float32()),
+                ("cohort_std", pa.float32()),
+                ("vector", face),
+                ("thumbnail", pa.binary()),
+            ]
+        ),
+        "people": pa.schema(
+            [
+                ("person_id", pa.string()),
+                ("name", pa.string()),
+                ("aliases", pa.list_(pa.string())),
+                ("created_at", pa.float64()),
+                ("photos", pa.list_(photo)),
+                ("jpegs", pa.list_(pa.binary())),
+            ]
+        ),
+    }
+
+
+def video_rows(videos: Iterable[tuple[Video, int]], schema: pa.Schema) -> pa.Table:
+    """Rows of `videos` with their generations."""
+    rows = [
+        {
+            name: getattr(video, name)
+            for name in schema.names
+            if name not in ("generation", "paths", "path")
+        }
+        | {"generation": generation, "paths": list(video.paths), "path": printable(video)}
+        for video, generation in videos
+    ]
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def printable(video: Video) -> str:
+    """The first path as text that Arrow can hold: a file name may hold half a surrogate pair."""
+    return video.path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def videos_from(table: pa.Table) -> list[tuple[Video, int]]:
+    """The way back from `video_rows`."""
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    generations = columns.pop("generation")
+    columns.pop("path")
+    columns["paths"] = [tuple(paths) for paths in columns["paths"]]
+    names = list(columns)
+    return [
+        (Video(**dict(zip(names, values, strict=True))), generation)
+        for generation, *values in zip(generations, *columns.values(), strict=True)
+    ]
+
+
+def content_rows(
+    videos: Sequence[tuple[AnalyzedVideo, int]], tables: dict[str, pa.Schema]
+) -> dict[str, pa.Table]:
+    """The rows of `shots`, `keyframes` and `faces` of analysed videos with their generations."""
+    rows: dict[str, dict[str, list[Any]]] = {
+        name: {column: [] for column in tables[name].names} for name in CONTENT
+    }
+    for analyzed, generation in videos:
+        for shot in analyzed.shots:
+            owner = {
+                "video_id": analyzed.video.video_id,
+                "generation": generation,
+                "shot": shot.index,
+            }
+            for name, row in _shot_rows(shot):
+                for column, value in (owner | row).items():
+                    rows[name][column].append(value)
+    return {name: _table(columns, tables[name]) for name, columns in rows.items()}
+
+
+def _shot_rows(shot: Shot) -> Iterable[tuple[str, dict[str, Any]]]:
+    yield (
+        "shots",
+        {
+            "start_s": shot.start_s,
+            "end_s": shot.end_s,
+            "start_frame": shot.start_frame,
+            "end_frame": shot.end_frame,
+            "n_tracks": len(shot.tracks),
+            "vector": _mean_direction([keyframe.vector for keyframe in shot.keyframes]),
+        },
+    )
+    for keyframe in shot.keyframes:
+        yield "keyframes", dict(vars(keyframe))
+    for number, track in enumerate(shot.tracks):
+        for look in range(len(track.vectors)):
+            yield (
+                "faces",
+                {
+                    "track": number,
+                    "look": look,
+                    "track_start_s": track.start_s,
+                    "track_end_s": track.end_s,
+                    "time_s": track.times[look],
+                    "box": np.asarray(track.boxes[look], np.float32),
+                    "quality": track.qualities[look],
+                    "cohort_mean": track.cohort_mean[look],
+                    "cohort_std": track.cohort_std[look],
+                    "vector": track.vectors[look],
+                    "thumbnail": track.thumbnail if look == 0 else None,
+                },
+            )
+
+
+def _mean_direction(vectors: Sequence[Vector]) -> Vector | None:
+    if not vectors:
+        return None
+    mean = np.mean(vectors, axis=0, dtype=np.float32)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
+
+
+def _table(columns: dict[str, list[Any]], schema: pa.Schema) -> pa.Table:
+    arrays = []
+    for field in schema:
+        values = columns[field.name]
+        if pa.types.is_fixed_size_list(field.type):
+            arrays.append(_vectors(values, field))
+        else:
+            arrays.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _vectors(values: Sequence[Vector | None], field: pa.Field) -> pa.Array:
+    """Vectors as one fixed-size list column; lengths other than the archive's are refused."""
+    size = field.type.list_size
+    wrong = {value.shape for value in values if value is not None and value.shape != (size,)}
+    if wrong:
+        raise ValueError(f"{field.name}: vectors of {size} numbers expected, got shape {wrong}")
+    missing = np.array([value is None for value in values], bool)
+    flat = np.zeros((len(values), size), np.float32)
+    for row, value in enumerate(values):
+        if value is not None:
+            flat[row] = value
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(flat.ravel()), type=field.type, mask=pa.array(missing) if missing.any() else None
+    )
+
+
+def people_rows(people: Sequence[Person], schema: pa.Schema) -> pa.Table:
+    """Rows of `people`."""
+    rows = [
+        {
+            "person_id": person.person_id,
+            "name": person.name,
+            "aliases": list(person.aliases),
+            "created_at": person.created_at,
+            "photos": [
+                {
+                    "name": photo.name,
+                    "sha256": photo.sha256,
+                    "box": list(photo.box),
+                    "vector": photo.vector,
+                    "quality": photo.quality,
+                    "cohort_mean": photo.cohort_mean,
+                    "cohort_std": photo.cohort_std,
+                }
+                for photo in person.photos
+            ],
+            "jpegs": [photo.jpeg for photo in person.photos],
+        }
+        for person in people
+    ]
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def people_from(table: pa.Table) -> list[Person]:
+    """The way back from `people_rows`; where `jpegs` was not read the photos are b""."""
+    people = []
+    for row in table.to_pylist():
+        jpegs = row.get("jpegs") or [b""] * len(row["photos"])
+        photos = tuple(
+            Photo(
+                name=photo["name"],
+                sha256=photo["sha256"],
+                jpeg=jpeg,
+                box=tuple(photo["box"]),
+                vector=np.array(photo["vector"], np.float32),
+                quality=photo["quality"],
+                cohort_mean=photo["cohort_mean"],
+                cohort_std=photo["cohort_std"],
+            )
+            for photo, jpeg in zip(row["photos"], jpegs, strict=True)
+        )
+        people.append(
+            Person(row["person_id"], row["name"], tuple(row["aliases"]), photos, row["created_at"])
+        )
+    return people

@@ -1,0 +1,132 @@
+"""The stamp of an archive: which models made its vectors, and in which layout they are stored.
+
+It is the file `archive.json` in the archive folder, written last when an archive is made, so a
+folder without one is no archive. Reading it needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import tempfile
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vidsearch import __version__
+from vidsearch.errors import ArchiveMismatch, ArchiveUnavailable
+
+SCHEMA = 1
+_FILE = "archive.json"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What an archive was made with; vectors of other models cannot be compared with its own.
+
+    `archive_id` is random: it tells apart two archives that lived in one folder one after the
+    other.
+    """
+
+    archive_id: str
+    schema: int
+    encoder: str
+    encoder_dim: int
+    face_model: str
+    face_dim: int
+    created_at: float
+    vidsearch: str
+
+    @classmethod
+    def new(cls, encoder: str, encoder_dim: int, face_model: str, face_dim: int) -> Stamp:
+        """The stamp of an archive that is being made now by this version."""
+        return cls(
+            uuid.uuid4().hex,
+            SCHEMA,
+            encoder,
+            encoder_dim,
+            face_model,
+            face_dim,
+            time.time(),
+            __version__,
+        )
+
+    def check(
+        self, folder: Path, *, encoder: str | None = None, face_model: str | None = None
+    ) -> None:
+        """Raise `ArchiveMismatch`, with the command that helps, if other models are asked for."""
+        asked = (
+            ("encoder", "--encoder", self.encoder, encoder),
+            ("face model", "--faces", self.face_model, face_model),
+        )
+        for kind, option, made_with, wanted in asked:
+            if wanted is not None and wanted != made_with:
+                other = shlex.quote(f"{folder}-{wanted.split(':')[0]}")
+                raise ArchiveMismatch(
+                    f"The archive {folder} was made with the {kind} {made_with!r}, and"
+                    f" {wanted!r} was asked for; their vectors cannot be compared. Leave out"
+                    f" {option} to go on with {made_with!r}, or index the videos into an archive"
+                    f" of their own:\n"
+                    f"  vidsearch index --archive {other} {option} {shlex.quote(wanted)} PATHS..."
+                )
+
+
+def is_archive(folder: Path) -> bool:
+    """Whether the folder holds a finished archive."""
+    return (folder / _FILE).is_file()
+
+
+def read_stamp(folder: Path) -> Stamp:
+    """The stamp of the archive in `folder`.
+
+    Raises `ArchiveUnavailable` where there is no archive or it cannot be read, and
+    `ArchiveMismatch` where a newer vidsearch made it.
+    """
+    try:
+        facts = json.loads((folder / _FILE).read_bytes())
+        schema = int(facts["schema"])
+    except (FileNotFoundError, NotADirectoryError):
+        raise ArchiveUnavailable(
+            f"There is no archive in {folder}. Make one with:\n"
+            f"  vidsearch index --archive {shlex.quote(str(folder))} PATHS..."
+        ) from None
+    except OSError as error:
+        raise ArchiveUnavailable(
+            f"The archive {folder} cannot be read: {error.strerror}. Check the permissions of the"
+            " folder and of the files in it."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArchiveUnavailable(
+            f"The stamp {folder / _FILE} is damaged ({error}). Put it back from a backup, or move"
+            " the folder away and index again."
+        ) from error
+    if schema > SCHEMA:
+        raise ArchiveMismatch(
+            f"The archive {folder} was made by vidsearch {facts.get('vidsearch', '?')} (layout"
+            f" {schema}); vidsearch {__version__} knows layouts up to {SCHEMA}. Update with:\n"
+            "  pip install --upgrade vidsearch"
+        )
+    try:
+        return Stamp(**facts)
+    except TypeError as error:
+        raise ArchiveUnavailable(
+            f"The stamp {folder / _FILE} is damaged ({error}). Put it back from a backup, or move"
+            " the folder away and index again."
+        ) from error
+
+
+def write_stamp(folder: Path, stamp: Stamp) -> None:
+    """Write the stamp so that it is there whole or not at all. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=_FILE, suffix=".part")
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(asdict(stamp), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would shut out other readers
+        Path(temporary).replace(folder / _FILE)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,635 @@
+"""The archive on disk: LanceDB tables in one folder. The only module that imports lancedb.
+
+Tables share no transaction, so what makes a video's rows real is its row in `videos`: they carry
+a `generation`, the videos row that names it is written last, by one commit, and nobody reads rows
+of another generation. A writer that is killed at any moment leaves either the old rows of a
+video, or the new ones, and perhaps rows that nobody sees; the next writer sweeps those.
+
+There is one writer at a time, behind a lock (`vidsearch.lock`). Readers take no lock and wait for
+nobody: a commit of Lance is atomic, and what they need of several tables is read again if a
+commit came in between.
+
+Searches do not scan the tables: the columns they need are mapped into memory from copies that the
+writer keeps up to date (`vidsearch.columns`), so that a question needs no import of lancedb.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from vidsearch import columns
+from vidsearch.errors import ArchiveUnavailable, VidsearchError
+from vidsearch.lock import WriterLock
+from vidsearch.records import AnalyzedVideo, Person, Video
+from vidsearch.rows import join
+from vidsearch.schema import (
+    CONTENT,
+    ORDER,
+    SEARCHED,
+    TABLES,
+    content_rows,
+    people_from,
+    people_rows,
+    schemas,
+    video_rows,
+    videos_from,
+)
+from vidsearch.search import Rows
+from vidsearch.stamp import Stamp, is_archive, read_stamp, write_stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NO_GENERATION = 0  # of a video that failed: it has no rows
+# Commits after which small files are merged and old versions dropped, also within a long run:
+# each commit lists all files of its table, so leaving them costs time as their number squared.
+_COMMITS_BEFORE_OPTIMIZING = 64
+_FRAGMENTS_WORTH_MERGING = 8
+# A reader may still be reading files of an old version; no read lasts nearly as long as this.
+_KEEP_OLD_VERSIONS = datetime.timedelta(minutes=10)
+_AT_ONCE = datetime.timedelta(milliseconds=1)  # 0 draws a warning
+_TRIES = 20
+
+
+@dataclass(frozen=True)
+class ShotRow:
+    """A shot as it is listed: frames `[start_frame, end_frame)`, seconds `[start_s, end_s)`."""
+
+    video_id: str
+    index: int
+    start_s: float
+    end_s: float
+    start_frame: int
+    end_frame: int
+    n_tracks: int
+
+
+@dataclass(frozen=True)
+class TableHealth:
+    """One table: visible rows, rows that nobody sees, files, versions kept, bytes on disk."""
+
+    rows: int
+    orphans: int
+    fragments: int
+    versions: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Health:
+    """What `vidsearch doctor` says of an archive.
+
+    `problems` are sentences for the user, none for a sound archive. Orphans are no problem: the
+    next writer sweeps them.
+    """
+
+    stamp: Stamp
+    videos: dict[str, int]  # by status
+    tables: dict[str, TableHealth]
+    size: int  # bytes of the whole folder
+    problems: tuple[str, ...]
+
+    @property
+    def orphans(self) -> int:
+        """Rows that no reader sees."""
+        return sum(table.orphans for table in self.tables.values())
+
+
+class Store:
+    """An archive that is open, for reading or as its one writer; a context manager.
+
+    Every method raises `ArchiveUnavailable` if the folder is full, read-only or damaged.
+    """
+
+    def __init__(self, folder: Path, stamp: Stamp, lock: WriterLock | None) -> None:
+        self.folder = folder
+        self.stamp = stamp
+        self._lock = lock
+        self._schemas = schemas(stamp)
+        self._connection: Any = None
+        self._open_tables: dict[str, Any] = {}
+        self._known: dict[str, tuple[Video, int]] | None = None
+        self._known_key = ""
+        self._commits = 0
+        self._columns: dict[str, tuple[str, pa.Table]] = {}
+        self._rows: tuple[dict[str, str], Rows] | None = None
+
+    # --- opening ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether the folder holds an archive."""
+        return is_archive(folder)
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        encoder: str,
+        encoder_dim: int,
+        face_model: str,
+        face_dim: int,
+        wait_s: float = 60.0,
+    ) -> None:
+        """Make an archive in `folder`; one that another process made meanwhile is left as it is.
+
+        Raises `ArchiveBusy` and `ArchiveUnavailable`.
+        """
+        with _explained(folder, "made"):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = WriterLock(folder)
+            lock.acquire(wait_s)
+        try:
+            if is_archive(folder):
+                return
+            stamp = Stamp.new(encoder, encoder_dim, face_model, face_dim)
+            store = cls(folder, stamp, None)
+            with _explained(folder, "made"):
+                for name in TABLES:
+                    store._make_table(name)
+                write_stamp(folder, stamp)
+        finally:
+            lock.release()
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        read_only: bool = False,
+        wait_s: float = 60.0,
+        waiting: Callable[[str], None] | None = None,
+    ) -> Store:
+        """Open an archive, as its one writer unless `read_only`.
+
+        Another writer is waited for, `wait_s` seconds at most; `waiting` is told so once, in a
+        sentence. Rows that a killed writer left are swept. Raises `ArchiveUnavailable` where there
+        is no archive, `ArchiveMismatch` for one of a newer vidsearch, and `ArchiveBusy`.
+        """
+        stamp = read_stamp(folder)
+        if read_only:
+            return cls(folder, stamp, None)
+        lock = WriterLock(folder)
+        with _explained(folder, "written"):
+            lock.acquire(wait_s, waiting)
+        try:
+            store = cls(folder, stamp, lock)
+            store.sweep()
+        except BaseException:
+            lock.release()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Bring the copies for searches up to date and give the lock back."""
+        try:
+            if self._lock is not None and self._commits:
+                self._refresh_columns()
+        finally:
+            self._open_tables, self._connection = {}, None
+            if self._lock is not None:
+                self._lock.release()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def check(self, *, encoder: str | None = None, face_model: str | None = None) -> None:
+        """Raise `ArchiveMismatch` if the archive was made with other models than these."""
+        self.stamp.check(self.folder, encoder=encoder, face_model=face_model)
+
+    # --- videos ----------------------------------------------------------------------------------
+
+    def videos(self) -> list[Video]:
+        """Every video, those that failed included, in the order in which they were indexed."""
+        return [video for video, _ in self._catalogue().values()]
+
+    def find(self, video_id: str) -> Video | None:
+        """The video with this id."""
+        entry = self._catalogue().get(video_id)
+        return entry[0] if entry else None
+
+    def by_path(self, path: bytes) -> Video | None:
+        """The video at a path (`os.fsencode`), one that is indexed before one that failed."""
+        held = [video for video in self.videos() if path in video.paths]
+        return min(held, key=lambda video: video.status == "failed", default=None)
+
+    def shots(self, video_id: str) -> list[ShotRow]:
+        """The shots of a video in order; none of one that is unknown or failed."""
+        names = ["shot", "start_s", "end_s", "start_frame", "end_frame", "n_tracks"]
+        for _ in range(_TRIES):
+            video, generation = self._catalogue().get(video_id, (None, NO_GENERATION))
+            if video is None or generation == NO_GENERATION:
+                return []
+            with _explained(self.folder, "read"):
+                table = self._read("shots", names, f"generation = {generation}").sort_by("shot")
+            if table.num_rows == video.n_shots:
+                columns = [table.column(name).to_pylist() for name in names]
+                return [ShotRow(video_id, *row) for row in zip(*columns, strict=True)]
+            # A writer replaced the video between the two reads.
+        raise self._incomplete(video_id)
+
+    def thumbnail(self, video_id: str, shot: int, keyframe_s: float) -> bytes:
+        """The JPEG of the shot's keyframe that is nearest to `keyframe_s`."""
+        _, generation = self._catalogue().get(video_id, (None, NO_GENERATION))
+        with _explained(self.folder, "read"):
+            found = self._read(
+                "keyframes",
+                ["time_s", "thumbnail"],
+                f"generation = {generation} AND shot = {int(shot)}",
+            ).to_pylist()
+        if not found:
+            raise VidsearchError(
+                f"Shot {shot} of {video_id} is no longer in the archive {self.folder}; it was"
+                " indexed again or removed. Ask the question again."
+            )
+        nearest = min(found, key=lambda row: abs(row["time_s"] - keyframe_s))
+        return bytes(nearest["thumbnail"])
+
+    # --- searching -------------------------------------------------------------------------------
+
+    def rows(self) -> Rows:
+        """The columns that questions are answered from, of all published videos, as arrays.
+
+        The arrays are maps of files or kept from the call before; they are never to be written
+        to. A commit since then is noticed by listing four folders.
+        """
+        tables = ("videos", *CONTENT)
+        keys, found = self._current(tables)
+        if self._rows is None or self._rows[0] != keys:
+            self._rows = keys, join(found)
+        return self._rows[1]
+
+    # --- writing videos --------------------------------------------------------------------------
+
+    def publish(self, analyzed: AnalyzedVideo) -> None:
+        """Store one analysed video in place of what was known of it."""
+        self.publish_many([analyzed])
+
+    def publish_many(self, analyzed: Sequence[AnalyzedVideo]) -> None:
+        """Store several at once, with the commits of one: all of them appear together.
+
+        Raises ValueError if vectors have another length than those of the archive's models.
+        """
+        if not analyzed:
+            return
+        latest = {each.video.video_id: each for each in analyzed}  # of doubles the last counts
+        known = self._catalogue()
+        generations = self._new_generations(len(latest))
+        content = list(zip(latest.values(), generations, strict=True))
+        replaced = [known[video_id][1] for video_id in latest if video_id in known]
+        rows = content_rows(content, self._schemas)
+        with _explained(self.folder, "written"):
+            for name, table in rows.items():
+                if table.num_rows:
+                    self._table(name).add(table)
+            self._put([(replace(a.video, n_shots=len(a.shots)), g) for a, g in content])
+            self._delete_generations(replaced)
+        self._after_commit()
+
+    def record_failure(self, video: Video) -> None:
+        """Note that a video could not be indexed, and why.
+
+        The same content that was indexed well before keeps its rows and its status: whatever
+        failed this time (the disk, the memory), the video is what it was.
+        """
+        before = self._catalogue().get(video.video_id)
+        if before is not None and before[0].status != "failed":
+            return
+        with _explained(self.folder, "written"):
+            self._put([(replace(video, status="failed", n_shots=0), NO_GENERATION)])
+        self._after_commit()
+
+    def update_video(self, video: Video) -> None:
+        """Replace what is known of a video; its shots stay. Unknown ones raise KeyError."""
+        generation = self._catalogue()[video.video_id][1]
+        with _explained(self.folder, "written"):
+            self._put([(video, generation)])
+        self._after_commit()
+
+    def set_paths(self, video_id: str, paths: Sequence[bytes]) -> None:
+        """Note where the copies of a video lie now. Unknown ones raise KeyError."""
+        self.update_video(replace(self._catalogue()[video_id][0], paths=tuple(paths)))
+
+    def remove_video(self, video_id: str) -> None:
+        """Remove a video and its rows; an unknown one is none already."""
+        entry = self._catalogue().get(video_id)
+        if entry is None:
+            return
+        with _explained(self.folder, "written"):
+            self._table("videos").delete(f"video_id = {_quoted(video_id)}")
+            self._catalogue().pop(video_id)
+            self._delete_generations([entry[1]])
+        self._after_commit()
+
+    def sweep(self) -> int:
+        """Delete the rows that no reader sees, left by a killed writer; how many there were."""
+        swept = 0
+        with _explained(self.folder, "written"):
+            published = {generation for _, generation in self._catalogue().values()}
+            for name in CONTENT:
+                written = self._read(name, ["generation"]).column("generation").value_counts()
+                orphans = {
+                    each["values"]: each["counts"]
+                    for each in written.to_pylist()
+                    if each["values"] not in published
+                }
+                if orphans:
+                    self._table(name).delete(_generation_in(orphans))
+                    self._commits += 1
+                    swept += sum(orphans.values())
+        return swept
+
+    def optimize(self) -> None:
+        """Merge small files and drop old versions where it is worth it, keeping readers alive."""
+        with _explained(self.folder, "written"):
+            for name in ("videos", *CONTENT):
+                table = self._table(name)
+                fragments = table.stats()["fragment_stats"]["num_fragments"]
+                if max(fragments, len(table.list_versions())) > _FRAGMENTS_WORTH_MERGING:
+                    # Nobody else writes, so files of no version are left by a killed writer.
+                    table.optimize(cleanup_older_than=_KEEP_OLD_VERSIONS, delete_unverified=True)
+
+    # --- people ----------------------------------------------------------------------------------
+
+    def people(self, *, pictures: bool = True) -> list[Person]:
+        """Who is enrolled, first enrolled first.
+
+        Without `pictures` the photos' `jpeg` is b"", and it takes no import of lancedb.
+        """
+        if not pictures:
+            _, found = self._current(("people",))
+            return people_from(found["people"])
+        with _explained(self.folder, "read"):
+            return people_from(
+                self._read("people").sort_by([(c, "ascending") for c in ORDER["people"]])
+            )
+
+    def add_person(self, person: Person) -> None:
+        """Enrol somebody."""
+        with _explained(self.folder, "written"):
+            self._table("people").add(people_rows([person], self._schemas["people"]))
+        self._commits += 1
+
+    def update_person(self, person: Person) -> None:
+        """Replace what is known of a person; what was replaced is gone from the disk."""
+        others = [each for each in self.people() if each.person_id != person.person_id]
+        self._rewrite_people([*others, person])
+
+    def remove_person(self, person_id: str) -> None:
+        """Remove a person; their name, photos and vectors are gone from the disk afterwards."""
+        self._rewrite_people([p for p in self.people() if p.person_id != person_id])
+
+    def _rewrite_people(self, people: Sequence[Person]) -> None:
+        """Write the table anew: deleting a row would only mark it, and keep its bytes."""
+        with _explained(self.folder, "written"):
+            self._open_tables["people"] = self._database().create_table(
+                "people",
+                people_rows(people, self._schemas["people"]),
+                schema=self._schemas["people"],
+                mode="overwrite",
+            )
+            self._table("people").optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
+            columns.forget(self.folder, "people")
+            self._columns.pop("people", None)
+        self._commits += 1
+
+    # --- health ----------------------------------------------------------------------------------
+
+    def health(self) -> Health:
+        """Counts, files and faults, for `vidsearch doctor`."""
+        entries = list(self._catalogue().values())
+        status: dict[str, int] = {"indexed": 0, "partial": 0, "failed": 0}
+        for video, _ in entries:
+            status[video.status] += 1
+        published = {generation for _, generation in entries}
+        with _explained(self.folder, "read"):
+            tables = {name: self._table_health(name, published) for name in TABLES}
+            size = _size(self.folder)
+        problems = []
+        shots = sum(video.n_shots for video, _ in entries)
+        if tables["shots"].rows != shots:
+            problems.append(
+                f"{shots} shots should be stored, {tables['shots'].rows} are: index the videos"
+                " again with --force."
+            )
+        return Health(self.stamp, status, tables, size, tuple(problems))
+
+    def _table_health(self, name: str, published: set[int]) -> TableHealth:
+        table = self._table(name)
+        rows, orphans = table.count_rows(), 0
+        if name in CONTENT:
+            written = self._read(name, ["generation"]).column("generation").to_pylist()
+            orphans = sum(generation not in published for generation in written)
+        return TableHealth(
+            rows=rows - orphans,
+            orphans=orphans,
+            fragments=table.stats()["fragment_stats"]["num_fragments"],
+            versions=len(table.list_versions()),
+            size=_size(self.folder / f"{name}.lance"),
+        )
+
+    # --- the tables ------------------------------------------------------------------------------
+
+    def _database(self) -> Any:
+        if self._connection is None:
+            import lancedb
+
+            # Zero: every read looks for the latest version first.
+            self._connection = lancedb.connect(
+                self.folder, read_consistency_interval=datetime.timedelta(0)
+            )
+        return self._connection
+
+    def _table(self, name: str) -> Any:
+        if name not in self._open_tables:
+            self._open_tables[name] = self._database().open_table(name)
+        return self._open_tables[name]
+
+    def _make_table(self, name: str) -> None:
+        """Make an empty table; one that a killed `create` left empty is made again."""
+        database = self._database()
+        if name in database.table_names():
+            if database.open_table(name).count_rows():
+                raise ArchiveUnavailable(
+                    f"{self.folder} has no archive.json but a table {name} with rows in it. Put"
+                    " archive.json back from a backup, or choose another folder with --archive."
+                )
+            database.drop_table(name)
+        database.create_table(name, schema=self._schemas[name])
+
+    def _read(self, name: str, wanted: Sequence[str] = (), where: str | None = None) -> pa.Table:
+        """Columns of a table (all if none are named) in its latest version."""
+        query = self._table(name).search()
+        if wanted:
+            query = query.select(list(wanted))
+        if where is not None:
+            query = query.where(where)
+        return query.to_arrow()
+
+    def _catalogue(self) -> dict[str, tuple[Video, int]]:
+        """All videos with their generations. The writer keeps its own: nobody else changes them."""
+        if self._lock is None:
+            keys, found = self._current(("videos",))
+            if self._known is None or self._known_key != keys["videos"]:
+                self._known = _by_id(found["videos"])
+                self._known_key = keys["videos"]
+        elif self._known is None:
+            with _explained(self.folder, "read"):
+                self._known = _by_id(self._read("videos").sort_by(_order("videos")))
+        return self._known
+
+    def _put(self, videos: Sequence[tuple[Video, int]]) -> None:
+        """Insert or replace rows of `videos`, by one commit."""
+        (
+            self._table("videos")
+            .merge_insert("video_id")
+            .when_matched_update_all()
+            .when_not_matched_insert_all()
+            .execute(video_rows(videos, self._schemas["videos"]))
+        )
+        self._catalogue().update({video.video_id: (video, gen) for video, gen in videos})
+
+    def _delete_generations(self, generations: Iterable[int]) -> None:
+        gone = [generation for generation in generations if generation != NO_GENERATION]
+        if gone:
+            for name in CONTENT:
+                self._table(name).delete(_generation_in(gone))
+
+    def _new_generations(self, n: int) -> Iterator[int]:
+        """Numbers that were never used, growing with time: the clock, or more if it went back."""
+        used = max((generation for _, generation in self._catalogue().values()), default=0)
+        first = max(time.time_ns(), used + 1)
+        return iter(range(first, first + n))
+
+    def _after_commit(self) -> None:
+        self._commits += 1
+        if self._commits % _COMMITS_BEFORE_OPTIMIZING == 0:
+            self.optimize()
+
+    def _incomplete(self, what: str) -> ArchiveUnavailable:
+        return ArchiveUnavailable(
+            f"The rows of {what} in the archive {self.folder} are not complete. If nobody is"
+            " writing to it just now it is damaged: index the video again with --force."
+        )
+
+    # --- the copies for searches -----------------------------------------------------------------
+
+    def _current(self, tables: Sequence[str]) -> tuple[dict[str, str], dict[str, pa.Table]]:
+        """The columns that searches read, of one moment, with the keys of that moment."""
+        for _ in range(_TRIES):
+            keys = self._keys(tables)
+            found = {name: self._columns_of(name, keys[name]) for name in tables}
+            if self._keys(tables) == keys:
+                self._keep(tables, keys, found)
+                return keys, found
+        raise ArchiveUnavailable(
+            f"The archive {self.folder} changed faster than it could be read. Try again."
+        )
+
+    def _keys(self, tables: Sequence[str]) -> dict[str, str]:
+        with _explained(self.folder, "read"):
+            return {
+                name: columns.table_key(self.folder, self.stamp.archive_id, name) for name in tables
+            }
+
+    def _columns_of(self, name: str, key: str) -> pa.Table:
+        if name in self._columns and self._columns[name][0] == key:
+            return self._columns[name][1]
+        copy = columns.load(self.folder, name, key)
+        if copy is not None:
+            return copy
+        with _explained(self.folder, "read"):
+            return self._read(name, SEARCHED[name]).sort_by(_order(name)).combine_chunks()
+
+    def _keep(
+        self, tables: Sequence[str], keys: Mapping[str, str], found: Mapping[str, pa.Table]
+    ) -> None:
+        for name in tables:
+            if self._columns.get(name, ("",))[0] != keys[name]:
+                self._columns[name] = keys[name], found[name]
+                if columns.load(self.folder, name, keys[name]) is None:
+                    # A copy is for speed only: a reader may have no right to write, and a full
+                    # disk is told by whoever writes rows.
+                    with suppress(OSError):
+                        columns.save(self.folder, name, keys[name], found[name])
+
+    def _refresh_columns(self) -> None:
+        self._current(TABLES)
+
+
+def _by_id(table: pa.Table) -> dict[str, tuple[Video, int]]:
+    return {video.video_id: (video, generation) for video, generation in videos_from(table)}
+
+
+def _order(table: str) -> list[tuple[str, str]]:
+    return [(column, "ascending") for column in ORDER[table]]
+
+
+def _generation_in(generations: Iterable[int]) -> str:
+    return f"generation IN ({', '.join(str(int(each)) for each in generations)})"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files below a folder; those that go meanwhile count nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+@contextmanager
+def _explained(folder: Path, done: str) -> Iterator[None]:
+    """What the storage raises, as an `ArchiveUnavailable` that says what to do."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, pa.ArrowException) as error:
+        raise ArchiveUnavailable(_explanation(folder, done, error)) from error
+
+
+def _explanation(folder: Path, done: str, error: Exception) -> str:
+    code = error.errno if isinstance(error, OSError) else None
+    text = str(error)
+    if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "quota" in text.lower():
+        return (
+            f"The archive {folder} cannot be {done}: the disk is full. Free some space and run the"
+            " command again; everything stored before is kept."
+        )
+    if code == errno.EROFS or "Read-only file system" in text:
+        return (
+            f"The archive {folder} cannot be {done}: it lies on a read-only file system. Choose a"
+            " folder that can be written with --archive DIR."
+        )
+    if code in (errno.EACCES, errno.EPERM) or "ermission denied" in text:
+        return (
+            f"The archive {folder} cannot be {done}: permission denied. Check the owner and the"
+            " permissions of the folder, or choose another with --archive DIR."
+        )
+    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return (
+        f"The archive {folder} cannot be {done}: {first}. If this stays so, look with: vidsearch"
+        " doctor"
+    )
