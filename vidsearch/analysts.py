@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     Future,
@@ -83,7 +83,7 @@ def in_processes(jobs: int) -> Analyst:
 
 def _pooled(
     tasks: Sequence[Task], recipe: Recipe, jobs: int
-) -> Iterator[Progress | Analyzed | Unreadable]:
+) -> Generator[Progress | Analyzed | Unreadable, None, list[Task]]:
     """Run `tasks` in a pool; return those that were unfinished when a process died."""
     context = multiprocessing.get_context("spawn")
     news: Any = context.Queue()

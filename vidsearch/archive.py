@@ -58,9 +58,9 @@ class Archive:
 
         Takes the options of `indexing`.
         """
-        from vidsearch.progress import Tally
+        from vidsearch.indexing import Tally
 
-        return Tally.over(self.indexing(paths, **options))  # type: ignore[arg-type]
+        return Tally.of(self.indexing(paths, **options)).report()  # type: ignore[arg-type]
 
     def indexing(
         self,
@@ -145,7 +145,7 @@ class Archive:
         from vidsearch.search import THRESHOLD, search
 
         store = self._reader
-        enrolled = store.people()
+        enrolled = store.people(pictures=False)
         query = parse(text, enrolled, forced=people, context_only=context_only)
         return search(
             store.rows(),
@@ -207,7 +207,7 @@ class Archive:
         _save(photo_sheet(person), Path(file))
 
     def _picture_of(self, hit: Hit) -> Picture:
-        """The frame that shows a hit: read again from the file, or its thumbnail if that is gone."""
+        """The frame that shows a hit: read again from the file, or the thumbnail."""
         from vidsearch.media import read_picture
         from vidsearch.photos import decode_jpeg
         from vidsearch.sheet import moment_of

@@ -8,7 +8,6 @@ that `--help` answers at once.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ import vidsearch
 from vidsearch.errors import VidsearchError
 
 if TYPE_CHECKING:
-    from vidsearch.archive import Archive
+    pass
 
 NOTHING_FOUND = 1
 SOME_FAILED = 3
@@ -30,7 +29,7 @@ INTERRUPTED = 130
 class Command(click.Group):
     """A click group that prints our errors as one message, without a traceback."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 inherited
+    def main(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
         try:
             status = super().main(*args, **kwargs)
@@ -133,28 +132,27 @@ def index(
     named, recorded, and the run goes on. Interrupt it at any moment: the next run continues.
     """
     from vidsearch.archive import Archive
+    from vidsearch.present import report_as_json
     from vidsearch.progress import show
-    from vidsearch.shots import DEFAULT_DETECTOR, parse_options
 
     analyst = None
     if ray_address:
         from workers.index_job import on_ray  # the one arrow upwards, and a lazy one
 
         analyst = on_ray(ray_address)
-    name = detector or DEFAULT_DETECTOR
     archive = Archive(folder, encoder=encoder, faces=faces)
     events = archive.indexing(
         paths,
         jobs=jobs,
         force=force,
-        detector=name,
-        detector_options=parse_options(name, detector_options),
+        detector=detector,
+        detector_options=_numbers(detector_options),
         analyst=analyst,
         wait_s=wait_s,
     )
     report = show(events, quiet=quiet, verbose=verbose)
     if as_json:
-        _print_json(report.as_json())
+        _print_json(report_as_json(report))
     return SOME_FAILED if report.failed else 0
 
 
@@ -434,6 +432,62 @@ def doctor(folder: Path, as_json: bool) -> int:
 @main.group()
 def models() -> None:
     """List, fetch and choose context encoders."""
+
+
+@models.command("list")
+@json_option
+def models_list(as_json: bool) -> int:
+    """List the named encoders: what is here, where it comes from, what its licence allows."""
+    from idclip.pull import available
+    from vidsearch.present import models_as_json, print_models
+    from vidsearch.settings import read
+
+    known, chosen = available(), read().encoder
+    if as_json:
+        _print_json(models_as_json(known, chosen))
+    else:
+        print_models(known, chosen)
+    return 0
+
+
+@models.command("pull")
+@click.argument("name")
+def models_pull(name: str) -> int:
+    """Fetch the encoder NAME, unless it is here already."""
+    from idclip.pull import pull
+
+    click.echo(f"{name}: {pull(name)}")
+    return 0
+
+
+@models.command("use")
+@click.argument("name")
+def models_use(name: str) -> int:
+    """Make NAME the encoder of every new archive; archives that exist keep theirs."""
+    from dataclasses import replace
+
+    from idclip.encoders import load_encoder
+    from vidsearch.settings import read, write
+
+    encoder = load_encoder(name)  # one that cannot be loaded is not worth choosing
+    file = write(replace(read(), encoder=encoder.name))
+    click.echo(f"new archives use {encoder.name} (licence: {encoder.licence}); kept in {file}")
+    return 0
+
+
+def _numbers(options: Sequence[str]) -> dict[str, float]:
+    """NAME=VALUE options as numbers."""
+    numbers = {}
+    for option in options:
+        name, _, value = option.partition("=")
+        try:
+            numbers[name.strip()] = float(value)
+        except ValueError:
+            raise click.BadParameter(
+                f"{option!r} is not NAME=NUMBER; see: vidsearch detectors",
+                param_hint="--detector-option",
+            ) from None
+    return numbers
 
 
 def _print_json(data: Any) -> None:

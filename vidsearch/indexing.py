@@ -147,6 +147,54 @@ class Plan:
     failed: tuple[Unreadable, ...]
 
 
+class Tally:
+    """What a run has done so far, gathered from its events."""
+
+    def __init__(self) -> None:
+        self.planned = Planned(0, 0, 0, 0, 0, 0)
+        self.indexed: list[Video] = []
+        self.failed: list[Failed] = []
+        self.open: dict[str, Progress] = {}
+        self.shots = 0
+        self.frames = 0
+        self.created = self.began = time.monotonic()
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Tally:
+        """Run `events` to their end."""
+        tally = cls()
+        for event in events:
+            tally.add(event)
+        return tally
+
+    def add(self, event: Event) -> None:
+        if isinstance(event, Planned):
+            self.planned, self.began = event, time.monotonic()
+        elif isinstance(event, Progress):
+            before = self.open.get(event.video_id)
+            self.frames += event.frames - (before.frames if before else 0)
+            self.open[event.video_id] = event
+        elif isinstance(event, Indexed):
+            before = self.open.pop(event.video.video_id, None)
+            self.frames += event.video.n_frames - (before.frames if before else 0)
+            self.shots += event.video.n_shots
+            self.indexed.append(event.video)
+        else:
+            self.open.pop(event.video_id, None)
+            self.failed.append(event)
+
+    def rates(self) -> tuple[float, float]:
+        """Frames a second, and seconds of video a second, since the work began."""
+        spent = max(time.monotonic() - self.began, 1e-3)
+        done = sum(video.duration_s for video in self.indexed)
+        return self.frames / spent, (done + sum(p.seconds for p in self.open.values())) / spent
+
+    def report(self) -> IndexReport:
+        """What was done, and how long it has taken."""
+        seconds = time.monotonic() - self.created
+        return IndexReport(self.planned, tuple(self.indexed), tuple(self.failed), seconds)
+
+
 def index(
     store: Store,
     paths: Sequence[PathLike],
@@ -192,8 +240,8 @@ def plan(store: Store, paths: Sequence[PathLike], *, force: bool = False) -> Pla
     videos = {video.video_id: video for video in store.videos()}
     holders: dict[bytes, set[str]] = {}
     for video in videos.values():
-        for path in video.paths:
-            holders.setdefault(path, set()).add(video.video_id)
+        for name in video.paths:
+            holders.setdefault(name, set()).add(video.video_id)
     tasks: dict[str, Task] = {}
     failed = [Unreadable(_unknown(path), reason) for path, reason in found.missing]
     unchanged = moved = 0

@@ -14,6 +14,7 @@ from vidsearch.timecodes import timecode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from idclip.pull import Availability
     from vidsearch.indexing import IndexReport
     from vidsearch.records import Answer, Hit, Person, Sighting, Video
     from vidsearch.store import ShotRow
@@ -248,3 +249,42 @@ def print_detectors() -> None:
             console.print(
                 f"    {name}={option['default']:g}  {escape(option['help'])} ({option['unit']})"
             )
+
+
+def models_as_json(known: Sequence[Availability], chosen: str) -> list[dict[str, Any]]:
+    """The named encoders with origin, licence and whether they are on this machine."""
+    return [
+        {
+            "name": one.info.name,
+            "present": one.present,
+            "remedy": one.remedy,
+            "used_for_new_archives": one.info.name == chosen,
+            "about": one.info.about,
+            "origin": one.info.origin,
+            "licence": one.info.licence,
+            "commercial_use": one.info.commercial,
+            "note": one.info.note,
+            "dimensions": one.info.dim,
+            "megabytes": one.info.megabytes,
+        }
+        for one in known
+    ]
+
+
+def print_models(known: Sequence[Availability], chosen: str) -> None:
+    """The named encoders, the one for new archives marked."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("", "encoder", "MB", "licence", "commercial use", "here", "about"):
+        table.add_column(name, overflow="fold")
+    for one in known:
+        info = one.info
+        table.add_row(
+            "*" if info.name == chosen else "",
+            escape(info.name),
+            str(info.megabytes),
+            escape(info.licence),
+            info.commercial,
+            "yes" if one.present else escape(f"no: {one.remedy}"),
+            escape(f"{info.about}; {info.note}" if info.note else info.about),
+        )
+    stdout().print(table)

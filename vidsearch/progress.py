@@ -1,4 +1,4 @@
-"""The progress of an index run on stderr: a live display, or plain lines where there is no terminal."""
+"""The progress of an index run on stderr: live bars, or plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
-    Progress as Bars,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.progress import (
+    Progress as Bars,
+)
 
-from vidsearch.indexing import Event, Failed, Indexed, IndexReport, Planned, Progress
+from vidsearch.indexing import Event, Failed, Indexed, IndexReport, Planned, Progress, Tally
 
 if TYPE_CHECKING:
     from vidsearch.records import Video
@@ -33,8 +35,7 @@ def show(events: Iterable[Event], *, quiet: bool = False, verbose: bool = False)
     `quiet` tells of failures only, `verbose` adds a line for each video.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    tally = _Tally()
-    began = time.monotonic()
+    tally = Tally()
     with _display(console, live=console.is_terminal and not quiet) as display:
         for event in events:
             tally.add(event)
@@ -44,7 +45,7 @@ def show(events: Iterable[Event], *, quiet: bool = False, verbose: bool = False)
                 console.print(_line(event))
             if not quiet:
                 display.tell(event, tally)
-    report = tally.report(time.monotonic() - began)
+    report = tally.report()
     if not quiet:
         console.print(summary(report))
     return report
@@ -100,44 +101,6 @@ def _line(event: Indexed) -> str:
     return f"{line}; [yellow]{escape(video.error)}[/yellow]" if video.error else line
 
 
-class _Tally:
-    """What has happened so far."""
-
-    def __init__(self) -> None:
-        self.planned = Planned(0, 0, 0, 0, 0, 0)
-        self.indexed: list[Video] = []
-        self.failed: list[Failed] = []
-        self.open: dict[str, Progress] = {}
-        self.shots = 0
-        self.frames = 0
-        self.began = time.monotonic()
-
-    def add(self, event: Event) -> None:
-        if isinstance(event, Planned):
-            self.planned, self.began = event, time.monotonic()
-        elif isinstance(event, Progress):
-            before = self.open.get(event.video_id)
-            self.frames += event.frames - (before.frames if before else 0)
-            self.open[event.video_id] = event
-        elif isinstance(event, Indexed):
-            before = self.open.pop(event.video.video_id, None)
-            self.frames += event.video.n_frames - (before.frames if before else 0)
-            self.shots += event.video.n_shots
-            self.indexed.append(event.video)
-        else:
-            self.open.pop(event.video_id, None)
-            self.failed.append(event)
-
-    def rates(self) -> tuple[float, float]:
-        """Frames a second, and seconds of video a second, since the work began."""
-        spent = max(time.monotonic() - self.began, 1e-3)
-        done = sum(video.duration_s for video in self.indexed)
-        return self.frames / spent, (done + sum(p.seconds for p in self.open.values())) / spent
-
-    def report(self, seconds: float) -> IndexReport:
-        return IndexReport(self.planned, tuple(self.indexed), tuple(self.failed), seconds)
-
-
 class _Plain:
     """Lines for a log."""
 
@@ -145,7 +108,7 @@ class _Plain:
         self._console = console
         self._last = 0.0
 
-    def tell(self, event: Event, tally: _Tally) -> None:
+    def tell(self, event: Event, tally: Tally) -> None:
         if isinstance(event, Planned) and event.todo:
             self._console.print(f"{_count(event.todo, 'video')} to index")
         now = time.monotonic()
@@ -166,7 +129,7 @@ class _Live:
         self._all: TaskID | None = None
         self._files: dict[str, TaskID] = {}
 
-    def tell(self, event: Event, tally: _Tally) -> None:
+    def tell(self, event: Event, tally: Tally) -> None:
         if isinstance(event, Planned):
             if event.todo:
                 self._all = self._bars.add_task("videos", total=event.todo, told="")

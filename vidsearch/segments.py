@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vidsearch.keyframes import Candidate, CandidatePool, look
+from vidsearch.keyframes import Candidate, CandidatePool
 from vidsearch.media import Decoder, Frame
 from vidsearch.shots import WHOLE_S, ShotDetector, ShotStream, Span, closed_parts, parts
 
@@ -48,8 +48,7 @@ def segment(
     `seen` is called with every frame that was decoded.
     """
     large = frames.probe.width * frames.probe.height > LARGE_PIXELS
-    late_s = detector.lag / (frames.probe.frame_rate or 25.0)
-    pool: CandidatePool[Frame] = CandidatePool(POOL // 2 if large else POOL, late_s)
+    pool: CandidatePool[Frame] = CandidatePool(POOL // 2 if large else POOL, detector.lag)
     stream = ShotStream(detector)
     shot, begun_s = 0, 0.0  # the open shot's number, and where its first part not yet sent begins
 
@@ -61,8 +60,7 @@ def segment(
 
     for frame in frames:
         seen(frame)
-        if pool.wants(frame.time_s):
-            pool.offer(frame.index, frame.time_s, look(frame.small), frame)
+        pool.push(frame.index, frame.time_s, frame.small, frame)
         for span in stream.push(frame.index, frame.time_s, frame.small):
             yield from send(parts(span.start_s, span.end_s), span)
             shot, begun_s = shot + 1, span.end_s

@@ -1,0 +1,146 @@
+"""One video file to an `AnalyzedVideo`: the only place where decoding and models meet.
+
+Pure: nothing is stored, and nothing here knows of other files, of Ray or of LanceDB. The file is
+decoded once, in the calling thread; a second thread turns the parts of shots that are done into
+vectors meanwhile. Between them wait `AHEAD` parts at most, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from idclip.encoders import load_encoder
+from idclip.faces import load_faces
+from idclip.identity import IdentityScorer
+from vidsearch.describe import Models, ShotBuilder
+from vidsearch.indexing import Progress, Task
+from vidsearch.media import Decoder, Frame, decode, printable
+from vidsearch.records import AnalyzedVideo, Shot, Video
+from vidsearch.segments import Part, segment
+from vidsearch.shots import make_detector
+
+Report = Callable[[Progress], None]
+
+AHEAD = 2
+REPORT_EVERY = 50  # frames
+
+
+class Stopped(Exception):
+    """Raised by a report to end an analysis that nobody waits for any more."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How files are analysed: small, hashable and picklable, so it can travel to workers.
+
+    `threads` are those of one analysis, 0 for all cores.
+    """
+
+    encoder: str
+    faces: str
+    detector: str
+    detector_options: tuple[tuple[str, float], ...] = ()
+    threads: int = 0
+
+    def with_threads(self, threads: int) -> Recipe:
+        return replace(self, threads=threads)
+
+
+@lru_cache(maxsize=2)
+def load_models(encoder: str, faces: str, threads: int = 0) -> Models:
+    """The models of a recipe, loaded once in a process."""
+    face_model = load_faces(faces, threads=threads)
+    return Models(
+        load_encoder(encoder, threads=threads),
+        face_model,
+        IdentityScorer.for_model(face_model.name),
+    )
+
+
+def analyze(task: Task, recipe: Recipe, report: Report = lambda progress: None) -> AnalyzedVideo:
+    """Analyse one file.
+
+    `report` hears of the progress every `REPORT_EVERY` frames; what it raises ends the analysis.
+    Raises UnreadableVideo where nothing of the file can be used; a file of which only a part can
+    be read gives that part, with status "partial" and the reason in `error`.
+    """
+    models = load_models(recipe.encoder, recipe.faces, recipe.threads)
+    detector = make_detector(recipe.detector, **dict(recipe.detector_options))
+    with decode(task.path, threads=recipe.threads) as frames:
+        shots = ShotBuilder(task.path, models)
+
+        def seen(frame: Frame) -> None:
+            if frame.index % REPORT_EVERY == 0:
+                report(
+                    Progress(
+                        task.video_id,
+                        printable(task.path),
+                        frame.index,
+                        frame.time_s,
+                        frames.probe.duration_s,
+                        len(shots.done),
+                    )
+                )
+
+        with _in_background(shots.add) as hand_on:
+            for part in segment(frames, detector, seen):
+                hand_on(part)
+        return AnalyzedVideo(_video(task, frames, shots.done), tuple(shots.done))
+
+
+def _video(task: Task, frames: Decoder, shots: Sequence[Shot]) -> Video:
+    """The `videos` row of a pass that has come to its end."""
+    probe, problem = frames.probe, frames.problem
+    return task.video(
+        status="partial" if problem else "indexed",
+        error=problem,
+        media_offset_s=probe.media_offset_s,
+        codec=probe.codec,
+        width=probe.width,
+        height=probe.height,
+        duration_s=frames.end_s,
+        frame_rate=probe.frame_rate,
+        n_frames=frames.n_frames,
+        n_shots=len(shots),
+    )
+
+
+@contextmanager
+def _in_background(work: Callable[[Part], None]) -> Iterator[Callable[[Part], None]]:
+    """Give a function that has `work` done by a thread, in order, `AHEAD` parts behind at most.
+
+    An error of the thread is raised in the caller, at the next part or at the end.
+    """
+    parts: queue.Queue[Part | None] = queue.Queue(AHEAD)
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        while (part := parts.get()) is not None:
+            if not errors:  # after an error only empty the queue, so that the caller never waits
+                try:
+                    work(part)
+                except BaseException as error:  # handed to the caller below
+                    errors.append(error)
+
+    def hand_on(part: Part) -> None:
+        if errors:
+            raise errors[0]
+        parts.put(part)
+
+    thread = threading.Thread(target=run, name="models", daemon=True)
+    thread.start()
+    try:
+        yield hand_on
+    except BaseException as error:
+        errors.append(error)  # whatever is still queued is not worth doing
+        raise
+    finally:
+        parts.put(None)
+        thread.join()
+    if errors:
+        raise errors[0]

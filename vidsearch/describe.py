@@ -1,0 +1,276 @@
+"""What a shot shows: its keyframes as context vectors, its faces as tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idclip.encoders import Encoder
+from idclip.faces import Face, FaceModel
+from idclip.identity import IdentityScorer
+from vidsearch.keyframes import Candidate, best_face_frame, look, representative, thumbnail
+from vidsearch.media import Frame, read_picture
+from vidsearch.records import Box, FaceTrack, Keyframe, Shot
+from vidsearch.segments import Part
+from vidsearch.tracks import Detected, best_looks, face_times, follow, join_alike
+
+Picture: TypeAlias = NDArray[np.uint8]
+
+FACE_SIDE = 512
+"""Long side of the copy on which faces are looked for: 29 ms on one core; finds faces from about
+3 % of the picture's width on."""
+LOOKS = 3
+"""Looks of a track that get a vector in each part of a shot."""
+FACE_THUMBNAIL = 160  # long side in pixels
+FACE_MARGIN = 0.35  # of the face's size, around it in its thumbnail
+
+
+@dataclass(frozen=True)
+class Models:
+    """What an analysis needs loaded."""
+
+    encoder: Encoder
+    faces: FaceModel
+    scorer: IdentityScorer
+
+
+@dataclass(frozen=True, eq=False)
+class _Still:
+    """A candidate whose full picture is at hand, with the faces in it."""
+
+    candidate: Candidate[Frame]
+    picture: Picture
+    faces: tuple[Face, ...]
+
+
+Sight: TypeAlias = Detected[tuple[_Still, Face]]
+
+
+class ShotBuilder:
+    """Makes shots of their parts, given in order; `done` are the shots that are complete."""
+
+    def __init__(self, path: Path, models: Models) -> None:
+        self.done: list[Shot] = []
+        self._path = path
+        self._models = models
+        self._keyframes: list[Keyframe] = []
+        self._tracks: list[_Track] = []
+
+    def add(self, part: Part) -> None:
+        """Describe the next part; with the last part of a shot the shot is done."""
+        chosen = _chosen(part) or self._reread(part)
+        stills = self._stills(part, chosen)
+        self._keyframes += self._keyframes_of(part, chosen, stills)
+        self._tracks += self._tracks_of(stills)
+        if part.span is None:
+            return
+        self.done.append(
+            Shot(
+                part.shot,
+                part.span.start_s,
+                part.span.end_s,
+                part.span.start_frame,
+                part.span.end_frame,
+                tuple(self._keyframes),
+                tuple(self._joined(self._tracks)),
+            )
+        )
+        self._keyframes, self._tracks = [], []
+
+    def _stills(self, part: Part, chosen: Candidate[Frame]) -> list[_Still]:
+        """Full pictures of the keyframe and of a few more frames, with their faces."""
+        wanted = {chosen.index: chosen}
+        for time_s in face_times(part.start_s, part.end_s):
+            if part.candidates:
+                near = min(part.candidates, key=lambda one: abs(one.time_s - time_s))
+                wanted.setdefault(near.index, near)
+        stills = []
+        for _, candidate in sorted(wanted.items()):
+            picture = candidate.handle.picture()
+            # A larger copy than the picture itself would find nothing more.
+            side = min(FACE_SIDE, max(picture.shape[:2]))
+            faces = self._models.faces.detect(picture, long_side=side)
+            stills.append(_Still(candidate, picture, tuple(faces)))
+        return stills
+
+    def _keyframes_of(
+        self, part: Part, chosen: Candidate[Frame], stills: Sequence[_Still]
+    ) -> list[Keyframe]:
+        """The representative frame, and beside it the one with the best face."""
+        rated = [
+            (still.candidate, max((face.quality for face in still.faces), default=0.0))
+            for still in stills
+        ]
+        best = best_face_frame(rated, beside=chosen)
+        indices = {chosen.index} | ({best.index} if best is not None else set())
+        kept = [still for still in stills if still.candidate.index in indices]
+        vectors = self._models.encoder.encode_images([still.picture for still in kept])
+        return [
+            Keyframe(
+                time_s=still.candidate.time_s,
+                frame=still.candidate.index,
+                start_s=part.start_s,
+                end_s=part.end_s,
+                vector=vector,
+                thumbnail=thumbnail(still.picture),
+                n_faces=len(still.faces),
+            )
+            for still, vector in zip(kept, vectors, strict=True)
+        ]
+
+    def _tracks_of(self, stills: Sequence[_Still]) -> list[_Track]:
+        """The faces of one part, joined by where they are, with vectors of their best looks."""
+        frames = [
+            [
+                Detected(
+                    still.candidate.time_s, _relative(face, still), face.quality, (still, face)
+                )
+                for face in still.faces
+            ]
+            for still in stills
+        ]
+        found = follow(frames)
+        least = self._models.scorer.least_quality  # a poorer face is nobody's
+        looks = [best_looks(track, LOOKS, least_quality=least) for track in found]
+        vectors = self._embed([look for kept in looks for look in kept])
+        return [
+            _Track(
+                [Detected(d.time_s, d.box, d.quality, None) for d in track],
+                tuple(
+                    _Look(d.time_s, d.box, d.quality, vectors[id(d)], _face_jpeg(d)) for d in kept
+                ),
+            )
+            for track, kept in zip(found, looks, strict=True)
+            if kept
+        ]
+
+    def _embed(self, sights: Sequence[Sight]) -> dict[int, NDArray[np.float32]]:
+        """The vector [F] of each sight, by its `id`; one call for each picture."""
+        by_picture: dict[int, list[Sight]] = {}
+        for sight in sights:
+            by_picture.setdefault(sight.source[0].candidate.index, []).append(sight)
+        vectors: dict[int, NDArray[np.float32]] = {}
+        for group in by_picture.values():
+            picture = group[0].source[0].picture
+            found = self._models.faces.embed(picture, [sight.source[1] for sight in group])
+            vectors.update({id(s): vector for s, vector in zip(group, found, strict=True)})
+        return vectors
+
+    def _joined(self, tracks: Sequence[_Track]) -> list[FaceTrack]:
+        """Tracks of all parts of a shot, those of one person joined."""
+        if not tracks:
+            return []
+        scorer = self._models.scorer
+        looks = [look for track in tracks for look in track.looks]
+        vectors = np.stack([look.vector for look in looks]).astype(np.float32)
+        faces = scorer.faces(vectors, np.array([look.quality for look in looks], np.float32))
+        starts = np.cumsum([0, *[len(track.looks) for track in tracks[:-1]]])
+        pairs = scorer.pairs(faces, faces)
+        best = np.maximum.reduceat(np.maximum.reduceat(pairs, starts, axis=0), starts, axis=1)
+        alike = np.minimum(best, best.T).astype(np.float32)
+        rows = np.split(np.arange(len(looks)), starts[1:])
+        joined = []
+        for group in join_alike([track.seen for track in tracks], alike):
+            mine = sorted((row for i in group for row in rows[i]), key=lambda r: -looks[r].quality)
+            times = [face.time_s for i in group for face in tracks[i].seen]
+            joined.append(
+                FaceTrack(
+                    start_s=min(times),
+                    end_s=max(times),
+                    vectors=vectors[mine],
+                    qualities=faces.qualities[mine],
+                    cohort_mean=faces.cohort_mean[mine],
+                    cohort_std=faces.cohort_std[mine],
+                    times=tuple(looks[row].time_s for row in mine),
+                    boxes=tuple(looks[row].box for row in mine),
+                    thumbnail=looks[mine[0]].jpeg,
+                )
+            )
+        return joined
+
+    def _reread(self, part: Part) -> Candidate[Frame]:
+        """A candidate for a part in which no frame begins: the one that is shown meanwhile."""
+        middle = (part.start_s + part.end_s) / 2
+        picture = read_picture(self._path, middle)
+        return Candidate(-1, middle, look(picture), _Reread(picture))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """One of the best looks of a track."""
+
+    time_s: float
+    box: Box
+    quality: float
+    vector: NDArray[np.float32]
+    jpeg: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class _Track:
+    """A face through one part: where it was seen, and its best looks."""
+
+    seen: list[Detected[None]]
+    looks: tuple[_Look, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Reread:
+    """A picture in the place of a decoded frame."""
+
+    image: Picture
+
+    def picture(self) -> Picture:
+        return self.image
+
+
+def _chosen(part: Part) -> Candidate[Frame] | None:
+    """The candidate that stands for the part.
+
+    In a long shot it comes from the middle quarter of the part, so that two keyframes are never
+    further apart than a part and a quarter.
+    """
+    if not part.candidates:
+        return None
+    start_s, end_s = part.start_s, part.end_s
+    if part.whole:
+        return representative(part.candidates, start_s, end_s)
+    middle, eighth = (start_s + end_s) / 2, (end_s - start_s) / 8
+    inside = [one for one in part.candidates if abs(one.time_s - middle) <= eighth]
+    nearest = min(part.candidates, key=lambda one: abs(one.time_s - middle))
+    return representative(inside or [nearest], start_s, end_s)
+
+
+def _sight(still: _Still, face: Face) -> Sight:
+    return Detected(still.candidate.time_s, _relative(face, still), face.quality, (still, face))
+
+
+def _look(sight: Sight, vector: NDArray[np.float32]) -> _Look:
+    return _Look(sight.time_s, sight.box, sight.quality, vector, _face_jpeg(sight))
+
+
+def _relative(face: Face, still: _Still) -> Box:
+    height, width = still.picture.shape[:2]
+    x0, y0, x1, y1 = face.box
+    return (
+        min(max(x0 / width, 0.0), 1.0),
+        min(max(y0 / height, 0.0), 1.0),
+        min(max(x1 / width, 0.0), 1.0),
+        min(max(y1 / height, 0.0), 1.0),
+    )
+
+
+def _face_jpeg(sight: Sight) -> bytes:
+    """The face of a sight with some room around it."""
+    still, face = sight.source
+    height, width = still.picture.shape[:2]
+    x0, y0, x1, y1 = face.box
+    room_x, room_y = FACE_MARGIN * (x1 - x0), FACE_MARGIN * (y1 - y0)
+    left, top = max(0, int(x0 - room_x)), max(0, int(y0 - room_y))
+    right, bottom = min(width, int(x1 + room_x) + 1), min(height, int(y1 + room_y) + 1)
+    return thumbnail(np.ascontiguousarray(still.picture[top:bottom, left:right]), FACE_THUMBNAIL)
