@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidsearch import photos
 from vidsearch.errors import EnrolmentError, UnknownPerson
+from vidsearch.gallery import faces_of
 from vidsearch.inputs import printable
 from vidsearch.names import key, normal
 from vidsearch.photos import Source
@@ -28,7 +28,7 @@ from vidsearch.unknown import near
 
 if TYPE_CHECKING:
     from idclip.faces import Face, FaceModel
-    from idclip.identity import Faces, IdentityScorer
+    from idclip.identity import IdentityScorer
 
 LONGEST_NAME = 100
 SMALLEST_FACE = 32  # pixels across; a smaller face looks like anybody (see idclip.identity)
@@ -319,14 +319,3 @@ def _refuse_disagreement(person: Person, n_new: int, scorer: IdentityScorer) -> 
         f"{said} (probability {best[best < _STRANGERS].max():.2f}): leave out what is somebody "
         "else, or take all with --trust"
     )
-
-
-def faces_of(person: Person) -> Faces:
-    """A person's photos as the identity scorer wants them."""
-    from idclip.identity import Faces
-
-    def column(name: str) -> NDArray[np.float32]:
-        return np.array([getattr(photo, name) for photo in person.photos], np.float32)
-
-    vectors = np.stack([photo.vector for photo in person.photos])
-    return Faces(vectors, column("quality"), column("cohort_mean"), column("cohort_std"))

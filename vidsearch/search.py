@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from idclip.identity import Faces, IdentityScorer
 from vidsearch.context import context_scores, neutral_direction
 from vidsearch.errors import UnknownPerson
-from vidsearch.people import faces_of
+from vidsearch.gallery import faces_of
 from vidsearch.records import Answer, Hit, Person, Sighting, Vector, Video
 
 if TYPE_CHECKING:
     from idclip.encoders import Encoder
-    from idclip.identity import IdentityScorer
     from vidsearch.query import Query
 
 Ints = NDArray[np.int64]
@@ -191,8 +191,6 @@ def _probabilities(
     rows: Rows, scorer: IdentityScorer, person: Person, tracks: Mask
 ) -> tuple[Reals, Ints, Ints]:
     """P(person) [T], best look and best photo [T], computed for the `tracks` told only."""
-    from idclip.identity import Faces
-
     if not person.photos:
         nobody = np.zeros(len(tracks), np.int64)
         return np.zeros(len(tracks)), nobody, nobody
