@@ -1,0 +1,133 @@
+"""insightface packs: SCRFD and ArcFace, far better on hard faces, for research only.
+
+The packs' licence allows non-commercial research alone. A pack is a folder of ONNX files; it is
+looked for as a path, in `$INSIGHTFACE_HOME/models` and in `~/.insightface/models`, and fetched
+by the package's own means where a network is there.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from idclip import alignment
+from idclip.errors import ModelUnavailable
+from idclip.face_quality import QualityModel
+from idclip.faces import WEIGHTS, Face, Floats, Image
+from idclip.onnx_session import open_session
+
+LICENCE = "insightface packs: non-commercial research only"
+_REACH_S = 3.0  # how long the origin may take to answer at all
+_MULTIPLE = 32
+
+
+class InsightFaces:
+    """A pack of insightface by name or folder; see `FaceModel` for its methods."""
+
+    licence = LICENCE
+
+    def __init__(self, pack: str, *, threads: int = 0) -> None:
+        self.name = f"insightface:{pack}"
+        if importlib.util.find_spec("insightface") is None:
+            raise ModelUnavailable(
+                f'{self.name} needs the extra: pip install "vidsearch[insightface]" '
+                f"({LICENCE}); the default face model needs nothing more"
+            )
+        folder = _pack_folder(pack)
+        from insightface.model_zoo import ArcFaceONNX
+        from insightface.model_zoo.scrfd import SCRFD
+
+        finder, reader = _file(folder, "det_*.onnx"), _file(folder, "*r[0-9]*.onnx", "w600k_*.onnx")
+        try:
+            self._detector: Any = SCRFD(str(finder), open_session(finder, threads=threads))
+            self._network: Any = ArcFaceONNX(str(reader), open_session(reader, threads=threads))
+        except (AssertionError, ValueError, IndexError) as error:
+            raise ModelUnavailable(f"{folder}: no insightface pack: {error}") from error
+        self._quality = QualityModel.load(WEIGHTS / "quality.json")
+        self.dim = int(self._network.output_shape[-1])
+
+    def detect(self, image: Image, *, long_side: int) -> list[Face]:
+        """See `FaceModel.detect`."""
+        import cv2
+
+        height, width = image.shape[:2]
+        ratio = min(1.0, long_side / max(height, width))
+        size = max(1, round(width * ratio)), max(1, round(height * ratio))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if ratio < 1 else image
+        side = -(-max(size) // _MULTIPLE) * _MULTIPLE
+        rows, points = self._detector.detect(_bgr(small), input_size=(side, side))
+        faces = []
+        for row, five in zip(rows, points, strict=True):
+            x0, y0, x1, y1 = (float(v) for v in row[:4] / ratio)
+            landmarks = (five / ratio).astype(np.float32)
+            quality = self._quality.of(image, landmarks, float(row[4]))
+            faces.append(Face((x0, y0, x1, y1), landmarks, float(row[4]), quality))
+        return sorted(faces, key=lambda face: -face.score)
+
+    def embed(self, image: Image, faces: Sequence[Face]) -> Floats:
+        """See `FaceModel.embed`."""
+        if not faces:
+            return np.zeros((0, self.dim), np.float32)
+        from insightface.utils.face_align import arcface_dst
+
+        side = int(self._network.input_size[0])
+        template = (arcface_dst * (side / 112)).astype(np.float32)
+        crops = [
+            alignment.cut(image, alignment.similarity(face.landmarks, template), side)
+            for face in faces
+        ]
+        vectors = self._network.get_feat([_bgr(crop) for crop in crops])
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: Floats = (vectors / np.maximum(norms, 1e-9)).astype(np.float32)
+        return unit
+
+
+def _bgr(image: Image) -> Image:
+    return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def _pack_folder(pack: str) -> Path:
+    home = Path(os.environ.get("INSIGHTFACE_HOME", "~/.insightface")).expanduser()
+    for folder in (Path(pack).expanduser(), home / "models" / pack):
+        if folder.is_dir():
+            return folder
+    if os.sep in pack:
+        raise ModelUnavailable(f"{pack}: no such folder of an insightface pack")
+    return _fetch(pack, home)
+
+
+def _fetch(pack: str, home: Path) -> Path:
+    from insightface.utils.storage import BASE_REPO_URL, ensure_available
+
+    url = f"{BASE_REPO_URL}/{pack}.zip"
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_REACH_S).close()
+    except urllib.error.HTTPError as error:
+        raise ModelUnavailable(
+            f"insightface:{pack}: its origin has no such pack ({error})"
+        ) from error
+    except OSError as error:
+        raise ModelUnavailable(
+            f"insightface:{pack} is not on this machine and its origin cannot be reached "
+            f"({error}); put the pack's .onnx files into {home / 'models' / pack} or use the "
+            "default face model"
+        ) from error
+    return Path(ensure_available("models", pack, root=str(home)))
+
+
+def _file(folder: Path, *patterns: str) -> Path:
+    for pattern in patterns:
+        found = sorted(folder.rglob(pattern))
+        if found:
+            return found[0]
+    raise ModelUnavailable(
+        f"{folder}: no {patterns[0]}; an insightface pack holds a detector (det_*.onnx) and an "
+        "ArcFace network (as w600k_r50.onnx)"
+    )

@@ -1,0 +1,97 @@
+"""YuNet and SFace of the OpenCV Zoo: free for commercial use, better than the default.
+
+YuNet (MIT) finds faces, SFace (Apache-2.0) makes 128 values of them; both run in OpenCV itself.
+Their files are `face_detection_yunet_*.onnx` and `face_recognition_sface_*.onnx`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from idclip import alignment
+from idclip.errors import ModelUnavailable
+from idclip.face_quality import QualityModel
+from idclip.faces import WEIGHTS, Face, Floats, Image
+
+_DETECTOR, _NETWORK = "*yunet*.onnx", "*sface*.onnx"
+_SCORE, _OVERLAP, _MOST = 0.6, 0.3, 500
+# ArcFace's five points in 112 x 112 crops, which SFace was trained on.
+_TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655],
+     [70.7299, 92.2041]],
+    np.float32,
+)  # fmt: skip
+_CROP = 112
+
+
+class OpenCVFaces:
+    """YuNet and SFace from a folder; see `FaceModel` for its methods.
+
+    OpenCV's threads are set for the whole process (`cv2.setNumThreads`), so `threads` is obeyed
+    for all of OpenCV.
+    """
+
+    licence = "YuNet MIT, SFace Apache-2.0 (free for commercial use)"
+
+    def __init__(self, folder: Path, *, threads: int = 0) -> None:
+        import cv2
+
+        self.name = f"opencv:{folder}"
+        folder = folder.expanduser()
+        detector, network = _file(folder, _DETECTOR), _file(folder, _NETWORK)
+        if threads:
+            cv2.setNumThreads(threads)
+        try:
+            self._detector: Any = cv2.FaceDetectorYN.create(
+                str(detector), "", (320, 320), _SCORE, _OVERLAP, _MOST
+            )
+            self._network: Any = cv2.FaceRecognizerSF.create(str(network), "")
+            self.dim = self._network.feature(np.zeros((_CROP, _CROP, 3), np.uint8)).size
+        except cv2.error as error:
+            raise ModelUnavailable(
+                f"{folder}: OpenCV cannot use {detector.name} and {network.name}: {error}"
+            ) from error
+        self._quality = QualityModel.load(WEIGHTS / "quality.json")
+
+    def detect(self, image: Image, *, long_side: int) -> list[Face]:
+        """See `FaceModel.detect`."""
+        import cv2
+
+        height, width = image.shape[:2]
+        ratio = min(1.0, long_side / max(height, width))
+        size = max(1, round(width * ratio)), max(1, round(height * ratio))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if ratio < 1 else image
+        self._detector.setInputSize(size)
+        _, rows = self._detector.detect(np.ascontiguousarray(small[:, :, ::-1]))
+        faces = []
+        for row in [] if rows is None else rows:
+            x, y, w, h = (float(v) / ratio for v in row[:4])
+            landmarks = (row[4:14].reshape(5, 2) / ratio).astype(np.float32)
+            # YuNet names the person's right eye first, which is the left one in the picture.
+            quality = self._quality.of(image, landmarks, float(row[14]))
+            faces.append(Face((x, y, x + w, y + h), landmarks, float(row[14]), quality))
+        return sorted(faces, key=lambda face: -face.score)
+
+    def embed(self, image: Image, faces: Sequence[Face]) -> Floats:
+        """See `FaceModel.embed`."""
+        vectors = np.zeros((len(faces), self.dim), np.float32)
+        for i, face in enumerate(faces):
+            matrix = alignment.similarity(face.landmarks, _TEMPLATE)
+            crop = alignment.cut(image, matrix, _CROP)
+            vectors[i] = self._network.feature(np.ascontiguousarray(crop[:, :, ::-1])).ravel()
+        unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        return unit
+
+
+def _file(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern)) if folder.is_dir() else []
+    if not found:
+        raise ModelUnavailable(
+            f"{folder}: no {pattern}; opencv:FOLDER wants YuNet and SFace of the OpenCV Zoo "
+            "(face_detection_yunet_*.onnx, face_recognition_sface_*.onnx) in one folder"
+        )
+    return found[-1]

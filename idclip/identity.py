@@ -1,0 +1,173 @@
+"""Whether two faces are one person, as a probability.
+
+The cosine of two face vectors is no probability: the vectors of small, dark or turned faces all
+lie together, nearer to some enrolled people than many true matches. So a score is
+
+1. normalised against a cohort of strangers, from both sides (adaptive symmetric normalisation of
+   speaker recognition; Matejka et al., Interspeech 2017): the cosine less the mean of the face's
+   best scores against the cohort, over their deviation;
+2. pooled over the looks of a track, good faces weighing most, and over the photos of a person;
+3. turned into a probability by a logistic function of the pooled score and of the faces' quality,
+   fitted on people who are in no test.
+
+Cohort and weights ship beside the face model as `cohort.npy` and `calibration.json`; a model
+without them gets a cautious function of the bare cosine (`IdentityScorer.uncalibrated`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idclip.errors import ModelUnavailable
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.intp]
+
+WEIGHTS = Path(__file__).parent / "weights" / "faces"
+# Face models with a cohort and a calibration of their own, and the folder these stand in.
+CALIBRATED = {"default": WEIGHTS}
+
+
+class Faces(NamedTuple):
+    """Face vectors [N, F] of unit length with their qualities [N] and `cohort_stats` [N], [N]."""
+
+    vectors: Floats
+    qualities: Floats
+    cohort_mean: Floats
+    cohort_std: Floats
+
+
+class Matches(NamedTuple):
+    """For each track: P(same person) [T], and which look and which photo fit best, [T] each.
+
+    `look` counts over all looks given, -1 for a track without any.
+    """
+
+    probability: Floats
+    look: Ints
+    photo: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class IdentityScorer:
+    """Scores faces against the photos of one person. See the module for how.
+
+    `cohort` [C, F] is float32 of unit length, or has no rows; `top` is how many best scores
+    against it make a face's statistics; `weights` are those of the logistic function.
+    `least_quality` is what a photo needs to be worth enrolling.
+    """
+
+    cohort: Floats
+    top: int
+    weights: Mapping[str, float]
+    least_quality: float = 0.2
+
+    @classmethod
+    def for_model(cls, name: str) -> IdentityScorer:
+        """The scorer of a face model by name; see `uncalibrated` for those without their own."""
+        folder = CALIBRATED.get(name)
+        return cls.uncalibrated(name) if folder is None else cls.load(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> IdentityScorer:
+        """A scorer from `cohort.npy` and `calibration.json` in a folder (see `fit`)."""
+        try:
+            cohort = np.load(folder / "cohort.npy").astype(np.float32)
+            read = json.loads((folder / "calibration.json").read_text())
+        except (OSError, ValueError) as error:
+            raise ModelUnavailable(f"{folder}: no face calibration can be read: {error}") from error
+        cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
+        return cls(cohort, int(read["top"]), read["weights"], float(read["least_quality"]))
+
+    @classmethod
+    def uncalibrated(cls, name: str) -> IdentityScorer:
+        """A cautious scorer for a face model whose calibration nobody fitted.
+
+        ArcFace-like models hold strangers' cosines at 0 with a deviation under 0.1; their authors
+        give 0.363 (SFace) as the threshold, so a probability of one half is put at 0.42.
+        """
+        middle, slope = (0.42, 25.0)
+        return cls(
+            np.zeros((0, 1), np.float32),
+            0,
+            {"bias": -slope * middle, "score": slope, "quality": 0.0, "score_quality": 0.0},
+        )
+
+    def cohort_stats(self, vectors: Floats) -> tuple[Floats, Floats]:
+        """Mean and deviation, float32 [N] each, of the best scores of `vectors` [N, F]."""
+        if not len(self.cohort):
+            return np.zeros(len(vectors), np.float32), np.ones(len(vectors), np.float32)
+        scores = vectors.astype(np.float32) @ self.cohort.T
+        best = np.partition(scores, -self.top, axis=1)[:, -self.top :]
+        return best.mean(axis=1), np.maximum(best.std(axis=1), 1e-3)
+
+    def faces(self, vectors: Floats, qualities: Floats) -> Faces:
+        """`vectors` [N, F] with their cohort statistics."""
+        mean, std = self.cohort_stats(vectors)
+        return Faces(vectors, np.asarray(qualities, np.float32), mean, std)
+
+    def probabilities(self, looks: Faces, track_of: Ints, n_tracks: int, photos: Faces) -> Matches:
+        """P(same person) of `n_tracks` tracks and one person.
+
+        `looks` are the kept looks of all tracks, `track_of` [N] the track of each, not falling;
+        `photos` are the person's reference photos. A track without looks has probability 0, and
+        so has every track where there are no photos.
+        """
+        probability = np.zeros(n_tracks, np.float32)
+        look, photo = np.full(n_tracks, -1, np.intp), np.zeros(n_tracks, np.intp)
+        if not len(looks.vectors) or not len(photos.vectors):
+            return Matches(probability, look, photo)
+        person = self._template(photos)
+        score = self._normalised(looks, person)[:, 0]
+        starts = np.flatnonzero(np.diff(track_of, prepend=-1))
+        tracks = track_of[starts]
+        weight = looks.qualities**2 + 1e-4
+        total = np.add.reduceat(weight, starts)
+        pooled = np.add.reduceat(weight * score, starts) / total
+        quality = np.add.reduceat(weight * looks.qualities, starts) / total
+        probability[tracks] = self._probability(pooled, quality, float(person.qualities[0]))
+        # Evidence: the look that adds most to its track, and the photo it resembles most.
+        order = np.lexsort((-weight * score, track_of))
+        look[tracks] = order[starts]
+        shown = Faces(*(part[look[tracks]] for part in looks))
+        photo[tracks] = self._normalised(shown, photos).argmax(axis=1)
+        return Matches(probability, look, photo)
+
+    def pairs(self, a: Faces, b: Faces) -> Floats:
+        """P(same person) [N, P] of every face of `a` with every one of `b`."""
+        quality = a.qualities[:, None] + np.zeros(len(b.qualities), np.float32)
+        return self._probability(self._normalised(a, b), quality, b.qualities)
+
+    def _template(self, photos: Faces) -> Faces:
+        """One face that stands for all photos of a person, good ones weighing most."""
+        weight = photos.qualities + 0.05
+        mean = (weight @ photos.vectors)[None]
+        vectors = mean / max(float(np.linalg.norm(mean)), 1e-9)
+        quality = np.array([(weight @ photos.qualities) / weight.sum()], np.float32)
+        return self.faces(vectors.astype(np.float32), quality)
+
+    def _normalised(self, a: Faces, b: Faces) -> Floats:
+        cosine = a.vectors @ b.vectors.T
+        from_a = (cosine - a.cohort_mean[:, None]) / a.cohort_std[:, None]
+        from_b = (cosine - b.cohort_mean) / b.cohort_std
+        score: Floats = (from_a + from_b) / 2
+        return score
+
+    def _probability(self, score: Floats, quality: Floats, photo_quality: Floats | float) -> Floats:
+        w = self.weights
+        logit = (
+            w["bias"]
+            + w["score"] * score
+            + w["quality"] * quality
+            + w["score_quality"] * score * quality
+            + w.get("photo_quality", 0.0) * photo_quality
+        )
+        probability: Floats = (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
+        return probability
