@@ -135,6 +135,25 @@ def trim_by_edit_list(path: Path, first: int, n_frames: int, rate: int = 25) -> 
     return settle(path)
 
 
+def loop(clip: Path, path: Path, seconds: float) -> Path:
+    """Repeat a clip's packets, its timestamps shifted, until it lasts so long: no re-encoding."""
+    with av.open(str(clip)) as source, av.open(str(path), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        shift = 0
+        while shift * stream.time_base < seconds:
+            for packet in source.demux(stream):
+                if packet.pts is None:
+                    continue
+                packet.pts += shift
+                packet.dts += shift
+                packet.stream = copy
+                target.mux(packet)
+            shift += stream.duration
+            source.seek(0)
+    return settle(path)
+
+
 def cut_off(path: Path, share: float = 0.6) -> Path:
     """Lose the end of a file."""
     os.truncate(path, int(path.stat().st_size * share))
