@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,7 +30,6 @@ import pyarrow as pa
 
 from vidsearch import columns
 from vidsearch.errors import ArchiveUnavailable, VidsearchError
-from vidsearch.lock import WriterLock
 from vidsearch.records import AnalyzedVideo, Person, Video
 from vidsearch.rows import join
 from vidsearch.schema import (
@@ -50,13 +50,16 @@ from vidsearch.stamp import Stamp, is_archive, read_stamp, write_stamp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vidsearch.lock import WriterLock
+
 NO_GENERATION = 0  # of a video that failed: it has no rows
-# Commits after which small files are merged and old versions dropped, also within a long run:
-# each commit lists all files of its table, so leaving them costs time as their number squared.
+# Within a long run the files are looked at after this many commits: each commit lists all files of
+# its table, so leaving them would cost time as their number squared.
 _COMMITS_BEFORE_OPTIMIZING = 64
-_FRAGMENTS_WORTH_MERGING = 8
-# A reader may still be reading files of an old version; no read lasts nearly as long as this.
-_KEEP_OLD_VERSIONS = datetime.timedelta(minutes=10)
+# Merging writes all rows of a table anew. So it waits until a fair share of them lies outside the
+# largest file, which keeps the cost of all merges near that of one, or until files are really many.
+_FEW_FILES, _MANY_FILES = 8, 200
+_SHARE_WORTH_MERGING = 0.25
 _AT_ONCE = datetime.timedelta(milliseconds=1)  # 0 draws a warning
 _TRIES = 20
 
@@ -146,6 +149,8 @@ class Store:
 
         Raises `ArchiveBusy` and `ArchiveUnavailable`.
         """
+        from vidsearch.lock import WriterLock
+
         with _explained(folder, "made"):
             folder.mkdir(parents=True, exist_ok=True)
             lock = WriterLock(folder)
@@ -180,6 +185,8 @@ class Store:
         stamp = read_stamp(folder)
         if read_only:
             return cls(folder, stamp, None)
+        from vidsearch.lock import WriterLock
+
         lock = WriterLock(folder)
         with _explained(folder, "written"):
             lock.acquire(wait_s, waiting)
@@ -363,10 +370,10 @@ class Store:
         with _explained(self.folder, "written"):
             for name in ("videos", *CONTENT):
                 table = self._table(name)
-                fragments = table.stats()["fragment_stats"]["num_fragments"]
-                if max(fragments, len(table.list_versions())) > _FRAGMENTS_WORTH_MERGING:
-                    # Nobody else writes, so files of no version are left by a killed writer.
-                    table.optimize(cleanup_older_than=_KEEP_OLD_VERSIONS, delete_unverified=True)
+                if _scattered(table.stats()):
+                    # No other process writes, so files of no version were left by a killed one;
+                    # a reader that misses a file of an old version reads the latest (`_read`).
+                    table.optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
 
     # --- people ----------------------------------------------------------------------------------
 
@@ -478,12 +485,20 @@ class Store:
 
     def _read(self, name: str, wanted: Sequence[str] = (), where: str | None = None) -> pa.Table:
         """Columns of a table (all if none are named) in its latest version."""
-        query = self._table(name).search()
-        if wanted:
-            query = query.select(list(wanted))
-        if where is not None:
-            query = query.where(where)
-        return query.to_arrow()
+        for attempts_left in reversed(range(3)):
+            query = self._table(name).search()
+            if wanted:
+                query = query.select(list(wanted))
+            if where is not None:
+                query = query.where(where)
+            try:
+                return query.to_arrow()
+            except (OSError, RuntimeError, ValueError) as error:
+                # The writer merged files between our look at the version and at its files.
+                if not attempts_left or "not found" not in str(error).lower():
+                    raise
+                self._open_tables.pop(name)
+        raise AssertionError("unreachable")
 
     def _catalogue(self) -> dict[str, tuple[Video, int]]:
         """All videos with their generations. The writer keeps its own: nobody else changes them."""
@@ -584,6 +599,15 @@ def _order(table: str) -> list[tuple[str, str]]:
     return [(column, "ascending") for column in ORDER[table]]
 
 
+def _scattered(stats: Mapping[str, Any]) -> bool:
+    """Whether merging a table's files is worth writing all of its rows again."""
+    files, rows = stats["fragment_stats"], stats["num_rows"]
+    if files["num_fragments"] <= _FEW_FILES:
+        return False
+    outside = rows - files["lengths"]["max"]
+    return files["num_fragments"] > _MANY_FILES or outside > _SHARE_WORTH_MERGING * rows
+
+
 def _generation_in(generations: Iterable[int]) -> str:
     return f"generation IN ({', '.join(str(int(each)) for each in generations)})"
 
@@ -628,7 +652,9 @@ def _explanation(folder: Path, done: str, error: Exception) -> str:
             f"The archive {folder} cannot be {done}: permission denied. Check the owner and the"
             " permissions of the folder, or choose another with --archive DIR."
         )
-    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    # The engine says which line of its own source it was in; that helps nobody here.
+    lines = re.sub(r",? ?\S+\.rs:\d+(:\d+)?", "", text).strip().splitlines()
+    first = lines[0] if lines else type(error).__name__
     return (
         f"The archive {folder} cannot be {done}: {first}. If this stays so, look with: vidsearch"
         " doctor"
