@@ -84,6 +84,14 @@ DETECTORS: Mapping[str, DetectorInfo] = {
     info.name: info
     for info in (
         _info(
+            "blend",
+            "our own: hard cuts, dissolves, wipes and fades; unmoved by flashes and pans",
+            "vidsearch.detectors_blend:blend",
+            cut_ratio=Option(3.0, "ratio", "difference over the mean of its neighbours at a cut"),
+            cut_change=Option(10.0, "0-255", "least root mean square difference at a cut"),
+            dissolve=Option(1.8, "log odds", "how sure a dissolve is to be", least=-20.0),
+        ),
+        _info(
             "adaptive",
             "PySceneDetect: HSV difference against its rolling mean; hard cuts",
             _SCENEDETECT + "adaptive",
@@ -117,10 +125,17 @@ DETECTORS: Mapping[str, DetectorInfo] = {
             _SCENEDETECT + "threshold",
             threshold=Option(12, "0-255", "mean brightness under which a frame is black"),
         ),
+        _info(
+            "transnetv2",
+            "a neural network; all kinds, slow; needs the extra `transnetv2` once",
+            "vidsearch.detectors_transnetv2:transnetv2",
+            threshold=Option(0.5, "0-1", "probability from which a frame is a transition"),
+            threads=Option(1, "threads", "of the processor; 0 for all cores"),
+        ),
     )
 }
 
-DEFAULT_DETECTOR = "adaptive"
+DEFAULT_DETECTOR = "blend"
 
 
 def make_detector(name: str = DEFAULT_DETECTOR, **options: float) -> ShotDetector:
