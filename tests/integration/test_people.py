@@ -169,9 +169,28 @@ def test_a_face_too_small_is_told_in_pixels(
 def test_a_blurred_face_is_told(
     enrol: Callable[..., Person], obama: Image.Image, tmp_path: Path
 ) -> None:
-    obama.filter(ImageFilter.GaussianBlur(24)).save(tmp_path / "soft.png")
+    obama.filter(ImageFilter.GaussianBlur(12)).save(tmp_path / "soft.png")
     with pytest.raises(EnrolmentError, match=r"soft\.png: the face is too blurred"):
         enrol("Barack Obama", tmp_path / "soft.png")
+
+
+def test_a_profile_is_told(enrol: Callable[..., Person], example_media: Path) -> None:
+    with pytest.raises(EnrolmentError, match="the face is too dark, hidden or turned away"):
+        enrol("Alex Lacamoire", f"{clip(example_media)}@00:00:01.335")
+
+
+def test_a_portrait_that_is_cut_close_is_padded_until_the_face_is_found(
+    faces: FaceModel,
+    enrol: Callable[..., Person],
+    photo_of: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    photo = Image.open(photo_of("Lin-Manuel_Miranda")).convert("RGB")
+    close = photo.crop((298, 207, 489, 445)).resize((90, 112))
+    close.save(tmp_path / "close.png")
+    assert faces.detect(np.asarray(close), long_side=640) == []
+    reference = enrol("Lin-Manuel Miranda", photo_of("Lin-Manuel_Miranda")).photos[0]
+    assert alike(enrol("Lin-Manuel Miranda", tmp_path / "close.png").photos[0], reference) > 0.93
 
 
 @pytest.mark.parametrize(
