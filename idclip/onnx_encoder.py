@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .clip_tokenizer import clip_tokenizer, token_ids
 from .errors import ModelUnavailable
+from .onnx_session import open_session
 from .pull import models_folder
 
 if TYPE_CHECKING:
@@ -137,11 +138,11 @@ class OnnxEncoder:
 
     @cached_property
     def _visual(self) -> Any:
-        return _session(self._folder / VISUAL, self._threads)
+        return open_session(self._folder / VISUAL, threads=self._threads)
 
     @cached_property
     def _textual(self) -> Any:
-        return _session(self._folder / TEXTUAL, self._threads)
+        return open_session(self._folder / TEXTUAL, threads=self._threads)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -207,20 +208,6 @@ def _centre(picture: Image, width: int, height: int, fill: int) -> Image:
         picture = ImageOps.expand(picture, border, (fill, fill, fill))
     left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
     return picture.crop((left, top, left + width, top + height))
-
-
-def _session(path: Path, threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # onnxruntime's errors share no base but Exception
-        raise ModelUnavailable(f"{path}: onnxruntime cannot load it ({error})") from error
 
 
 def _root(folder: str) -> Path:

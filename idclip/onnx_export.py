@@ -125,25 +125,32 @@ def _write_networks(encoder: OpenClipEncoder, folder: Path, manifest: Manifest) 
         ("encode_image", pictures, folder / VISUAL),
         ("encode_text", ids, folder / TEXTUAL),
     ):
-        with warnings.catch_warnings(), torch.inference_mode():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                Tower(encoder.model, method).eval(),
-                (example,),
-                str(file),
-                input_names=["input"],
-                output_names=["output"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                opset_version=18,
-                dynamo=True,
-                external_data=_too_large(encoder.model),
-                verbose=False,
-            )
+        try:
+            _write_network(Tower(encoder.model, method).eval(), example, file)
+        except Exception as error:  # torch's exporter raises whatever the model made it meet
+            reason = str(error.__cause__ or error).strip().split("\n")[0]
+            raise VidsearchError(f"{encoder.name}: torch cannot export it: {reason}") from error
 
 
-def _too_large(model: Any) -> bool:
-    """Whether the weights would not fit into one protobuf file of 2 GiB."""
-    return sum(weight.numel() * 4 for weight in model.parameters()) > 1_900_000_000
+def _write_network(network: Any, example: Any, file: Path) -> None:
+    """Export for batches of any size; weights beside the file only where one cannot hold them."""
+    import torch
+
+    size = sum(weight.numel() * 4 for weight in network.parameters())
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (example,),
+            str(file),
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=18,
+            dynamo=True,
+            external_data=size > 1_900_000_000,  # a protobuf file ends at 2 GiB
+            verbose=False,
+        )
 
 
 def _difference(model: OpenClipEncoder, export: OnnxEncoder) -> float:

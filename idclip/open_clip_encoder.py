@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from .encoders import REGISTRY
 from .errors import ModelUnavailable
-from .pull import TORCH_REMEDY, WEIGHTS, hub_file, hub_folder
+from .pull import (
+    TORCH_REMEDY,
+    WEIGHTS,
+    cached,
+    hub_file,
+    hub_folder,
+    require_hub,
+    torch_installed,
+)
 
 LOCAL = "local-dir:"
 UNKNOWN_LICENCE = "unknown: ask where the checkpoint comes from"
@@ -46,6 +54,7 @@ class OpenClipEncoder:
     """
 
     def __init__(self, source: str, *, threads: int = 0, device: str | None = None) -> None:
+        _hub_answers_if_needed(f"open_clip:{source}")
         open_clip = _open_clip()
         import torch
 
@@ -94,12 +103,19 @@ def fetch(source: str) -> Path:
 
     Raises `ModelUnavailable` as `OpenClipEncoder` does.
     """
-    _open_clip()
+    _hub_answers_if_needed(f"open_clip:{source}")
     found = _source(source)
     if not found.published:
         raise ModelUnavailable(f"open_clip:{source} is local: there is nothing to fetch")
     _tokenizer(found, source)
     return _weights(found, source)
+
+
+def _hub_answers_if_needed(name: str) -> None:
+    """Say at once that a named model is missing: importing open_clip alone can take seconds."""
+    info = REGISTRY.get(name)
+    if info is not None and torch_installed() and cached(info.repo, WEIGHTS) is None:
+        require_hub(name)
 
 
 def _open_clip() -> Any:

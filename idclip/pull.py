@@ -23,7 +23,7 @@ from .encoders import REGISTRY, EncoderInfo, unknown_encoder
 from .errors import ModelUnavailable
 
 _T = TypeVar("_T")
-REACH_S = 5.0  # how long the hub may take to answer at all
+REACH_S = 3.0  # how long the hub may take to answer at all
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # safe format first
 TORCH_REMEDY = 'pip install "vidsearch[torch]"'
 
@@ -59,9 +59,15 @@ def _availability(info: EncoderInfo) -> Availability:
     elif info.name.startswith("onnx:"):
         present = (models_folder() / info.name.partition(":")[2]).is_dir()
     else:
-        present = (Path(__file__).parent / "weights" / info.name).is_dir()
-    remedy = "" if present else f"vidsearch models pull {info.name}" if info.repo else "reinstall"
-    return Availability(info, present, remedy)
+        present = _shipped(info.name)
+    mend = f"vidsearch models pull {info.name}" if info.repo else "install vidsearch again"
+    return Availability(info, present, "" if present else mend)
+
+
+def _shipped(name: str) -> bool:
+    from . import concept
+
+    return name == "concept" and all((concept.WEIGHTS / file).is_file() for file in concept.FILES)
 
 
 def torch_installed() -> bool:
@@ -76,19 +82,20 @@ def pull(name: str) -> Path:
     a network, or where the extra is missing.
     """
     kind, _, rest = name.partition(":")
+    info = REGISTRY.get(name)
     if kind == "open_clip" and rest:
         from .open_clip_encoder import fetch
 
         return fetch(rest)
-    info = REGISTRY.get(name)
     if info is None:
         raise ModelUnavailable(unknown_encoder(name))
     if kind == "onnx":
         return _pull_folder(info, models_folder() / rest)
-    folder = Path(__file__).parent / "weights" / name
-    if not folder.is_dir():
-        raise ModelUnavailable(f"{name} ships with idclip but {folder} is missing: reinstall")
-    return folder
+    from .concept import WEIGHTS as shipped
+
+    if not _shipped(name):
+        raise ModelUnavailable(f"{shipped}: files are missing; install vidsearch again")
+    return shipped
 
 
 def _pull_folder(info: EncoderInfo, folder: Path) -> Path:

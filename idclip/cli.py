@@ -1,0 +1,85 @@
+"""The `idclip` command: make and move models. Each command is one call of a function."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import VidsearchError
+
+DATA = "COCO captions and photos, and Flickr8k"
+
+
+class Command(click.Group):
+    """A click group that prints our errors as one message, without a traceback."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, and leave with the exit status."""
+        try:
+            return super().main(*args, **kwargs)
+        except VidsearchError as error:
+            click.echo(f"idclip: {error}", err=True)
+            sys.exit(2)
+
+
+@click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The models behind vidsearch: train, export and list them."""
+
+
+@main.command("export-onnx")
+@click.argument("source", metavar="MODEL/PRETRAINED")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--licence", default="", help="The licence of the weights, to be kept with them.")
+def export_onnx(source: str, folder: Path, licence: str) -> None:
+    """Export an open_clip model to FOLDER, for `--encoder onnx:FOLDER` without torch.
+
+    MODEL/PRETRAINED as in `open_clip:MODEL/PRETRAINED`: a published tag or a checkpoint file,
+    or local-dir:FOLDER. The export is compared with the model before the folder appears. Needs
+    the extra `train`.
+    """
+    from .onnx_export import export_onnx as export
+
+    difference = export(source.removeprefix("open_clip:"), folder, licence=licence)
+    click.echo(f"{folder}: equal to the model within {difference:.1e}; use it as onnx:{folder}")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def models(as_json: bool) -> None:
+    """List the named encoders: what is here, their licences, where they come from."""
+    from .pull import available
+
+    states = available()
+    if as_json:
+        data = [
+            {
+                "name": state.info.name,
+                "present": state.present,
+                "licence": state.info.licence,
+                "commercial": state.info.commercial,
+                "note": state.info.note,
+                "origin": state.info.origin,
+                "dim": state.info.dim,
+                "megabytes": state.info.megabytes,
+                "remedy": state.remedy,
+            }
+            for state in states
+        ]
+        click.echo(json.dumps(data, indent=2))
+        return
+    for state in states:
+        info = state.info
+        click.echo(f"{'here   ' if state.present else 'missing'}  {info.name}: {info.about}")
+        click.echo(f"         {info.licence}; commercial use: {info.commercial}, {info.note}")
+        click.echo(f"         {info.origin}, {info.megabytes} MB")
+        if state.remedy:
+            click.echo(f"         -> {state.remedy}")
+
+
+if __name__ == "__main__":
+    main()

