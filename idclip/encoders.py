@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from .errors import ModelUnavailable
 
 DEFAULT = "concept"
+LOCAL_DIR = "local-dir:"  # open_clip's word for a folder that it saved
 Commercial = Literal["yes", "no", "ask"]
 
 
@@ -217,6 +219,31 @@ def load_encoder(name: str = DEFAULT, *, threads: int = 0) -> Encoder:
 
         return ConceptEncoder(threads=threads)
     raise ModelUnavailable(unknown_encoder(name))
+
+
+def full_name(name: str) -> str:
+    """The name with folders and files written in full: what an encoder calls itself when loaded.
+
+    So two names can be compared, from any folder, without loading a model. A name that stays the
+    same may still be missing; raises `ModelUnavailable` for one that no encoder can have.
+    """
+    kind, _, rest = name.partition(":")
+    if name in REGISTRY:
+        return name
+    if kind == "onnx" and rest:
+        return f"onnx:{_resolved(rest)}"
+    if kind == "open_clip" and rest.startswith(LOCAL_DIR):
+        return f"open_clip:{LOCAL_DIR}{_resolved(rest.removeprefix(LOCAL_DIR))}"
+    if kind == "open_clip" and "/" in rest:
+        model, _, pretrained = rest.partition("/")
+        return f"open_clip:{model}/{_resolved(pretrained)}"
+    raise ModelUnavailable(unknown_encoder(name))
+
+
+def _resolved(path: str) -> str:
+    """The whole path of what exists; tags and the names of pulled models stay as they are."""
+    place = Path(path).expanduser()
+    return str(place.resolve()) if place.exists() else path
 
 
 def unknown_encoder(name: str) -> str:

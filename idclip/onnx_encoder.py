@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .clip_tokenizer import clip_tokenizer, token_ids
+from .encoders import full_name
 from .errors import ModelUnavailable
 from .onnx_session import open_session
 from .pull import models_folder
@@ -84,7 +85,7 @@ class OnnxEncoder:
 
     def __init__(self, folder: str, *, threads: int = 0) -> None:
         root = _root(folder)
-        self.name = f"onnx:{folder if root.parent == models_folder() else root.resolve()}"
+        self.name = full_name(f"onnx:{folder}")
         self._threads = threads
         self._folder = _networks(root)
         self._tokenizer_file = _tokenizer_file(self._folder)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .encoders import REGISTRY
+from .encoders import LOCAL_DIR, REGISTRY, full_name
 from .errors import ModelUnavailable
 from .pull import (
     TORCH_REMEDY,
@@ -28,7 +28,6 @@ from .pull import (
     torch_installed,
 )
 
-LOCAL = "local-dir:"
 UNKNOWN_LICENCE = "unknown: ask where the checkpoint comes from"
 BATCH = 32
 _TOKENIZER_FILES = ("tokenizer*", "*.model", "vocab*", "merges*", "special_tokens*", "config.json")
@@ -60,7 +59,7 @@ class OpenClipEncoder:
 
         if threads:
             torch.set_num_threads(threads)
-        self.name = f"open_clip:{source}"
+        self.name = full_name(f"open_clip:{source}")
         found = _source(source)
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.model, self.preprocess = _load(found, source, self.device)
@@ -130,11 +129,11 @@ def _open_clip() -> Any:
 def _source(source: str) -> Source:
     """Tell a published tag, a checkpoint file and a saved folder apart."""
     open_clip = _open_clip()
-    if source.startswith(LOCAL):
-        folder = Path(source.removeprefix(LOCAL)).expanduser()
+    if source.startswith(LOCAL_DIR):
+        folder = Path(source.removeprefix(LOCAL_DIR)).expanduser()
         if not (folder / "open_clip_config.json").is_file():
             raise ModelUnavailable(f"{folder}: has no open_clip_config.json as open_clip saves it")
-        return Source(f"{LOCAL}{folder}", None, {})
+        return Source(f"{LOCAL_DIR}{folder}", None, {})
     model, _, pretrained = source.partition("/")
     models, tags = open_clip.list_models(), open_clip.list_pretrained_tags_by_model(model)
     if model not in models:
@@ -211,7 +210,7 @@ def _tokenizer(found: Source, source: str) -> Any:
     open_clip = _open_clip()
     text = open_clip.get_model_config(found.model).get("text_cfg", {})
     repo = str(text.get("hf_tokenizer_name", ""))
-    if not repo or found.model.startswith(LOCAL):
+    if not repo or found.model.startswith(LOCAL_DIR):
         return open_clip.get_tokenizer(found.model)
     hub_folder(f"open_clip:{source}", repo, "tokenizer_config.json", _TOKENIZER_FILES)
     return open_clip.get_tokenizer(found.model, local_files_only=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from idclip import pull
-from idclip.encoders import REGISTRY, load_encoder
+from idclip.encoders import REGISTRY, full_name, load_encoder
 from idclip.errors import ModelUnavailable
 from vidsearch import settings
 from vidsearch.errors import VidsearchError
@@ -67,6 +67,25 @@ def test_without_torch_the_command_that_installs_it_is_said(
 def test_a_folder_that_is_not_there_is_named() -> None:
     with pytest.raises(ModelUnavailable, match=r"onnx:/nowhere/at-all: no such folder"):
         load_encoder("onnx:/nowhere/at-all")
+
+
+def test_names_are_compared_in_full_without_loading_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "w.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    for name, full in (
+        ("onnx:mine", f"onnx:{tmp_path / 'mine'}"),
+        ("open_clip:local-dir:mine", f"open_clip:local-dir:{tmp_path / 'mine'}"),
+        ("open_clip:ViT-B-32/w.pt", f"open_clip:ViT-B-32/{tmp_path / 'w.pt'}"),
+        ("open_clip:ViT-B-32/openai", "open_clip:ViT-B-32/openai"),
+        (EXPORTED, EXPORTED),
+        ("concept", "concept"),
+    ):
+        assert full_name(name) == full_name(full) == full
+    with pytest.raises(ModelUnavailable, match="no encoder is called"):
+        full_name("clip")
 
 
 def test_what_is_here_and_how_to_get_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
