@@ -58,6 +58,12 @@ def join(tables: Mapping[str, pa.Table]) -> Rows:
     )
 
 
+def is_whole(rows: Rows) -> bool:
+    """Whether every video has as many shots as it should have."""
+    found = np.bincount(rows.shot_video, minlength=len(rows.videos))
+    return bool(found.tolist() == [video.n_shots for video in rows.videos])
+
+
 def _arrays(table: pa.Table) -> dict[str, NDArray[Any]]:
     """The columns of a table as arrays [N] or, lists of a fixed size, [N, size]; not copied.
 

@@ -31,7 +31,7 @@ import pyarrow as pa
 from vidsearch import columns
 from vidsearch.errors import ArchiveUnavailable, VidsearchError
 from vidsearch.records import AnalyzedVideo, Person, Video
-from vidsearch.rows import join
+from vidsearch.rows import is_whole, join
 from vidsearch.schema import (
     CONTENT,
     ORDER,
@@ -62,6 +62,10 @@ _FEW_FILES, _MANY_FILES = 8, 200
 _SHARE_WORTH_MERGING = 0.25
 _AT_ONCE = datetime.timedelta(milliseconds=1)  # 0 draws a warning
 _TRIES = 20
+# Rows are deleted from `shots` first and read from it last: whoever finds all shots of a video has
+# read all its other rows before any of them was deleted.
+_READ_ORDER = ("videos", "faces", "keyframes", "shots")
+_DELETE_ORDER = _READ_ORDER[:0:-1]
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,8 @@ class Store:
         """Bring the copies for searches up to date and give the lock back."""
         try:
             if self._lock is not None and self._commits:
-                self._refresh_columns()
+                for name in TABLES:
+                    self._columns_of(name)
         finally:
             self._open_tables, self._connection = {}, None
             if self._lock is not None:
@@ -277,13 +282,18 @@ class Store:
         """The columns that questions are answered from, of all published videos, as arrays.
 
         The arrays are maps of files or kept from the call before; they are never to be written
-        to. A commit since then is noticed by listing four folders.
+        to. Whether something was committed since then is seen by listing four folders.
         """
-        tables = ("videos", *CONTENT)
-        keys, found = self._current(tables)
-        if self._rows is None or self._rows[0] != keys:
-            self._rows = keys, join(found)
-        return self._rows[1]
+        for attempt in range(_TRIES):
+            if self._rows is not None and self._rows[0] == {n: self._key(n) for n in _READ_ORDER}:
+                return self._rows[1]
+            found = {name: self._columns_of(name) for name in _READ_ORDER}
+            rows = join({name: table for name, (_, table) in found.items()})
+            if is_whole(rows):
+                self._rows = {name: key for name, (key, _) in found.items()}, rows
+                return rows
+            time.sleep(0.01 * attempt)  # a writer replaced a video while we read
+        raise self._incomplete("some videos")
 
     # --- writing videos --------------------------------------------------------------------------
 
@@ -383,8 +393,7 @@ class Store:
         Without `pictures` the photos' `jpeg` is b"", and it takes no import of lancedb.
         """
         if not pictures:
-            _, found = self._current(("people",))
-            return people_from(found["people"])
+            return people_from(self._columns_of("people")[1])
         with _explained(self.folder, "read"):
             return people_from(
                 self._read("people").sort_by([(c, "ascending") for c in ORDER["people"]])
@@ -474,7 +483,7 @@ class Store:
     def _make_table(self, name: str) -> None:
         """Make an empty table; one that a killed `create` left empty is made again."""
         database = self._database()
-        if name in database.table_names():
+        with suppress(ValueError):  # there is none, which is as it should be
             if database.open_table(name).count_rows():
                 raise ArchiveUnavailable(
                     f"{self.folder} has no archive.json but a table {name} with rows in it. Put"
@@ -503,10 +512,9 @@ class Store:
     def _catalogue(self) -> dict[str, tuple[Video, int]]:
         """All videos with their generations. The writer keeps its own: nobody else changes them."""
         if self._lock is None:
-            keys, found = self._current(("videos",))
-            if self._known is None or self._known_key != keys["videos"]:
-                self._known = _by_id(found["videos"])
-                self._known_key = keys["videos"]
+            key, table = self._columns_of("videos")
+            if self._known is None or not key or self._known_key != key:
+                self._known, self._known_key = _by_id(table), key
         elif self._known is None:
             with _explained(self.folder, "read"):
                 self._known = _by_id(self._read("videos").sort_by(_order("videos")))
@@ -526,7 +534,7 @@ class Store:
     def _delete_generations(self, generations: Iterable[int]) -> None:
         gone = [generation for generation in generations if generation != NO_GENERATION]
         if gone:
-            for name in CONTENT:
+            for name in _DELETE_ORDER:
                 self._table(name).delete(_generation_in(gone))
 
     def _new_generations(self, n: int) -> Iterator[int]:
@@ -548,47 +556,27 @@ class Store:
 
     # --- the copies for searches -----------------------------------------------------------------
 
-    def _current(self, tables: Sequence[str]) -> tuple[dict[str, str], dict[str, pa.Table]]:
-        """The columns that searches read, of one moment, with the keys of that moment."""
-        for _ in range(_TRIES):
-            keys = self._keys(tables)
-            found = {name: self._columns_of(name, keys[name]) for name in tables}
-            if self._keys(tables) == keys:
-                self._keep(tables, keys, found)
-                return keys, found
-        raise ArchiveUnavailable(
-            f"The archive {self.folder} changed faster than it could be read. Try again."
-        )
-
-    def _keys(self, tables: Sequence[str]) -> dict[str, str]:
+    def _key(self, name: str) -> str:
         with _explained(self.folder, "read"):
-            return {
-                name: columns.table_key(self.folder, self.stamp.archive_id, name) for name in tables
-            }
+            return columns.table_key(self.folder, self.stamp.archive_id, name)
 
-    def _columns_of(self, name: str, key: str) -> pa.Table:
+    def _columns_of(self, name: str) -> tuple[str, pa.Table]:
+        """What searches read of a table, and its key; "" if a commit came while it was read."""
+        key = self._key(name)
         if name in self._columns and self._columns[name][0] == key:
-            return self._columns[name][1]
-        copy = columns.load(self.folder, name, key)
-        if copy is not None:
-            return copy
-        with _explained(self.folder, "read"):
-            return self._read(name, SEARCHED[name]).sort_by(_order(name)).combine_chunks()
-
-    def _keep(
-        self, tables: Sequence[str], keys: Mapping[str, str], found: Mapping[str, pa.Table]
-    ) -> None:
-        for name in tables:
-            if self._columns.get(name, ("",))[0] != keys[name]:
-                self._columns[name] = keys[name], found[name]
-                if columns.load(self.folder, name, keys[name]) is None:
-                    # A copy is for speed only: a reader may have no right to write, and a full
-                    # disk is told by whoever writes rows.
-                    with suppress(OSError):
-                        columns.save(self.folder, name, keys[name], found[name])
-
-    def _refresh_columns(self) -> None:
-        self._current(TABLES)
+            return self._columns[name]
+        table = columns.load(self.folder, name, key)
+        if table is None:
+            with _explained(self.folder, "read"):
+                table = self._read(name, SEARCHED[name]).sort_by(_order(name)).combine_chunks()
+            if self._key(name) != key:
+                return "", table
+            # A copy is for speed only: a reader may have no right to write it, and a full disk is
+            # told by whoever writes rows.
+            with suppress(OSError):
+                columns.save(self.folder, name, key, table)
+        self._columns[name] = key, table
+        return key, table
 
 
 def _by_id(table: pa.Table) -> dict[str, tuple[Video, int]]:
@@ -605,7 +593,7 @@ def _scattered(stats: Mapping[str, Any]) -> bool:
     if files["num_fragments"] <= _FEW_FILES:
         return False
     outside = rows - files["lengths"]["max"]
-    return files["num_fragments"] > _MANY_FILES or outside > _SHARE_WORTH_MERGING * rows
+    return bool(files["num_fragments"] > _MANY_FILES or outside > _SHARE_WORTH_MERGING * rows)
 
 
 def _generation_in(generations: Iterable[int]) -> str:
