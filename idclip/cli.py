@@ -11,8 +11,6 @@ import click
 
 from .errors import VidsearchError
 
-DATA = "COCO captions and photos, and Flickr8k"
-
 
 class Command(click.Group):
     """A click group that prints our errors as one message, without a traceback."""
@@ -29,6 +27,27 @@ class Command(click.Group):
 @click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """The models behind vidsearch: train, export and list them."""
+
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@main.command("train-concept")
+@click.option("--coco", type=_FOLDER, required=True, help="COCO photos and captions (train).")
+@click.option("--flickr", type=_FOLDER, required=True, help="Flickr8k: images.tar, captions.csv.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The weights folder.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the data; else the recipe's.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all randomness.")
+def train_concept(coco: Path, flickr: Path, out: Path, epochs: int | None, seed: int) -> None:
+    """Make the weights of the encoder `concept` anew, from the packages that carry its towers.
+
+    Needs the extra `train`. The test photos of both sets are never trained on.
+    """
+    from .concept_training import train_concept as train
+
+    recipe = {} if epochs is None else {"epochs": epochs}
+    train(coco=coco, flickr=flickr, out=out, seed=seed, **recipe)
+    click.echo(f"{out}: trained")
 
 
 @main.command("export-onnx")

@@ -160,13 +160,15 @@ class OnnxEncoder:
         """A description for folders that have none, from the shapes of the networks."""
         height, width = self._visual.get_inputs()[0].shape[2:]
         length = self._textual.get_inputs()[0].shape[1]
-        dim = self._visual.get_outputs()[0].shape[1]
-        if not all(isinstance(size, int) for size in (height, width, length, dim)):
+        if not all(isinstance(size, int) for size in (height, width, length)):
             raise ModelUnavailable(
                 f"{self._folder}: {MANIFEST} is missing and the networks do not say their sizes; "
-                f"export the model with idclip export-onnx"
+                "export the model with idclip export-onnx"
             )
-        return Manifest(self._folder.name, dim, (height, width), length)
+        # Exporters name the length of a vector or leave it open: a blank picture tells.
+        blank = np.zeros((1, 3, height, width), np.float32)
+        (vector,) = self._visual.run(None, {self._visual.get_inputs()[0].name: blank})
+        return Manifest(self._folder.name, vector.shape[1], (height, width), length)
 
 
 def prepare(image: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.float32]:

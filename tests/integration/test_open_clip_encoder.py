@@ -269,6 +269,51 @@ def test_an_export_equals_its_model(
     assert export.logit_scale == pytest.approx(model.logit_scale)
 
 
+@pytest.mark.filterwarnings("ignore")  # the older exporter is about to go
+def test_a_folder_exported_as_rclip_does_equals_its_model(
+    folders: dict[str, Path], pictures: list[Any], tmp_path: Path
+) -> None:
+    """The older exporter, fixed sizes, no description, CLIP's vocabulary in another folder."""
+    pytest.importorskip("onnx", reason="needs the extra train")
+    import open_clip
+    import torch
+
+    from idclip.open_clip_encoder import OpenClipEncoder
+
+    encoder = OpenClipEncoder(f"local-dir:{folders['vit']}", device="cpu")
+
+    class Textual(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.clip = encoder.model
+
+        def forward(self, ids: Any) -> Any:
+            return self.clip.encode_text(ids)
+
+    networks = tmp_path / "models" / "ViT-B-32-256-datacomp_s34b_b86k"
+    vocabulary = tmp_path / "models" / "tokenizer" / "bpe_simple_vocab_16e6.txt.gz"
+    networks.mkdir(parents=True)
+    vocabulary.parent.mkdir()
+    vocabulary.write_bytes(Path(open_clip.tokenizer.default_bpe()).read_bytes())
+    for network, example, name in (
+        (encoder.model.visual, torch.randn(1, 3, 64, 64), "visual.onnx"),
+        (Textual().eval(), torch.zeros(1, 77, dtype=torch.long), "textual.onnx"),
+    ):
+        torch.onnx.export(
+            network,
+            (example,),
+            str(networks / name),
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
+            opset_version=18,
+            dynamo=False,
+        )
+    export = load_encoder(f"onnx:{tmp_path / 'models'}")
+    assert np.abs(export.encode_images(pictures) - encoder.encode_images(pictures)).max() < 1e-4
+    assert np.abs(export.encode_texts(TEXTS) - encoder.encode_texts(TEXTS)).max() < 1e-4
+
+
 def test_an_export_never_overwrites(folders: dict[str, Path], tmp_path: Path) -> None:
     from idclip.onnx_export import export_onnx
 
