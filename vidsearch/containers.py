@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import av.error
+from av.stream import Disposition
 
 from vidsearch.errors import UnreadableVideo
 from vidsearch.inputs import looks_like_text, os_reason, printable
@@ -24,7 +25,6 @@ SETTLED_S = 1.0
 
 _PICTURE_FORMATS = frozenset({"image2", "gif", "apng", "ico", "webp", "webp_anim", "tiff", "psd"})
 _PICTURE_BRANDS = frozenset({"heic", "heix", "mif1", "msf1", "avif", "avis"})
-_COVER = 0x400  # AV_DISPOSITION_ATTACHED_PIC: the cover of a song, not a video
 _STILL_BEING_WRITTEN = "is still being written, index it again when it is complete"
 
 
@@ -78,7 +78,7 @@ def video_stream(path: Path, container: Any, before: os.stat_result) -> Any:
     name, brand = container.format.name, container.metadata.get("major_brand", "")
     if name.endswith("_pipe") or name in _PICTURE_FORMATS or brand in _PICTURE_BRANDS:
         raise UnreadableVideo(printable(path), "is a picture, not a video")
-    streams = [s for s in container.streams.video if not int(s.disposition) & _COVER]
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         what = "sound but no video" if container.streams.audio else "no video"
         raise _unreadable(path, before, f"holds {what}")
@@ -87,7 +87,10 @@ def video_stream(path: Path, container: Any, before: os.stat_result) -> Any:
         raise UnreadableVideo(
             printable(path), "uses a codec that FFmpeg does not know here, convert it first"
         )
-    stream = max(readable, key=lambda s: (int(s.disposition) & 1, s.width * s.height, -s.index))
+    stream = max(
+        readable,
+        key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index),
+    )
     width, height = stream.codec_context.width, stream.codec_context.height
     if (width or height) and not is_sane_size(width, height):
         raise UnreadableVideo(printable(path), size_reason(width, height))

@@ -97,11 +97,11 @@ def layout_of(frame: Any, sample_aspect: float, small_side: int) -> Layout:
 
 
 def _display_matrix(frame: Any) -> tuple[int, int, int, int] | None:
-    for side_data in frame.side_data:
-        if side_data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d = np.frombuffer(side_data, np.int32)[:5].tolist()
-            return a, b, c, d
-    return None
+    side_data = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
+        return None
+    a, b, _, c, d = np.frombuffer(side_data, np.int32)[:5].tolist()
+    return a, b, c, d
 
 
 def transfer_of(frame: Any) -> Transfer:

@@ -19,6 +19,7 @@ from vidsearch.media import decode, probe, read_picture
 NTSC, FILM, FAST = Fraction(30000, 1001), Fraction(24000, 1001), Fraction(60000, 1001)
 X265 = {"x265-params": "log-level=none:bframes=3"}
 VP9 = {"cpu-used": "8", "deadline": "realtime"}
+AV1 = {"preset": "8", "crf": "15"}
 UNEVEN = [40 * i + 3 * (i % 7) + (2000 if i > 20 else 0) for i in range(50)]
 MS = Fraction(1, 1000)
 INTERLACED = {"flags": "+ildct+ilme"}
@@ -67,8 +68,8 @@ FILES: dict[str, dict[str, Any]] = {
     "interlaced.mp4": {"options": {"x264-params": "tff=1"}},
     "prores.mov": {"codec": "prores_ks", "pix_fmt": "yuv422p10le"},
     "vp9.webm": {"codec": "libvpx-vp9", "options": VP9},
-    "av1.webm": {"codec": "libsvtav1", "options": {"preset": "12"}},
-    "av1.mkv": {"codec": "libsvtav1", "options": {"preset": "12"}},
+    "av1.webm": {"codec": "libsvtav1", "options": AV1},
+    "av1.mkv": {"codec": "libsvtav1", "options": AV1},
     "mjpeg.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "color_range": 2, "colorspace": 6},
     "mpeg4.avi": {"codec": "mpeg4", "options": {"bf": "2"}, "colorspace": 6},
     "wmv2.wmv": {"codec": "wmv2", "colorspace": 6},
