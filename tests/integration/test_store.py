@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -575,17 +576,24 @@ def test_a_write_that_fails_half_way_leaves_the_old_version(folder: Path) -> Non
 UNPRIVILEGED = 65534
 
 
-def test_a_folder_that_may_only_be_read_is_searched_but_not_written(folder: Path) -> None:
+@pytest.fixture
+def seen_by_all(empty: Path) -> Iterator[Path]:
+    """A new archive where others may look: pytest's own folders are shut to them."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to become somebody else")
+    with tempfile.TemporaryDirectory() as outside:
+        Path(outside).chmod(0o755)
+        yield shutil.copytree(empty, Path(outside) / "archive")
+
+
+def test_a_folder_that_may_only_be_read_is_searched_but_not_written(seen_by_all: Path) -> None:
+    folder = seen_by_all
     with Store.open(folder) as store:
         store.publish(analyzed_video("a"))
         store.add_person(person())
     shutil.rmtree(folder / "cache")  # the harder case: the reader cannot keep a copy either
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    for parent in folder.parents[:-2]:
-        parent.chmod(parent.stat().st_mode | 0o055)
     told = in_new_process(
         f"""
 from pathlib import Path
@@ -609,12 +617,8 @@ for write in (lambda: Store.open(folder), lambda: Store.create(folder / "inner",
     assert told.splitlines() == ["3 1 3", "True True", "True True"]
 
 
-def test_a_stamp_that_may_not_be_read_is_told(folder: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to become somebody else")
-    for parent in folder.parents[:-2]:
-        parent.chmod(parent.stat().st_mode | 0o055)
-    (folder / "archive.json").chmod(0)
+def test_a_stamp_that_may_not_be_read_is_told(seen_by_all: Path) -> None:
+    (seen_by_all / "archive.json").chmod(0)
     told = in_new_process(
         f"""
 from pathlib import Path
@@ -623,7 +627,7 @@ from vidsearch.store import Store
 import os
 os.setuid({UNPRIVILEGED})
 try:
-    Store.open(Path({str(folder)!r}), read_only=True)
+    Store.open(Path({str(seen_by_all)!r}), read_only=True)
 except ArchiveUnavailable as error:
     print(error)
 """

@@ -145,9 +145,9 @@ def know(state: State) -> None:
 def test_a_writer_killed_at_any_moment_leaves_a_whole_archive(tmp_path: Path) -> None:
     folder = tmp_path / "archive"
     Store.create(folder, **MODELS)
-    # The server has the slow imports done, without lancedb's threads, which no fork survives.
+    # The server has the slow import done; lancedb starts its threads anew in a fork of it.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pyarrow", "lance_namespace", "store_records"])
+    context.set_forkserver_preload(["lancedb", "store_records", "vidsearch.lock"])
     rng = random.Random(20261123)
     state = State({}, {})
     left_orphans = 0
