@@ -2,24 +2,41 @@
 
 A cosine means nothing by itself: 0.2 is high for one encoder and low for another, and some
 pictures (a dark stage, a white wall) are near to every text. So a picture's likeness to the
-question is compared with its likeness to neutral prompts, texts that fit any picture about
-equally well, and the difference is read as evidence.
+question is compared with its likeness to a background of captions about everything that videos
+show, which say nothing together (a querybank: Bogolin et al., "Cross Modal Retrieval with
+Querybank Normalisation", CVPR 2022).
 
 With an encoder trained by InfoNCE, `logit_scale * cosine` is, at the optimum, the log of
-p(text | picture) / p(text) up to a constant that may depend on the picture (van den Oord et al.,
-"Representation Learning with Contrastive Predictive Coding", 2018, eq. 4). Neutral prompts are
-likely for any picture, so their scaled likeness estimates that constant, and
+p(text | picture) / p(text) up to a constant of the picture (van den Oord et al., "Representation
+Learning with Contrastive Predictive Coding", 2018, eq. 4). The background estimates it:
 
-    evidence = scale * (cosine(picture, question) - mean over neutral prompts of the cosine)
+    evidence = scale * (cosine(picture, question) - level)
+    level    = half the picture's mean cosine to the background + half that of all pictures
 
-is the question's pointwise mutual information with the picture. By Bayes' rule, with odds of
-1 to `RARITY` that a shot taken at random fits a question,
+Half, because a picture's mean is a noisy estimate that also holds what the picture shows. On
+1,000 held-out photos of Flickr8k (a head as in `idclip.concept_training`, trained without them)
+recall@1 is 23.4 without the background, 23.2 with half of each picture's mean and 21.7 with all
+of it; a background of empty phrases ("a photo", "something") costs 4.6. On video it keeps dark
+and crowded frames from coming first for every question.
 
-    score = 1 / (1 + RARITY * exp(-evidence))
+Encoders are surer than they should be. On the same photos the log of the likelihood ratio of
+right and wrong captions is a straight line over evidence from 3 to 17, `SLOPE * evidence -
+OFFSET`, where theory has slope 1 and no offset. By Bayes' rule, with odds of 1 to `RARITY` that a
+shot fits a question,
+
+    score = 1 / (1 + RARITY * exp(OFFSET - SLOPE * evidence))
+
+Where a person was named, the text says "a person", but captions say what they see: of "a person",
+"a man" and "a woman" the one that fits a picture best counts (`readings`).
+
+No floor is put under the score: among 1,000 photos the best is hardly better where the right one
+is among them (median evidence 13.2) than where it was taken out (13.0), because something alike
+is always there. A low best score says that nothing fits; a high one does not prove the details.
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -29,46 +46,113 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from idclip.encoders import Encoder
 
-Scores = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
-NEUTRAL_PROMPTS = (
-    "a picture",
-    "a photo",
-    "an image",
-    "a video frame",
-    "a scene",
-    "something",
-    "a person",
-    "people",
-    "a man",
-    "a woman",
-    "somebody",
-    "a place",
-    "a room",
-    "outdoors",
-    "a thing",
-    "an animal",
-    "a blurry picture",
-    "a dark picture",
+SLOPE, OFFSET = 0.65, 3.5
+_PERSON = re.compile(r"\ba person\b")
+RARITY = 10.0
+BACKGROUND = (
+    "a man in a suit talks at a lectern",
+    "a woman reads the news in a studio",
+    "two people talk across a table",
+    "a reporter speaks into a microphone in the street",
+    "a crowd fills a square",
+    "an audience applauds in a hall",
+    "people walk along a busy pavement",
+    "a face fills the picture",
+    "a family stands in front of a house",
+    "children play in a playground",
+    "a baby lies in a bed",
+    "an old man sits on a bench",
+    "a young woman laughs",
+    "a bride and a groom dance",
+    "soldiers march in a row",
+    "police officers stand beside a car",
+    "a doctor works in a hospital",
+    "a teacher writes on a blackboard",
+    "a person works at a computer",
+    "workers build a wall",
+    "a cook prepares a meal in a kitchen",
+    "a plate of food stands on a table",
+    "people eat in a restaurant",
+    "a shop is full of goods",
+    "a band plays on a stage",
+    "a woman sings under coloured lights",
+    "a man plays the guitar",
+    "a dancer turns in the air",
+    "an actor wears a costume",
+    "players run after a ball on a field",
+    "a player throws a ball into a basket",
+    "a runner crosses a line",
+    "a swimmer dives into a pool",
+    "a cyclist rides down a road",
+    "a skier comes down a slope",
+    "a boxer strikes in a ring",
+    "a surfer rides a wave",
+    "a skateboarder jumps over steps",
+    "a climber hangs on a rock",
+    "a dog runs through grass",
+    "a cat sleeps on a sofa",
+    "a horse stands in a meadow",
+    "birds fly over water",
+    "a wild animal hides in a forest",
+    "fish swim between corals",
+    "cars stand in traffic",
+    "a train enters a station",
+    "an aeroplane lands",
+    "a ship lies in a harbour",
+    "a motorcycle races round a bend",
+    "tall buildings at night",
+    "an old church on a hill",
+    "a bridge over a river",
+    "a street with shops and signs",
+    "an empty room with chairs",
+    "a living room with a window",
+    "a corridor in an office",
+    "mountains under snow",
+    "a beach at sunset",
+    "waves on the sea",
+    "trees in autumn",
+    "a field of flowers",
+    "clouds in a blue sky",
+    "rain on a window",
+    "fire and smoke",
+    "a desert with dunes",
+    "a map with names of countries",
+    "a page of text",
+    "a chart with numbers",
+    "a title on a plain background",
+    "a drawing of a figure",
+    "a scene from a computer game",
+    "hands hold a small object",
+    "a close view of a machine",
+    "a dark picture in which little can be seen",
+    "a blurred picture",
 )
-RARITY = 50.0
 
 
-@lru_cache(maxsize=4)  # encoders are compared by identity; the prompts are encoded once for each
-def neutral_direction(encoder: Encoder) -> NDArray[np.float32]:
-    """[D]: its product with a picture's vector is the mean cosine to the neutral prompts."""
-    return np.asarray(encoder.encode_texts(NEUTRAL_PROMPTS).mean(axis=0), np.float32)
+@lru_cache(maxsize=4)  # encoders are compared by identity; the background is encoded once for each
+def background_of(encoder: Encoder) -> Floats:
+    """[D]: its product with a picture's vector is the mean cosine to the background."""
+    return np.asarray(encoder.encode_texts(BACKGROUND).mean(axis=0), np.float32)
+
+
+def readings(context: str) -> list[str]:
+    """The ways in which a caption may call the person of a context."""
+    texts = [_PERSON.sub(word, context, count=1) for word in ("a person", "a man", "a woman")]
+    return list(dict.fromkeys(texts))
 
 
 def context_scores(
-    vectors: NDArray[np.float32],
-    text: NDArray[np.float32],
-    neutral: NDArray[np.float32],
-    logit_scale: float,
-) -> Scores:
-    """How well pictures [N, D] fit a text [D], float32 [N] in 0 to 1 (see above).
+    vectors: Floats, texts: Floats, background: Floats, typical: Floats, logit_scale: float
+) -> Floats:
+    """How well pictures [N, D] fit the best of some texts [M, D], float32 [N] in 0 to 1.
 
-    Vectors are of unit length; `neutral` is `neutral_direction` of the same encoder.
+    `vectors` and `texts` are of unit length, `background` is `background_of` the same encoder and
+    `typical` [D] the mean vector of all pictures of the archive.
     """
-    evidence = logit_scale * (vectors @ (text - neutral))
-    return np.asarray(1 / (1 + RARITY * np.exp(-np.clip(evidence, -50, 50))), np.float32)
+    level = typical @ background / 2
+    likeness = (vectors @ (texts - background / 2).T).max(axis=1)
+    evidence = logit_scale * (likeness - level)
+    surprise = np.clip(OFFSET - SLOPE * evidence, -50, 50)
+    return np.asarray(1 / (1 + RARITY * np.exp(surprise)), np.float32)

@@ -9,6 +9,8 @@ person, and for the context a score of its keyframes (`vidsearch.context`). They
   P = odds / (1 + the sum of all enrolled people's odds), and the one who fits best has it.
 - In a long shot, which is searched by parts, a person counts fully in the parts in which their
   track is seen and less in the others (`_AWAY`): who has turned away is probably still there.
+- A context always ranks something. Where the best score is under `WEAK` the answer says so beside
+  its hits; it does not hide them, because right answers may score low (see `vidsearch.context`).
 - Only shots in which everybody has at least `threshold` are hits: the answer to a question for
   somebody who is in no shot is "No shot shows Joe Biden (best probability 0.04)".
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -25,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idclip.identity import Faces, IdentityScorer
-from vidsearch.context import context_scores, neutral_direction
+from vidsearch.context import background_of, context_scores, readings
 from vidsearch.errors import UnknownPerson
 from vidsearch.gallery import faces_of
 from vidsearch.records import Answer, Hit, Person, Sighting, Vector, Video
@@ -39,6 +42,7 @@ Reals = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 THRESHOLD = 0.5
+WEAK = 0.1  # a best context score under this is told: nothing fits well
 # A person's weight in a part of a shot from which their track is absent: falls from 1 to _AWAY
 # with the time to the track's nearest end, over _AWAY_S seconds.
 _AWAY, _AWAY_S = 0.5, 5.0
@@ -72,6 +76,11 @@ class Rows:
     look_quality: NDArray[np.float32]  # [L]
     look_cohort_mean: NDArray[np.float32]  # [L]
     look_cohort_std: NDArray[np.float32]  # [L]
+
+    @cached_property
+    def typical_picture(self) -> Vector:
+        """The mean of all keyframe vectors [D]."""
+        return np.asarray(self.keyframe_vectors.mean(axis=0), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +141,7 @@ def search(
     if not shown.any():
         return _nothing(query, _not_shown(seen, per_shot, threshold))
     keyframes = np.flatnonzero(shown[rows.keyframe_shot] & within.keyframes)
-    context = _context(rows, encoder, query.context, keyframes) if query.context else None
+    context = _context(rows, encoder, query, keyframes) if query.context else None
     score = np.ones(len(keyframes)) if context is None else context.astype(np.float64)
     for person in seen:
         score *= _in_parts(rows, person, keyframes, threshold)
@@ -143,7 +152,10 @@ def search(
         hits.append(
             _hit(rows, rank, int(keyframes[at]), float(score[at]), context_score, sightings)
         )
-    return Answer(query.text, _names(query), query.context, "", tuple(hits))
+    message = (
+        _doubt(max((hit.context_score or 0 for hit in hits), default=0)) if query.context else ""
+    )
+    return Answer(query.text, _names(query), query.context, message, tuple(hits))
 
 
 def _within(rows: Rows, videos: str | None, since: float | None, until: float | None) -> _Within:
@@ -245,12 +257,13 @@ def _present(rows: Rows, seen: _Seen, track: Ints, keyframe: Ints) -> Reals:
     return np.asarray(seen.probability[track] * presence)
 
 
-def _context(rows: Rows, encoder: Encoder, text: str, keyframes: Ints) -> NDArray[np.float32]:
+def _context(rows: Rows, encoder: Encoder, query: Query, keyframes: Ints) -> NDArray[np.float32]:
     vectors = rows.keyframe_vectors
     chosen = vectors if len(keyframes) == len(vectors) else vectors[keyframes]
-    asked = encoder.encode_texts([text])[0]
-    neutral = neutral_direction(encoder)  # type: ignore[arg-type]  # a Protocol is not Hashable
-    return context_scores(chosen, asked, neutral, encoder.logit_scale)
+    texts = readings(query.context) if query.people else [query.context]
+    asked = encoder.encode_texts(texts)
+    background = background_of(encoder)  # type: ignore[arg-type]  # a Protocol is not Hashable
+    return context_scores(chosen, asked, background, rows.typical_picture, encoder.logit_scale)
 
 
 def _best_parts(rows: Rows, keyframes: Ints, score: Reals, k: int) -> Ints:
@@ -303,6 +316,11 @@ def _hit(
         context_score,
         people,
     )
+
+
+def _doubt(best: float) -> str:
+    """What to say beside hits of which none fits the context well."""
+    return "" if best >= WEAK else f"No shot fits the context well (best score {best:.2f})"
 
 
 def _names(query: Query) -> tuple[str, ...]:
