@@ -31,6 +31,7 @@ EXTRAS = {
     "ray": ("ray",),
 }
 CODECS = ("h264", "hevc", "vp9", "av1", "libdav1d", "mpeg2video", "mpeg4", "prores")
+SPARE = {"decord2": "absent: PyAV seeks in its place, slower"}
 REINSTALL = "pip install --force-reinstall vidsearch"
 
 
@@ -143,6 +144,9 @@ def _packages() -> Iterator[Finding]:
 
 def _package(requirement: Any) -> Finding:
     version = _version(requirement.name)
+    if not version and requirement.name in SPARE:
+        remedy = f"pip install {requirement.name}"
+        return Finding("packages", requirement.name, SPARE[requirement.name], "absent", remedy)
     if not version:
         return Finding("packages", requirement.name, "missing", "failed", REINSTALL)
     if not requirement.specifier.contains(version, prereleases=True):
@@ -200,9 +204,6 @@ def _video() -> Iterator[Finding]:
     if missing:
         remedy = "pip install --force-reinstall av (its wheels have them)"
         yield Finding("video", "missing decoders", ", ".join(missing), "warning", remedy)
-    if importlib.util.find_spec("decord") is None:
-        said = "absent: PyAV seeks in its place, slower"
-        yield Finding("video", "decord", said, "absent", "pip install decord2")
 
 
 def _compute() -> Iterator[Finding]:

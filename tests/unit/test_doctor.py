@@ -89,6 +89,29 @@ def test_a_core_that_fails_fails_the_report(monkeypatch: pytest.MonkeyPatch) -> 
     assert "libfoo.so.1" in _named(report, "self-test", "look for faces").value
 
 
+def test_packages_are_held_against_what_the_core_requires(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = [
+        "numpy>=1.26",
+        "click>=99",
+        "no-such-package>=1",
+        "decord2>=3",
+        "never; python_version < '3'",
+        "torch>=2; extra == 'torch'",
+    ]
+    monkeypatch.setattr(doctor.metadata, "requires", lambda _: wanted)
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda n: "" if n == "decord2" else version(n))
+    found = {finding.name: finding for finding in doctor._packages()}
+    assert set(found) == {"numpy", "click", "no-such-package", "decord2"}
+    assert found["numpy"].status == "ok"
+    assert found["click"].status == "failed"
+    assert found["click"].remedy == 'pip install "click>=99"'
+    assert found["no-such-package"].status == "failed"
+    assert found["decord2"].status == "absent"  # PyAV does its work, slower
+
+
 def test_missing_extras_do_not_fail_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selftest, "CHECKS", {})
     monkeypatch.setattr(doctor, "EXTRAS", {"torch": ("no_such_module",)})
