@@ -50,7 +50,7 @@ Floats = NDArray[np.float32]
 
 SLOPE, OFFSET = 0.65, 3.5
 _PERSON = re.compile(r"\ba person\b")
-RARITY = 10.0
+RARITY = 5.0
 BACKGROUND = (
     "a man in a suit talks at a lectern",
     "a woman reads the news in a studio",
