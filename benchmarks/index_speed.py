@@ -117,22 +117,20 @@ def bench(path: Path, runs: int, n_pictures: int, source: str) -> None:
 
 def stages(task: Task, recipe: Recipe) -> dict[str, float]:
     """Thread seconds by stage, by timing the calls at the stages' doors."""
-    from vidsearch import segments
+    from vidsearch import keyframes, segments
     from vidsearch.decoding import Decoder, Frame
 
     models = load_models(recipe.encoder, recipe.faces, recipe.threads)
-    detector = type(segments.ShotStream)
     spent: dict[str, float] = {}
     doors = [
         (Decoder, "__iter__", "decoding and small pictures"),
         (segments.ShotStream, "push", "shot detection"),
-        (segments, "look", "looks at candidates"),
+        (keyframes, "look", "looks at candidates"),
         (Frame, "picture", "full pictures"),
         (type(models.faces), "detect", "face detection"),
         (type(models.faces), "embed", "face vectors"),
         (type(models.encoder), "encode_images", "context vectors"),
     ]
-    del detector
     kept = [(owner, name, getattr(owner, name)) for owner, name, _ in doors]
     try:
         for owner, name, stage in doors:

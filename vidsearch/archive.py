@@ -287,7 +287,7 @@ class Archive:
         from vidsearch.store import Store
 
         store = Store.open(self.path, read_only=True)
-        store.check(encoder=self._asked_encoder, face_model=self._asked_faces)
+        self._check(store)
         return store
 
     @contextmanager
@@ -295,8 +295,15 @@ class Archive:
         from vidsearch.store import Store
 
         with Store.open(self.path, wait_s=wait_s) as store:
-            store.check(encoder=self._asked_encoder, face_model=self._asked_faces)
+            self._check(store)
             yield store
+
+    def _check(self, store: Store) -> None:
+        """Refuse other models than the archive was made with; a path may be given in any form."""
+        from idclip.encoders import full_name
+
+        asked = self._asked_encoder
+        store.check(encoder=asked and full_name(asked), face_model=self._asked_faces)
 
     @cached_property
     def _encoder(self) -> Encoder:

@@ -17,7 +17,7 @@ from vidsearch.keyframes import Candidate, best_face_frame, look, representative
 from vidsearch.media import Frame, read_picture
 from vidsearch.records import Box, FaceTrack, Keyframe, Shot
 from vidsearch.segments import Part
-from vidsearch.tracks import Detected, best_looks, face_times, follow, join_alike
+from vidsearch.tracks import STEP_S, Detected, best_looks, face_times, follow, join_alike
 
 Picture: TypeAlias = NDArray[np.uint8]
 
@@ -86,7 +86,8 @@ class ShotBuilder:
         """Full pictures of the keyframe and of a few more frames, with their faces."""
         wanted = {chosen.index: chosen}
         for time_s in face_times(part.start_s, part.end_s):
-            if part.candidates:
+            # The keyframe is looked at anyway, so it stands for the look that is due beside it.
+            if part.candidates and abs(time_s - chosen.time_s) > STEP_S / 2:
                 near = min(part.candidates, key=lambda one: abs(one.time_s - time_s))
                 wanted.setdefault(near.index, near)
         stills = []
