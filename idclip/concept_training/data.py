@@ -1,0 +1,83 @@
+"""The pictures and captions that the encoder learns from, and those it must never see."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .towers import IMAGE_SIDE
+
+CAPTIONS = 5
+FLICKR_TEST = 1000
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One training photo: where it stands and its five captions."""
+
+    name: str
+    captions: tuple[str, ...]
+
+
+def coco_photos(coco: Path) -> list[Photo]:
+    """COCO's `train2017` photos that are on this machine; `val2017` is a test set."""
+    captions = defaultdict(list)
+    notes = json.loads((coco / "annotations" / "captions_train2017.json").read_text())
+    for note in notes["annotations"]:
+        captions[note["image_id"]].append(note["caption"].strip())
+    photos = []
+    for path in sorted((coco / "train2017").glob("*.jpg")):
+        found = captions[int(path.stem)]
+        if len(found) >= CAPTIONS:
+            photos.append(Photo(path.name, tuple(found[:CAPTIONS])))
+    return photos
+
+
+def flickr_photos(flickr: Path) -> list[Photo]:
+    """Flickr8k's photos but the test set: the 1,000 with the smallest crc32 of the file name."""
+    captions = defaultdict(list)
+    with (flickr / "captions.csv").open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            captions[row["image"]].append(row["caption"])
+    by_sum = sorted(captions, key=lambda name: zlib.crc32(name.encode()))
+    kept = sorted(by_sum[FLICKR_TEST:])
+    return [Photo(name, tuple(captions[name][:CAPTIONS])) for name in kept]
+
+
+def coco_pictures(coco: Path, photos: list[Photo]) -> Iterator[NDArray[np.uint8]]:
+    """RGB uint8 [260, 260, 3] in the order of `photos`."""
+    for photo in photos:
+        yield _square((coco / "train2017" / photo.name).read_bytes())
+
+
+def flickr_pictures(flickr: Path, photos: list[Photo]) -> Iterator[NDArray[np.uint8]]:
+    """RGB uint8 [260, 260, 3] in the order of `photos`."""
+    with tarfile.open(flickr / "images.tar") as archive:
+        members = {Path(m.name).name: m for m in archive.getmembers() if m.isfile()}
+        for photo in photos:
+            stored = archive.extractfile(members[photo.name])
+            if stored is None:
+                raise FileNotFoundError(f"{flickr / 'images.tar'}: {photo.name} is not a file")
+            yield _square(stored.read())
+
+
+def _square(data: bytes) -> NDArray[np.uint8]:
+    """The whole picture squeezed to a square, as `idclip.concept` does it."""
+    import cv2
+    from PIL import Image
+
+    picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    shrinks = max(picture.shape[:2]) > IMAGE_SIDE
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    squared: NDArray[np.uint8] = cv2.resize(picture, (IMAGE_SIDE, IMAGE_SIDE), interpolation=method)
+    return squared

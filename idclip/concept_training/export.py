@@ -1,0 +1,142 @@
+"""The trained encoder as files for onnxruntime: small weights, float32 arithmetic (torch, onnx).
+
+The weights of the image tower are stored as float16, those of the text tower and the heads as
+int8 with one scale for each row. Both become float32 when a session is made (onnxruntime folds the
+constants), so nothing is lost but the rounding. Only the word table stays int8 in memory: its
+rows are looked up first and made float32 then.
+"""
+
+# torch is not seen by mypy, so its classes and decorators are of any type.
+# mypy: disable-error-code="misc,no-any-return,untyped-decorator"
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from .towers import IMAGE_SIDE, minilm_folder
+
+TOKENS = 64
+SMALL = 4096  # tensors of fewer values are kept as they are
+
+
+def export(
+    image: nn.Module, text: nn.Module, folder: Path, *, dim: int, logit_scale: float
+) -> dict[str, int]:
+    """Write image.onnx, text.onnx, tokenizer.json, config.json; return each file's bytes.
+
+    `image` takes RGB uint8 [N, 260, 260, 3], `text` tokens and mask int64 [N, T]; both return
+    unit vectors float32 [N, dim].
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = torch.zeros(2, IMAGE_SIDE, IMAGE_SIDE, 3, dtype=torch.uint8)
+    _export(image, {"pixels": pixels}, folder / "image.onnx", {"pixels": {0: "n"}})
+    tokens = torch.ones(2, 9, dtype=torch.int64)
+    axes = {0: "n", 1: "t"}
+    _export(
+        text,
+        {"tokens": tokens, "mask": tokens},
+        folder / "text.onnx",
+        {"tokens": axes, "mask": axes},
+    )
+    shutil.copyfile(minilm_folder() / "tokenizer.json", folder / "tokenizer.json")
+    config = {
+        "format": 1,
+        "dim": dim,
+        "logit_scale": round(logit_scale, 3),
+        "image_side": IMAGE_SIDE,
+        "text_tokens": TOKENS,
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+
+
+def _export(
+    module: nn.Module, inputs: dict[str, Any], path: Path, axes: dict[str, dict[int, str]]
+) -> None:
+    with torch.no_grad():
+        torch.onnx.export(
+            module.eval(),
+            tuple(inputs.values()),
+            str(path),
+            input_names=list(inputs),
+            output_names=["vectors"],
+            dynamic_axes={**axes, "vectors": {0: "n"}},
+            opset_version=17,
+            dynamo=False,  # the newer exporter rewrites the weights that `_shrink` looks for
+        )
+    model = onnx.load(str(path))
+    _shrink(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def _shrink(model: Any) -> None:
+    """Store the large weights of `model` as float16 (convolutions) or int8 (all others)."""
+    graph = model.graph
+    readers: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    kept, casts = [], []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALL:
+            kept.append(tensor)
+            continue
+        values = numpy_helper.to_array(tensor)
+        uses = readers[tensor.name]
+        if uses[0].op_type == "Conv":
+            kept.append(numpy_helper.from_array(values.astype(np.float16), tensor.name + "_f16"))
+            casts.append(_cast(tensor.name + "_f16", tensor.name))
+        elif uses[0].op_type == "Gather" and len(uses) == 1:
+            kept += _int8(values, tensor.name, axis=1)
+            _look_up_first(graph, uses[0], tensor.name)
+        else:
+            # A MatMul's weight is [inputs, outputs]; a Gemm's with transB the other way about.
+            transposed = any(a.name == "transB" and a.i for a in uses[0].attribute)
+            kept += _int8(values, tensor.name, axis=1 if transposed else 0)
+            casts.append(_cast(tensor.name + "_i8", tensor.name + "_f32"))
+            product = [tensor.name + "_f32", tensor.name + "_scale"]
+            casts.append(helper.make_node("Mul", product, [tensor.name]))
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _int8(values: NDArray[np.float32], name: str, *, axis: int) -> list[Any]:
+    """Values as int8 and the scales to multiply by, one for each index off `axis`."""
+    scale = np.abs(values).max(axis=axis, keepdims=True) / 127
+    scale = np.maximum(scale, 1e-12).astype(np.float32)
+    rounded = np.clip(np.round(values / scale), -127, 127).astype(np.int8)
+    return [
+        numpy_helper.from_array(rounded, name + "_i8"),
+        numpy_helper.from_array(scale, name + "_scale"),
+    ]
+
+
+def _look_up_first(graph: Any, gather: Any, name: str) -> None:
+    """Turn Gather(table, i) into Cast(Gather(int8 table, i)) * Gather(scales, i)."""
+    at, index, found = list(graph.node).index(gather), gather.input[1], gather.output[0]
+    nodes = [
+        helper.make_node("Gather", [name + "_i8", index], [found + "_i8"], axis=0),
+        helper.make_node("Gather", [name + "_scale", index], [found + "_scale"], axis=0),
+        _cast(found + "_i8", found + "_f32"),
+        helper.make_node("Mul", [found + "_f32", found + "_scale"], [found]),
+    ]
+    graph.node.remove(gather)
+    for offset, node in enumerate(nodes):
+        graph.node.insert(at + offset, node)
+
+
+def _cast(source: str, target: str) -> Any:
+    return helper.make_node("Cast", [source], [target], to=TensorProto.FLOAT)
