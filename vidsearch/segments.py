@@ -13,10 +13,12 @@ from vidsearch.keyframes import Candidate, CandidatePool
 from vidsearch.media import Decoder, Frame
 from vidsearch.shots import WHOLE_S, ShotDetector, ShotStream, Span, closed_parts, parts
 
-POOL = 12
-"""Candidates kept of an open stretch, and half of that for pictures larger than `LARGE_PIXELS`:
-their decoded buffers (1.5 to 3 bytes a pixel) are what an indexing process holds most of."""
-LARGE_PIXELS = 1920 * 1200
+POOL = 16
+"""Candidates kept of an open stretch: in the 10 s before the first part of a long shot is closed
+they are at most 0.8 s apart, so that the middle quarter of each part has one. Half of that for
+pictures larger than `LARGE_PIXELS`, whose decoded buffers (1.5 to 3 bytes a pixel) are what an
+indexing process holds most of."""
+LARGE_PIXELS = 4096 * 2304
 
 
 @dataclass(frozen=True, eq=False)

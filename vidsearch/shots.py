@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PART_S = 5.0
+PART_S = 4.0
 """Longest part of a shot that is searched by parts."""
 WHOLE_S = 10.0
 """Longest shot that is searched as a whole."""
@@ -304,13 +304,15 @@ class ShotStream:
 def parts(start_s: float, end_s: float) -> list[tuple[float, float]]:
     """The parts `[start_s, end_s)` by which a shot is searched; they tile it exactly.
 
-    A shot of up to `WHOLE_S` is one part. A longer one is cut every `PART_S`, and the last piece,
-    which is longer than one part and not longer than two, in the middle: so a part, once closed,
+    A shot of up to `WHOLE_S` is one part. A longer one is cut every `PART_S` until no more than
+    `WHOLE_S` is left, and that rest into equal pieces of at most `PART_S`: so a part, once closed,
     does not depend on how long the shot will become (see `closed_parts`).
     """
     bounds = [start_s, *_part_ends(start_s, end_s)]
-    if end_s - bounds[-1] > PART_S and len(bounds) > 1:
-        bounds.append((bounds[-1] + end_s) / 2)
+    if len(bounds) > 1:
+        last, rest = bounds[-1], end_s - bounds[-1]
+        pieces = max(1, math.ceil(rest / PART_S - 1e-9))
+        bounds += [last + rest * i / pieces for i in range(1, pieces)]
     return list(zip(bounds, [*bounds[1:], end_s], strict=True))
 
 
