@@ -5,8 +5,8 @@ person, and for the context a score of its keyframes (`vidsearch.context`). They
 
     score = P(first person) * P(second person) * ... * context score of the best keyframe
 
-- A track can be one person only. Where several enrolled people fit it, their odds compete:
-  P = odds / (1 + the sum of all enrolled people's odds), and the one who fits best has it.
+- A track can be one person only. Where several enrolled people fit it, P is multiplied by the
+  person's share in the sum of all their odds, and only the one who fits best has it at all.
 - In a long shot, which is searched by parts, a person counts fully in the parts in which their
   track is seen and less in the others (`_AWAY`): who has turned away is probably still there.
 - A context always ranks something. Where the best score is under `WEAK` the answer says so beside
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from idclip.identity import Faces, IdentityScorer
 from vidsearch.context import background_of, context_scores, readings
 from vidsearch.errors import UnknownPerson
-from vidsearch.gallery import faces_of
+from vidsearch.gallery import faces_of, mean_faces
 from vidsearch.records import Answer, Hit, Person, Sighting, Vector, Video
 
 if TYPE_CHECKING:
@@ -186,16 +186,8 @@ def _seen(
     probability = alone.copy()
     # Only tracks that may become evidence are worth the comparison with everybody else.
     close = alone >= threshold / 2
-    if close.any():
-        odds = _odds(alone[close])
-        others = [
-            _odds(_probabilities(rows, scorer, other, close)[0][close])
-            for other in enrolled
-            if other.person_id != person.person_id
-        ]
-        rivals = np.array(others).reshape(len(others), len(odds))
-        competed = odds / (1 + odds + rivals.sum(axis=0))
-        probability[close] = np.where(odds > rivals.max(axis=0, initial=0.0), competed, 0.0)
+    if close.any() and len(enrolled) > 1:
+        probability[close] *= _share(rows, scorer, person, enrolled, look[close])
     return _Seen(person, probability, alone, look, photo)
 
 
@@ -221,6 +213,26 @@ def _probabilities(
     matches = scorer.probabilities(faces, rows.look_track[looks], len(tracks), faces_of(person))
     look = looks[np.maximum(matches.look, 0)] if len(looks) else matches.look
     return matches.probability.astype(np.float64), look, matches.photo
+
+
+def _share(
+    rows: Rows, scorer: IdentityScorer, person: Person, enrolled: Sequence[Person], looks: Ints
+) -> Reals:
+    """The share of `person` in the odds of everybody enrolled, at these looks.
+
+    0 where somebody else fits better. One look of a track and one mean face of a person, so that
+    a thousand people are compared with a thousand tracks in one product.
+    """
+    rivals = [p for p in enrolled if p.photos and p.person_id != person.person_id]
+    shown = Faces(
+        rows.look_vectors[looks],
+        rows.look_quality[looks],
+        rows.look_cohort_mean[looks],
+        rows.look_cohort_std[looks],
+    )
+    odds = _odds(scorer.pairs(shown, mean_faces([person, *rivals], scorer)).astype(np.float64))
+    own, others = odds[:, 0], odds[:, 1:]
+    return np.where(own > others.max(axis=1, initial=0.0), own / odds.sum(axis=1), 0.0)
 
 
 def _odds(probability: Reals) -> Reals:
