@@ -89,6 +89,7 @@ class Recipe:
     container: dict[str, str] = field(default_factory=dict)
     sample_aspect: Fraction | None = None
     rotation: int = 0  # degrees counterclockwise by which a player must turn the stored picture
+    mirrored: bool = False  # stored left to right, and to be turned back by a player
     colorspace: int = 1  # AVColorSpace; 1 is BT.709, 6 BT.601
     color_range: int = 1  # AVColorRange; 1 limited, 2 full
     color_trc: int = 1
@@ -174,8 +175,8 @@ def _add_stream(container: Any, recipe: Recipe) -> Any:
         context.time_base = recipe.tick
     if recipe.sample_aspect is not None:
         context.sample_aspect_ratio = recipe.sample_aspect
-    if recipe.rotation:
-        stream.set_display_rotation(recipe.rotation)
+    if recipe.rotation or recipe.mirrored:
+        stream.set_display_rotation(recipe.rotation, hflip=recipe.mirrored)
     return stream
 
 
@@ -184,7 +185,8 @@ def _stored_pictures(recipe: Recipe) -> Iterable[np.ndarray]:
     width, height = recipe.size
     upright = (height, width) if quarter_turns % 2 else (width, height)
     for i in range(recipe.n_frames):
-        yield np.ascontiguousarray(np.rot90(recipe.draw(i, upright), -quarter_turns))
+        stored = np.rot90(recipe.draw(i, upright), -quarter_turns)
+        yield np.ascontiguousarray(np.fliplr(stored) if recipe.mirrored else stored)
 
 
 def _yuv(picture: np.ndarray, recipe: Recipe) -> Any:

@@ -64,7 +64,11 @@ def open_container(path: Path, before: os.stat_result) -> Any:
     """The file as an av.InputContainer, opened as a file and nothing else."""
     # "file:" and the whitelist: a name such as "concat:x" or a playlist opens nothing further.
     try:
-        return av.open("file:" + str(path.absolute()), options={"protocol_whitelist": "file"})
+        return av.open(
+            "file:" + str(path.absolute()),
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",  # titles in Latin-1 are common and harmless
+        )
     except (av.error.FFmpegError, OSError) as error:
         if _lacks_mp4_index(path):
             reason = "is cut off: its index (moov) is missing, copy it again from the source"

@@ -155,11 +155,22 @@ class Source:
         """Close the file; frames already taken stay usable."""
         self.container.close()
 
+    def seek(self, pts: int) -> bool:
+        """Go to the keyframe before a timestamp, as far as the container knows one."""
+        try:
+            self.container.seek(pts, stream=self.stream)
+        except (av.error.FFmpegError, OSError):
+            return False
+        return True
+
     def packets(self) -> Iterator[Any]:
         """The av.Packets of the stream from where the container stands, not decoded."""
-        for packet in self.container.demux(self.stream):
-            if packet.size:
-                yield packet
+        try:
+            for packet in self.container.demux(self.stream):
+                if packet.size:
+                    yield packet
+        except (av.error.FFmpegError, IndexError):
+            return
 
     def decode_on(self) -> Iterator[Any]:
         """The av.VideoFrames from where the container stands, in order of presentation."""
@@ -172,13 +183,15 @@ class Source:
                 return
             except av.error.FFmpegError:  # the container itself is damaged here: read on behind it
                 errors_in_a_row += 1
+            except IndexError:  # PyAV, at the end, over streams that appeared in the middle
+                return
         self.n_damaged += 1
 
     def _decode_packet(self, packet: Any) -> list[Any]:
         if packet.pts is not None and packet.time_base:
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             self.last_packet_s = max(self.last_packet_s, end_s)
-        if packet.stream_index != self.stream.index:
+        if packet.stream.index != self.stream.index:  # stream_index is 0 in the final, empty ones
             return []
         if packet.is_corrupt and not clock_may_jump(self):
             return []  # cut short by the end of the file: it would decode to half a picture

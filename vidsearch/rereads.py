@@ -6,12 +6,16 @@ compared with PyAV's on that very file. Why they must be compared (decord2 3.4):
 streams its numbers start at the second group of pictures; after an edit list it gives neighbours
 of the frame; where pictures lead a keyframe (open groups of pictures, usual in H.265) one in
 fifteen random reads is another frame; with intra refresh, in MPEG-4, MPEG program streams and WMV
-any may be. It is no faster than PyAV for one picture, and a little for many.
+any may be; and a damaged header can make it abort the process, so the comparison runs in one of
+its own. It is no faster than PyAV for a few pictures, and a little for many.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -32,8 +36,10 @@ _NEAR_S = 2.0
 """So far ahead it is cheaper to decode on than to seek."""
 _STEPS_BACK_S = (0.0, 2.0, 10.0, 60.0)
 """How much earlier to seek, in turn, where seeking lands behind the frame."""
-_WORTH_CHECKING = 8
+_WORTH_CHECKING = 24
 """From this many pictures on, decord is compared and, where it is right, used."""
+_ASK = "import sys; from vidsearch import rereads; rereads._compare_and_tell(sys.argv[1])"
+_PATIENCE_S = 60
 _SAME_PICTURE = 2.0
 """Mean difference in 8-bit steps under which two decoders' small copies are the same picture."""
 
@@ -125,24 +131,27 @@ class _Seeker:
         if self._held is not None and 0 <= pts - self._held.pts <= _NEAR_S / self.source.tick:
             return self._decode_to(pts)
         for back_s in _STEPS_BACK_S:
-            self._seek(pts - int(back_s / self.source.tick))
+            earlier = max(pts - int(back_s / self.source.tick), self._first_pts)
+            if not self.source.seek(earlier):
+                return None
+            self._frames = self.source.decode_on()
+            self._held = self._ahead = None
             frame = self._decode_to(pts)
             if frame is not None:
                 return frame
         return None
-
-    def _seek(self, pts: int) -> None:
-        source = self.source
-        source.container.seek(max(pts, self._first_pts), stream=source.stream)
-        self._frames = source.decode_on()
-        self._held = self._ahead = None
 
     def _decode_to(self, pts: int) -> Any:
         """The last frame at or before `pts`, None if decoding began behind it."""
         while True:
             if self._ahead is None:
                 self._ahead = next(self._frames, None)
-            if self._ahead is None or (self._ahead.pts or 0) > pts:
+            if self._ahead is None:
+                return self._held
+            if self._ahead.pts is None:  # a damaged stream: only counting leads there
+                self._held = None
+                return None
+            if self._ahead.pts > pts:
                 return self._held
             self._held, self._ahead = self._ahead, None
 
@@ -205,24 +214,32 @@ class _DecordReader:
 
 @lru_cache(maxsize=1024)
 def _decord_agrees(name: str, size: int, mtime_ns: int) -> bool:
-    try:
-        import decord
-    except ImportError:
+    """Ask a process of its own: a damaged file can make decord abort the one that it runs in."""
+    if importlib.util.find_spec("decord") is None or not _may_be_right(name):
         return False
+    ask = [sys.executable, "-c", _ASK, name]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     try:
-        name.encode()  # decord takes text only
-        if not _may_be_right(name):
-            return False
-        source = Source(name)
-        try:
-            return _same_frames(_DecordReader(name), _Seeker(source))
-        finally:
-            source.close()
-    except (decord.DECORDError, RuntimeError, UnicodeEncodeError):
-        return False  # it says itself that it cannot: PyAV will do it, or say why not
+        done = subprocess.run(ask, env=paths, capture_output=True, timeout=_PATIENCE_S, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.stdout.strip() == b"right"
+
+
+def _compare_and_tell(name: str) -> None:
+    """What the process that `_decord_agrees` starts does: print whether decord is right."""
+    source = Source(name)
+    try:
+        print("right" if _same_frames(_DecordReader(name), _Seeker(source)) else "wrong")
+    finally:
+        source.close()
 
 
 def _may_be_right(name: str) -> bool:
+    try:
+        name.encode()  # decord takes text only
+    except UnicodeEncodeError:
+        return False
     source = Source(name)
     try:
         if not source.probe.is_plain or not source.probe.container.startswith(("mov,", "matr")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
@@ -166,6 +167,50 @@ def test_damage_is_counted_and_told(tmp_path: Path) -> None:
     assert n_read + frames.n_damaged == 100
     assert frames.problem == f"is damaged: {frames.n_damaged} unreadable pieces were skipped"
     assert not frames.truncated
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi"])
+def test_no_damage_ends_in_anything_but_a_reason(suffix: str, tmp_path: Path) -> None:
+    how = {"codec": "mpeg4", "colorspace": 6} if suffix == ".avi" else {}
+    whole = encode(tmp_path / f"whole{suffix}", n_frames=25, audio=True, **how).read_bytes()
+    rng = np.random.default_rng(5)
+    for n in range(25):
+        data = bytearray(whole)
+        reach = 1500 if n % 3 == 0 else len(data)  # headers deserve more than their share
+        for position in rng.integers(reach, size=20):
+            data[position] = rng.integers(256)
+        path = write(
+            tmp_path / f"{n}{suffix}", bytes(data[: rng.integers(len(data) // 2, len(data))])
+        )
+        with contextlib.suppress(UnreadableVideo):
+            with decode(path) as frames:
+                for frame in frames:
+                    assert frame.picture().ndim == 3
+            assert read_picture(path, 0.5).ndim == 3
+
+
+def test_a_stream_that_appears_in_the_middle_does_no_harm(tmp_path: Path) -> None:
+    silent = encode(tmp_path / "1.ts").read_bytes()
+    loud = encode(tmp_path / "2.ts", audio=True).read_bytes()
+    with decode(write(tmp_path / "joined.ts", silent + loud)) as frames:
+        assert numbers(frames) == [*range(50), *range(50)]
+
+
+def test_a_title_that_is_not_unicode_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    plain = encode(tmp_path / "b.avi", codec="mpeg4", colorspace=6)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        target.metadata["title"] = "X" * 12
+        copy = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = copy
+                target.mux(packet)
+    data = path.read_bytes()
+    assert b"X" * 12 in data
+    write(path, data.replace(b"X" * 12, b"M\xfcnchen 1984"))
+    with decode(path) as frames:
+        assert numbers(frames) == list(range(50))
 
 
 def test_an_unknown_codec(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ FILES: dict[str, dict[str, Any]] = {
     "left.mp4": {"rotation": 90},
     "right.mp4": {"rotation": -90},
     "upside-down.mov": {"rotation": 180},
+    "mirrored.mp4": {"mirrored": True},
     "vertical.mp4": {"size": (180, 320)},
     "anamorphic.mp4": {"size": (240, 180), "sample_aspect": Fraction(4, 3)},
     "anamorphic.ts": {"codec": "mpeg2video", "size": (240, 180), "sample_aspect": Fraction(4, 3)},
