@@ -25,12 +25,18 @@ def table_key(folder: Path, archive_id: str, table: str) -> str:
     Each commit adds one file to `_versions` and nothing else does, so the names in there tell
     states apart. Raises FileNotFoundError where there is no such table.
     """
-    names = sorted(
-        name
-        for name in os.listdir(folder / f"{table}.lance" / "_versions")
-        if name.endswith(".manifest")
-    )
+    names = sorted(_manifests(folder, table))
     return hashlib.sha256("/".join((archive_id, table, *names)).encode()).hexdigest()
+
+
+def n_versions(folder: Path, table: str) -> int:
+    """How many states of a Lance table are still on the disk."""
+    return len(_manifests(folder, table))
+
+
+def _manifests(folder: Path, table: str) -> list[str]:
+    names = os.listdir(folder / f"{table}.lance" / "_versions")
+    return [name for name in names if name.endswith(".manifest")]
 
 
 def load(folder: Path, table: str, key: str) -> pa.Table | None:
@@ -66,6 +72,14 @@ def save(folder: Path, table: str, key: str, rows: pa.Table) -> None:
 
 
 def forget(folder: Path, table: str) -> None:
-    """Remove the copy of a table, and what an ended process left half written. Raises OSError."""
-    for path in (folder / _FOLDER).glob(f"{table}*"):
+    """Remove the copy of a table. Raises OSError."""
+    (folder / _FOLDER / f"{table}.arrow").unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half written. Raises OSError.
+
+    A copy that another process is writing just now may go too; it does without.
+    """
+    for path in (folder / _FOLDER).glob("*.part"):
         path.unlink(missing_ok=True)

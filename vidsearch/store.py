@@ -130,6 +130,7 @@ class Store:
         self._commits = 0
         self._columns: dict[str, tuple[str, pa.Table]] = {}
         self._rows: tuple[dict[str, str], Rows] | None = None
+        self._enrolled: tuple[str, list[Person]] | None = None
 
     # --- opening ---------------------------------------------------------------------------------
 
@@ -358,22 +359,29 @@ class Store:
         self._after_commit()
 
     def sweep(self) -> int:
-        """Delete the rows that no reader sees, left by a killed writer; how many there were."""
+        """Delete what a killed writer left: rows that no reader sees, and people who were removed.
+
+        Gives the number of rows.
+        """
         swept = 0
         with _explained(self.folder, "written"):
-            published = {generation for _, generation in self._catalogue().values()}
+            columns.sweep(self.folder)
+            if columns.n_versions(self.folder, "people") > 1:
+                self._purge_people()
             for name in CONTENT:
-                written = self._read(name, ["generation"]).column("generation").value_counts()
-                orphans = {
-                    each["values"]: each["counts"]
-                    for each in written.to_pylist()
-                    if each["values"] not in published
-                }
+                # From the copies: where there is nothing to sweep, lancedb is not imported.
+                orphans = self._orphans(self._columns_of(name)[1])
                 if orphans:
                     self._table(name).delete(_generation_in(orphans))
                     self._commits += 1
                     swept += sum(orphans.values())
         return swept
+
+    def _orphans(self, table: pa.Table) -> dict[int, int]:
+        """Generations that no video has, with the numbers of their rows."""
+        published = {generation for _, generation in self._catalogue().values()}
+        counts = table.column("generation").value_counts().to_pylist()
+        return {c["values"]: c["counts"] for c in counts if c["values"] not in published}
 
     def optimize(self) -> None:
         """Merge small files and drop old versions where it is worth it, keeping readers alive."""
@@ -393,7 +401,10 @@ class Store:
         Without `pictures` the photos' `jpeg` is b"", and it takes no import of lancedb.
         """
         if not pictures:
-            return people_from(self._columns_of("people")[1])
+            key, table = self._columns_of("people")
+            if self._enrolled is None or not key or self._enrolled[0] != key:
+                self._enrolled = key, people_from(table)
+            return list(self._enrolled[1])
         with _explained(self.folder, "read"):
             return people_from(
                 self._read("people").sort_by([(c, "ascending") for c in ORDER["people"]])
@@ -403,7 +414,7 @@ class Store:
         """Enrol somebody."""
         with _explained(self.folder, "written"):
             self._table("people").add(people_rows([person], self._schemas["people"]))
-        self._commits += 1
+            self._purge_people()
 
     def update_person(self, person: Person) -> None:
         """Replace what is known of a person; what was replaced is gone from the disk."""
@@ -423,9 +434,13 @@ class Store:
                 schema=self._schemas["people"],
                 mode="overwrite",
             )
-            self._table("people").optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
-            columns.forget(self.folder, "people")
-            self._columns.pop("people", None)
+            self._purge_people()
+
+    def _purge_people(self) -> None:
+        """Keep nothing of the past of `people`: no old version, no copy made of one."""
+        self._table("people").optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
+        columns.forget(self.folder, "people")
+        self._columns.pop("people", None)
         self._commits += 1
 
     # --- health ----------------------------------------------------------------------------------
@@ -436,9 +451,8 @@ class Store:
         status: dict[str, int] = {"indexed": 0, "partial": 0, "failed": 0}
         for video, _ in entries:
             status[video.status] += 1
-        published = {generation for _, generation in entries}
         with _explained(self.folder, "read"):
-            tables = {name: self._table_health(name, published) for name in TABLES}
+            tables = {name: self._table_health(name) for name in TABLES}
             size = _size(self.folder)
         problems = []
         shots = sum(video.n_shots for video, _ in entries)
@@ -449,12 +463,11 @@ class Store:
             )
         return Health(self.stamp, status, tables, size, tuple(problems))
 
-    def _table_health(self, name: str, published: set[int]) -> TableHealth:
+    def _table_health(self, name: str) -> TableHealth:
         table = self._table(name)
         rows, orphans = table.count_rows(), 0
         if name in CONTENT:
-            written = self._read(name, ["generation"]).column("generation").to_pylist()
-            orphans = sum(generation not in published for generation in written)
+            orphans = sum(self._orphans(self._read(name, ["generation"])).values())
         return TableHealth(
             rows=rows - orphans,
             orphans=orphans,
@@ -516,8 +529,7 @@ class Store:
             if self._known is None or not key or self._known_key != key:
                 self._known, self._known_key = _by_id(table), key
         elif self._known is None:
-            with _explained(self.folder, "read"):
-                self._known = _by_id(self._read("videos").sort_by(_order("videos")))
+            self._known = _by_id(self._columns_of("videos")[1])
         return self._known
 
     def _put(self, videos: Sequence[tuple[Video, int]]) -> None:
@@ -575,6 +587,8 @@ class Store:
             # told by whoever writes rows.
             with suppress(OSError):
                 columns.save(self.folder, name, key, table)
+                if self._key(name) != key:  # what a writer removed meanwhile must not stay here
+                    columns.forget(self.folder, name)
         self._columns[name] = key, table
         return key, table
 

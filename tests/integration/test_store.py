@@ -290,6 +290,24 @@ print(sorted({{"lancedb", "lance", "pandas", "torch", "cv2"}} & set(sys.modules)
     assert told.splitlines() == ["3 1 1", "[]"]
 
 
+def test_a_writer_with_nothing_to_write_needs_no_lancedb(folder: Path) -> None:
+    """Indexing the same files again must say so in less time than lancedb's import takes."""
+    with Store.open(folder) as store:
+        store.publish(analyzed_video("a"))
+        store.add_person(person())
+    told = in_new_process(
+        f"""
+import sys
+from pathlib import Path
+from vidsearch.store import Store
+with Store.open(Path({str(folder)!r})) as store:
+    print(len(store.videos()), store.by_path(b"/videos/a.mp4").video_id)
+print(sorted({{"lancedb", "lance", "pandas"}} & set(sys.modules)))
+"""
+    )
+    assert told.splitlines() == ["1 id-a", "[]"]
+
+
 def test_a_copy_that_is_stale_cut_short_or_gone_is_made_again(folder: Path) -> None:
     with Store.open(folder) as store:
         store.publish(analyzed_video("a"))
@@ -352,6 +370,26 @@ def test_no_byte_of_a_removed_person_stays_on_the_disk(folder: Path, enrolled: i
     assert not any(_holds(folder, secret) for secret in secrets)
     found = Store.open(folder, read_only=True).people()
     assert [each.name for each in found] == [each.name for each in others]
+
+
+def test_what_a_killed_removal_left_of_a_person_goes_with_the_next_writer(folder: Path) -> None:
+    secret = b"the picture of anna"
+    gone = person("Anna Rossi", jpeg=secret)
+    with Store.open(folder) as store:
+        store.add_person(gone)
+        store.people(pictures=False)
+    dying = Store.open(folder)
+    dying._purge_people = lambda: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore
+    with pytest.raises(KeyboardInterrupt):
+        dying.remove_person(gone.person_id)
+    assert dying._lock is not None
+    dying._lock.release()
+    (folder / "cache" / "people.killed.part").write_bytes(secret)
+    assert reader(dying).people() == []
+    assert _holds(folder, secret)
+    with Store.open(folder):
+        pass
+    assert not _holds(folder, secret)
 
 
 def _holds(folder: Path, secret: bytes) -> bool:
