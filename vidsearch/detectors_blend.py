@@ -198,14 +198,14 @@ class _Way:
         if step < self._cut_ratio * (around + 1):
             return
         alike = step < self._cut_change or self._likeness(cut - 1, cut) > _SAME
-        if alike and not (around < _STILL and self._area(cut) > _SLIDE_AREA):
+        if alike and not (around < _STILL and self._area(cut - 1, cut) > _SLIDE_AREA):
             return
         if self._nearest(range(cut - _NEAR, cut), range(cut, cut + _NEAR)) > _BACK * step:
             self._hard.append(cut)
 
-    def _area(self, cut: int) -> float:
-        """The share of the picture that changes at a cut."""
-        change = np.abs(self._points[cut % _KEPT] - self._points[(cut - 1) % _KEPT])
+    def _area(self, i: int, j: int) -> float:
+        """The share of the picture that differs between two points."""
+        change = np.abs(self._points[i % _KEPT] - self._points[j % _KEPT])
         return float((change.reshape(-1, 3).max(1) > 10).mean())
 
     def _step(self, i: int) -> float:

@@ -328,8 +328,8 @@ def test_a_part_once_closed_stays_as_the_shot_grows(
 
 def test_a_long_take_closes_its_parts_while_it_is_open() -> None:
     assert closed_parts(0.0, 10.0) == []
-    assert closed_parts(0.0, 10.5) == [(0.0, 5.0)]
-    assert closed_parts(0.0, 21.0) == [(0.0, 5.0), (5.0, 10.0), (10.0, 15.0)]
+    assert closed_parts(0.0, 10.5) == [(0.0, 4.0)]
+    assert closed_parts(0.0, 21.0) == [(0.0, 4.0), (4.0, 8.0), (8.0, 12.0)]
 
 
 def test_the_shot_at_a_time_is_half_open() -> None:
