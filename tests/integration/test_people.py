@@ -18,9 +18,10 @@ from idclip.faces import FaceModel, load_faces
 from idclip.identity import IdentityScorer
 from vidsearch import people
 from vidsearch.errors import EnrolmentError, UnknownPerson, UnreadableImage
+from vidsearch.gallery import faces_of
 from vidsearch.records import Person, Photo
 
-Make = Callable[..., Path]
+Alike = Callable[[Photo, Photo], float]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +63,16 @@ def team(tmp_path: Path, photo_of: Callable[[str], Path]) -> Path:
     return tmp_path / "team.jpg"
 
 
-def alike(one: Photo, other: Photo) -> float:
-    return float(one.vector @ other.vector)
+@pytest.fixture
+def alike(scorer: IdentityScorer) -> Alike:
+    """P(same person) of two reference photos."""
+
+    def probability(one: Photo, other: Photo) -> float:
+        pair = Person("", "", (), (one, other), 0.0)
+        known = faces_of(pair)
+        return float(scorer.pairs(known, known)[0, 1])
+
+    return probability
 
 
 def test_a_person_has_the_face_its_quality_and_a_shrunk_photo(
@@ -113,7 +122,7 @@ def test_photos_that_disagree_are_named(
 
 
 def test_several_faces_are_numbered_in_a_picture_beside_the_photo(
-    enrol: Callable[..., Person], photo_of: Callable[[str], Path], team: Path
+    enrol: Callable[..., Person], alike: Alike, photo_of: Callable[[str], Path], team: Path
 ) -> None:
     with pytest.raises(EnrolmentError, match=r"it shows 2 faces.*--face N.*team\.faces\.jpg"):
         enrol("Joe Biden", team)
@@ -140,6 +149,7 @@ def test_the_numbered_picture_goes_elsewhere_if_it_cannot_stand_beside_the_photo
 
 def test_people_in_the_background_do_not_make_it_several(
     enrol: Callable[..., Person],
+    alike: Alike,
     obama: Image.Image,
     photo_of: Callable[[str], Path],
     tmp_path: Path,
@@ -149,7 +159,7 @@ def test_people_in_the_background_do_not_make_it_several(
     obama.save(tmp_path / "foreground.jpg", quality=95)
     photo = enrol("Barack Obama", tmp_path / "foreground.jpg").photos[0]
     alone = enrol("Barack Obama", photo_of("Barack_Obama_1")).photos[0]
-    assert alike(photo, alone) > 0.95
+    assert alike(photo, alone) > 0.9
 
 
 def test_a_photo_without_a_face_is_told(enrol: Callable[..., Person], tmp_path: Path) -> None:
@@ -174,14 +184,20 @@ def test_a_blurred_face_is_told(
         enrol("Barack Obama", tmp_path / "soft.png")
 
 
-def test_a_profile_is_told(enrol: Callable[..., Person], example_media: Path) -> None:
-    with pytest.raises(EnrolmentError, match="the face is too dark, hidden or turned away"):
-        enrol("Alex Lacamoire", f"{clip(example_media)}@00:00:01.335")
+def test_a_face_below_the_scorer_s_quality_is_told(
+    faces: FaceModel, scorer: IdentityScorer, photo_of: Callable[[str], Path]
+) -> None:
+    strict = replace(scorer, least_quality=0.999)
+    with pytest.raises(
+        EnrolmentError, match=r"too dark, hidden or turned away .*\(quality 0\.\d\d"
+    ):
+        people.photo_from_file(photo_of("Joe_Biden"), faces, strict)
 
 
 def test_a_portrait_that_is_cut_close_is_padded_until_the_face_is_found(
     faces: FaceModel,
     enrol: Callable[..., Person],
+    alike: Alike,
     photo_of: Callable[[str], Path],
     tmp_path: Path,
 ) -> None:
@@ -190,7 +206,7 @@ def test_a_portrait_that_is_cut_close_is_padded_until_the_face_is_found(
     close.save(tmp_path / "close.png")
     assert faces.detect(np.asarray(close), long_side=640) == []
     reference = enrol("Lin-Manuel Miranda", photo_of("Lin-Manuel_Miranda")).photos[0]
-    assert alike(enrol("Lin-Manuel Miranda", tmp_path / "close.png").photos[0], reference) > 0.93
+    assert alike(enrol("Lin-Manuel Miranda", tmp_path / "close.png").photos[0], reference) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -242,11 +258,11 @@ def test_the_same_photo_twice_is_told(
 
 
 def test_a_group_photo_serves_for_each_person_in_it(
-    enrol: Callable[..., Person], team: Path
+    enrol: Callable[..., Person], alike: Alike, team: Path
 ) -> None:
     left = enrol("Barack Obama", team, face=1)
     right = enrol("Joe Biden", team, face=2, enrolled=[left])
-    assert alike(left.photos[0], right.photos[0]) < 0.95
+    assert alike(left.photos[0], right.photos[0]) < 0.1
 
 
 def test_a_name_that_exists_says_how_to_add_photos(
@@ -320,6 +336,7 @@ def saved(image: Image.Image, path: Path, mode: str) -> Path:
 )  # fmt: skip
 def test_pictures_of_any_kind_show_the_same_person(
     enrol: Callable[..., Person],
+    alike: Alike,
     photo_of: Callable[[str], Path],
     obama: Image.Image,
     tmp_path: Path,
@@ -328,11 +345,12 @@ def test_pictures_of_any_kind_show_the_same_person(
 ) -> None:
     reference = enrol("Barack Obama", photo_of("Barack_Obama_1")).photos[0]
     other = enrol("Barack Obama", saved(obama, tmp_path / f"photo{suffix}", mode)).photos[0]
-    assert alike(other, reference) > 0.93
+    assert alike(other, reference) > 0.9
 
 
 def test_the_camera_s_orientation_is_applied(
     enrol: Callable[..., Person],
+    alike: Alike,
     photo_of: Callable[[str], Path],
     obama: Image.Image,
     tmp_path: Path,
@@ -342,7 +360,7 @@ def test_the_camera_s_orientation_is_applied(
     lying = obama.transpose(Image.Transpose.ROTATE_90)
     lying.save(tmp_path / "phone.jpg", exif=exif, quality=95)
     reference = enrol("Barack Obama", photo_of("Barack_Obama_1")).photos[0]
-    assert alike(enrol("Barack Obama", tmp_path / "phone.jpg").photos[0], reference) > 0.95
+    assert alike(enrol("Barack Obama", tmp_path / "phone.jpg").photos[0], reference) > 0.9
 
 
 def test_a_small_face_in_a_large_photo_is_kept_with_its_surroundings(
