@@ -1,4 +1,4 @@
-"""`make demo`: index real footage, enrol people from photos, ask seven questions, check the answers.
+"""`make demo`: index real footage, enrol people, ask seven questions, check the answers.
 
 Everything is real: the models that ship with the package, LanceDB on disk, the command line's own
 calls. The archive and the contact sheet are left in `demo/` to look at. Exit status 1 if an answer

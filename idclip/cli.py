@@ -45,8 +45,10 @@ def train_concept(coco: Path, flickr: Path, out: Path, epochs: int | None, seed:
     """
     from .concept_training import train_concept as train
 
-    recipe = {} if epochs is None else {"epochs": epochs}
-    train(coco=coco, flickr=flickr, out=out, seed=seed, **recipe)
+    if epochs is None:
+        train(coco=coco, flickr=flickr, out=out, seed=seed)
+    else:
+        train(coco=coco, flickr=flickr, out=out, seed=seed, epochs=epochs)
     click.echo(f"{out}: trained")
 
 

@@ -19,7 +19,8 @@ from idclip.faces import load_faces
 from idclip.identity import IdentityScorer
 from vidsearch.describe import Models, ShotBuilder
 from vidsearch.indexing import Progress, Task
-from vidsearch.media import Decoder, Frame, decode, printable
+from vidsearch.inputs import printable
+from vidsearch.media import Decoder, Frame, decode
 from vidsearch.records import AnalyzedVideo, Shot, Video
 from vidsearch.segments import Part, segment
 from vidsearch.shots import make_detector

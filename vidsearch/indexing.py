@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from vidsearch.errors import UnreadableVideo
-from vidsearch.media import find_videos, fingerprint
+from vidsearch.inputs import find_videos, fingerprint, printable
 from vidsearch.records import AnalyzedVideo, Video
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ def _record_failure(store: Store, bad: Unreadable) -> Failed:
     video = bad.task.video(status="failed", error=bad.reason)
     store.record_failure(video)
     _release(store, bad.task.paths, bad.task.replaces)
-    return Failed(video.video_id, video.path, bad.reason)
+    return Failed(video.video_id, printable(bad.task.path), bad.reason)
 
 
 def _publish(store: Store, group: Sequence[Analyzed]) -> Iterator[Indexed]:

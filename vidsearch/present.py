@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vidsearch.inputs import printable
 from vidsearch.timecodes import timecode
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def print_answer(answer: Answer) -> None:
     for hit in answer.hits:
         table.add_row(
             str(hit.rank),
-            escape(PurePath(hit.video).name),
+            escape(printable(PurePath(hit.video).name)),
             timecode(hit.start_s),
             timecode(hit.end_s),
             f"{hit.score:.2f}",
@@ -141,7 +142,7 @@ def print_videos(videos: Sequence[Video]) -> None:
     for video in videos:
         table.add_row(
             video.status,
-            escape(video.path),
+            escape(printable(video.path)),
             timecode(video.duration_s),
             str(video.n_shots),
             f"{video.width}x{video.height}" if video.width else "",

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from vidsearch.indexing import Event, Failed, Indexed, IndexReport, Planned, Progress, Tally
+from vidsearch.inputs import printable
 
 if TYPE_CHECKING:
     from vidsearch.records import Video
@@ -95,7 +96,7 @@ def _line(event: Indexed) -> str:
     video: Video = event.video
     speed = f"{video.duration_s / event.seconds:.1f}x" if event.seconds else ""
     line = (
-        f"[green]{video.status}[/green] {escape(video.path)}: {_count(video.n_shots, 'shot')}, "
+        f"[green]{video.status}[/green] {escape(printable(video.path))}: {_count(video.n_shots, 'shot')}, "
         f"{clock(video.duration_s)}, {speed}"
     )
     return f"{line}; [yellow]{escape(video.error)}[/yellow]" if video.error else line

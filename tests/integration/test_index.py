@@ -11,13 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-
 from videos import cut_off, encode
+
 from vidsearch import Archive
 from vidsearch.errors import ArchiveMismatch, VidsearchError
 from vidsearch.indexing import Indexed, Planned, Progress
@@ -79,7 +79,7 @@ def test_shots_tile_each_video(archive: Archive, videos: Path) -> None:
         assert shots[0].start_s == 0
         assert shots[-1].end_frame == video.n_frames
         assert shots[-1].end_s == pytest.approx(video.duration_s)
-        for before, after in zip(shots, shots[1:], strict=False):
+        for before, after in pairwise(shots):
             assert before.end_frame == after.start_frame
             assert before.end_s == after.start_s
 
@@ -178,7 +178,7 @@ def test_a_wrong_detector_option_is_told_before_any_work(archive: Archive, video
 
 
 @pytest.fixture
-def bad(videos: Path) -> Iterator[dict[str, Path]]:
+def bad(videos: Path) -> dict[str, Path]:
     """A folder of everything that goes wrong, beside three good videos."""
     (videos / "empty.mp4").write_bytes(b"")
     (videos / "text.mp4").write_text("this is no video\n" * 40)
@@ -188,7 +188,7 @@ def bad(videos: Path) -> Iterator[dict[str, Path]]:
     (videos / ".hidden.mp4").write_bytes(b"x")
     (videos / "notes.txt").write_text("skipped")
     names = ("empty.mp4", "text.mp4", "noise.mkv", "tail.mp4")
-    yield {name: videos / name for name in names}
+    return {name: videos / name for name in names}
 
 
 def test_bad_files_are_named_and_recorded_and_the_run_goes_on(
@@ -227,7 +227,7 @@ def test_a_file_that_is_mended_is_no_longer_failed(archive: Archive, tmp_path: P
     assert [video.status for video in archive.videos()] == ["indexed"]
 
 
-@pytest.mark.parametrize("name", ["it's \"so\" .mp4", "line\nbreak.mp4", "🎬.mp4", b"\xff\xfe.mp4"])
+@pytest.mark.parametrize("name", ['it\'s "so" .mp4', "line\nbreak.mp4", "🎬.mp4", b"\xff\xfe.mp4"])
 def test_strange_names_are_indexed_and_listed(
     name: str | bytes, originals: Path, tmp_path: Path
 ) -> None:

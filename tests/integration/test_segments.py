@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_the_parts_of_one_long_shot_tile_it(parts: list[Part]) -> None:
     assert parts[-1].span is not None
     assert parts[-1].end_s == parts[-1].span.end_s == pytest.approx(47)
     assert all(part.span is None for part in parts[:-1])
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in pairwise(parts):
         assert before.end_s == after.start_s
 
 
@@ -41,7 +42,7 @@ def test_two_keyframes_are_never_more_than_five_seconds_apart(parts: list[Part])
 
     times = [chosen.time_s for part in parts if (chosen := _chosen(part)) is not None]
     assert len(times) == len(parts) > 47 / 5
-    assert all(0 < after - before <= 5 for before, after in zip(times, times[1:], strict=False))
+    assert all(0 < after - before <= 5 for before, after in pairwise(times))
 
 
 def test_candidates_lie_in_their_part_and_are_few(parts: list[Part]) -> None:

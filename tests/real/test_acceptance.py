@@ -17,12 +17,13 @@ ENROLLED = {
     "Joe Biden": ("Joe_Biden.jpg",),
 }
 # Who may be named where, by the truth of the data: (video, first and last second).
-TRUTH = {
-    "Lin-Manuel Miranda": [("white-house-poetry.mp4", 0.0, 0.667), ("white-house-poetry.mp4", 2.736, 7.04)],
-    "Alex Lacamoire": [("white-house-poetry.mp4", 0.0, 2.736)],
-    "Barack Obama": [("white-house-poetry.mp4", 7.04, 9.176)],
+CLIP = "white-house-poetry.mp4"
+TRUTH: dict[str, list[tuple[str, float, float]]] = {
+    "Lin-Manuel Miranda": [(CLIP, 0.0, 0.667), (CLIP, 2.736, 7.04)],
+    "Alex Lacamoire": [(CLIP, 0.0, 2.736)],
+    "Barack Obama": [(CLIP, 7.04, 9.176)],
     "Joe Biden": [],
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
