@@ -96,8 +96,8 @@ def _line(event: Indexed) -> str:
     video: Video = event.video
     speed = f"{video.duration_s / event.seconds:.1f}x" if event.seconds else ""
     line = (
-        f"[green]{video.status}[/green] {escape(printable(video.path))}: {_count(video.n_shots, 'shot')}, "
-        f"{clock(video.duration_s)}, {speed}"
+        f"[green]{video.status}[/green] {escape(printable(video.path))}: "
+        f"{_count(video.n_shots, 'shot')}, {clock(video.duration_s)}, {speed}"
     )
     return f"{line}; [yellow]{escape(video.error)}[/yellow]" if video.error else line
 
