@@ -12,7 +12,7 @@ for hit in archive.query("Anna Rossi giving a speech outdoors").hits:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,8 @@ class Archive:
     """One archive folder: what is in the videos, who is enrolled, and questions about both.
 
     The folder is made by the first `index`. `encoder` and `faces` name the models of a new
-    archive; an existing one knows its own, and refuses others with `ArchiveMismatch`.
+    archive; an existing one knows its own, and refuses others with `ArchiveMismatch`. `waiting`
+    is told, in a sentence, when a method has to wait for another writer.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Archive:
         *,
         encoder: str | None = None,
         faces: str | None = None,
+        waiting: Callable[[str], None] | None = None,
     ) -> None:
         self.path = Path(path)
+        self._waiting = waiting
         self._asked_encoder = encoder
         self._asked_faces = faces
 
@@ -294,7 +297,7 @@ class Archive:
     def _writer(self, wait_s: float = 60.0) -> Iterator[Store]:
         from vidsearch.store import Store
 
-        with Store.open(self.path, wait_s=wait_s) as store:
+        with Store.open(self.path, wait_s=wait_s, waiting=self._waiting) as store:
             self._check(store)
             yield store
 

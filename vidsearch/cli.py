@@ -140,7 +140,7 @@ def index(
         from workers.index_job import on_ray  # the one arrow upwards, and a lazy one
 
         analyst = on_ray(ray_address)
-    archive = Archive(folder, encoder=encoder, faces=faces)
+    archive = Archive(folder, encoder=encoder, faces=faces, waiting=_say)
     events = archive.indexing(
         paths,
         jobs=jobs,
@@ -276,7 +276,9 @@ def people_add(
     from vidsearch.archive import Archive
     from vidsearch.present import person_as_json, print_person
 
-    person = Archive(folder).enrol(name, photos, aliases=aliases, face=face, more=more, trust=trust)
+    person = Archive(folder, waiting=_say).enrol(
+        name, photos, aliases=aliases, face=face, more=more, trust=trust
+    )
     if as_json:
         _print_json(person_as_json(person))
     else:
@@ -337,7 +339,7 @@ def people_rename(name: str, new_name: str, folder: Path) -> int:
     """Give NAME the name NEW_NAME."""
     from vidsearch.archive import Archive
 
-    person = Archive(folder).rename(name, new_name)
+    person = Archive(folder, waiting=_say).rename(name, new_name)
     click.echo(f"{name} is now {person.name}")
     return 0
 
@@ -350,7 +352,7 @@ def people_remove(name: str, folder: Path, yes: bool) -> int:
     """Remove NAME and the photos; the videos stay indexed."""
     from vidsearch.archive import Archive
 
-    archive = Archive(folder)
+    archive = Archive(folder, waiting=_say)
     person = archive.person(name)
     if not yes:
         click.confirm(
@@ -473,6 +475,10 @@ def models_use(name: str) -> int:
     file = write(replace(read(), encoder=encoder.name))
     click.echo(f"new archives use {encoder.name} (licence: {encoder.licence}); kept in {file}")
     return 0
+
+
+def _say(sentence: str) -> None:
+    click.echo(sentence, err=True)
 
 
 def _numbers(options: Sequence[str]) -> dict[str, float]:
