@@ -18,6 +18,9 @@ one matrix-vector product a frame, tell the kinds apart:
 - a fade passes through a plain picture (no contrast). It is cut in the middle of the plain frames
   if what follows differs from what went before. More than 30 plain frames are a shot of their own.
 
+Not found: most dissolves into or out of a swift pan. Taken for dissolves: now and then something
+that sweeps across most of the picture within a few frames.
+
 The weights were fitted on the tuning set of `benchmarks/shot_clips.py`; `benchmarks/results` has
 the measurements on the test set.
 """
@@ -101,7 +104,7 @@ class BlendDetector:
 
 @dataclass
 class _Window:
-    """A stretch of points from `start` to `end` that looks like a dissolve, and how much so."""
+    """Points from `start` to `end` that look like a dissolve: where to cut, and how much so."""
 
     start: int
     end: int
