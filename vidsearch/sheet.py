@@ -117,7 +117,7 @@ def _section(section: Section, width: int, columns: int) -> Image.Image:
     draw.rectangle((_MARGIN, 4, _MARGIN + 4, 30), fill=_ACCENT)
     _text(draw, (_MARGIN + 16, 3), question, 23, _INK, width - 2 * _MARGIN - 16)
     if not answer.hits:
-        _nothing(draw, (_MARGIN, 44, width - _MARGIN, 44 + body), answer.message)
+        _nothing(draw, (_MARGIN, 44, width - _MARGIN, 44 + body), answer.message.partition("\n")[0])
     for place, (hit, picture) in enumerate(zip(answer.hits, pictures, strict=True)):
         row, column = divmod(place, columns)
         left = _MARGIN + column * (_TILE_WIDTH + _GAP)
