@@ -109,7 +109,9 @@ def _pooled(
 
 def _told(news: Any, futures: Sequence[Future[Analyzed | Unreadable]]) -> Iterator[Progress]:
     """Pass progress on until one of `futures` is done."""
-    while not wait(futures, timeout=POLL_S, return_when=FIRST_COMPLETED).done:
+    done = False
+    while not done:
+        done = bool(wait(futures, timeout=POLL_S, return_when=FIRST_COMPLETED).done)
         with contextlib.suppress(queue.Empty):
             while True:
                 yield news.get_nowait()
