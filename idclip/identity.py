@@ -124,28 +124,28 @@ class IdentityScorer:
         look, photo = np.full(n_tracks, -1, np.intp), np.zeros(n_tracks, np.intp)
         if not len(looks.vectors) or not len(photos.vectors):
             return Matches(probability, look, photo)
-        person = self._template(photos)
-        score = self._normalised(looks, person)[:, 0]
+        person = self.template(photos)
+        score = self.normalised(looks, person)[:, 0]
         starts = np.flatnonzero(np.diff(track_of, prepend=-1))
         tracks = track_of[starts]
         weight = looks.qualities**2 + 1e-4
         total = np.add.reduceat(weight, starts)
         pooled = np.add.reduceat(weight * score, starts) / total
         quality = np.add.reduceat(weight * looks.qualities, starts) / total
-        probability[tracks] = self._probability(pooled, quality, float(person.qualities[0]))
+        probability[tracks] = self.probability(pooled, quality, float(person.qualities[0]))
         # Evidence: the look that adds most to its track, and the photo it resembles most.
         order = np.lexsort((-weight * score, track_of))
         look[tracks] = order[starts]
         shown = Faces(*(part[look[tracks]] for part in looks))
-        photo[tracks] = self._normalised(shown, photos).argmax(axis=1)
+        photo[tracks] = self.normalised(shown, photos).argmax(axis=1)
         return Matches(probability, look, photo)
 
     def pairs(self, a: Faces, b: Faces) -> Floats:
         """P(same person) [N, P] of every face of `a` with every one of `b`."""
         quality = a.qualities[:, None] + np.zeros(len(b.qualities), np.float32)
-        return self._probability(self._normalised(a, b), quality, b.qualities)
+        return self.probability(self.normalised(a, b), quality, b.qualities)
 
-    def _template(self, photos: Faces) -> Faces:
+    def template(self, photos: Faces) -> Faces:
         """One face that stands for all photos of a person, good ones weighing most."""
         weight = photos.qualities + 0.05
         mean = (weight @ photos.vectors)[None]
@@ -153,14 +153,16 @@ class IdentityScorer:
         quality = np.array([(weight @ photos.qualities) / weight.sum()], np.float32)
         return self.faces(vectors.astype(np.float32), quality)
 
-    def _normalised(self, a: Faces, b: Faces) -> Floats:
+    def normalised(self, a: Faces, b: Faces) -> Floats:
+        """Scores [N, P] of `a` with `b`, normalised against the cohort from both sides."""
         cosine = a.vectors @ b.vectors.T
         from_a = (cosine - a.cohort_mean[:, None]) / a.cohort_std[:, None]
         from_b = (cosine - b.cohort_mean) / b.cohort_std
         score: Floats = (from_a + from_b) / 2
         return score
 
-    def _probability(self, score: Floats, quality: Floats, photo_quality: Floats | float) -> Floats:
+    def probability(self, score: Floats, quality: Floats, photo_quality: Floats | float) -> Floats:
+        """P(same person) of normalised scores, with the qualities of both sides (broadcast)."""
         w = self.weights
         logit = (
             w["bias"]
