@@ -25,7 +25,9 @@ def machine() -> dict[str, str]:
             versions[name] = "absent"
     return {
         "cpu": _cpu_model(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
         "memory_gib": f"{_memory_gib():.0f}",
         "python": platform.python_version(),
         **versions,
@@ -48,7 +50,13 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     date = datetime.date.today().isoformat()
     about = machine()
-    record = {"title": title, "date": date, "machine": about, "rows": list(rows), "notes": list(notes)}
+    record = {
+        "title": title,
+        "date": date,
+        "machine": about,
+        "rows": list(rows),
+        "notes": list(notes),
+    }
     (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     columns = list(rows[0])
     lines = [f"# {title}", "", f"{date}, {', '.join(f'{k} {v}' for k, v in about.items())}.", ""]
