@@ -1,0 +1,181 @@
+"""P(same person): normalised against strangers, pooled over good looks, cautious by default."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from idclip.errors import ModelUnavailable
+from idclip.identity import Faces, IdentityScorer
+
+
+@pytest.fixture(scope="module")
+def scorer() -> IdentityScorer:
+    return IdentityScorer.for_model("default")
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+class World:
+    """People as directions and their photos around them, as far apart as the cohort's own."""
+
+    def __init__(self, scorer: IdentityScorer, seed: int = 3) -> None:
+        self._scorer = scorer
+        self._rng = np.random.default_rng(seed)
+        self._people = unit(self._rng.normal(size=(30, scorer.cohort.shape[1])))
+
+    def faces(self, person: int, count: int, *, blur: float = 0.5, quality: float = 0.8) -> Faces:
+        noise = self._rng.normal(size=(count, self._people.shape[1]))
+        vectors = unit(self._people[person] + blur * unit(noise))
+        return self._scorer.faces(vectors, np.full(count, quality, np.float32))
+
+
+@pytest.fixture
+def world(scorer: IdentityScorer) -> World:
+    return World(scorer)
+
+
+def joined(*parts: Faces) -> Faces:
+    return Faces(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def test_the_same_person_is_likely_and_another_is_not(scorer: IdentityScorer, world: World) -> None:
+    looks = joined(world.faces(0, 2), world.faces(1, 2))
+
+    found = scorer.probabilities(looks, np.array([0, 0, 1, 1]), 2, world.faces(0, 3))
+
+    assert found.probability[0] > 0.9
+    assert found.probability[1] < 0.05
+
+
+def test_each_of_many_people_is_named_and_nobody_by_another_name(
+    scorer: IdentityScorer, world: World
+) -> None:
+    looks = joined(*(world.faces(person, 1) for person in range(30)))
+    tracks = np.arange(30)
+
+    table = np.stack(
+        [
+            scorer.probabilities(looks, tracks, 30, world.faces(person, 3)).probability
+            for person in range(30)
+        ]
+    )
+
+    assert (np.diag(table) > 0.5).all()
+    assert (table - np.diag(np.diag(table))).max() < 0.5
+
+
+def test_a_poor_face_needs_a_better_score(scorer: IdentityScorer) -> None:
+    score = np.array([6.5])
+
+    good = scorer.probability(score, np.array([0.9]), 0.8)
+    poor = scorer.probability(score, np.array([0.05]), 0.8)
+
+    assert good > 0.5 > poor
+
+
+def test_probability_rises_with_the_score_at_any_quality(scorer: IdentityScorer) -> None:
+    for quality in (0.0, 0.3, 1.0):
+        rising = scorer.probability(np.linspace(-5, 15, 50), np.full(50, quality), 0.8)
+        assert (np.diff(rising) >= 0).all()
+
+
+def test_good_looks_of_a_track_outweigh_poor_ones(scorer: IdentityScorer, world: World) -> None:
+    person, other = world.faces(0, 1, quality=0.9), world.faces(1, 3, quality=0.1)
+    track = np.zeros(4, np.intp)
+
+    found = scorer.probabilities(joined(other, person), track, 1, world.faces(0, 3))
+
+    assert found.probability[0] > 0.5
+    assert found.look[0] == 3
+
+
+def test_the_photo_that_a_look_resembles_most_is_named(
+    scorer: IdentityScorer, world: World
+) -> None:
+    photos = world.faces(0, 4, blur=0.9)
+    look = Faces(*(part[2:3] for part in photos))
+
+    assert scorer.probabilities(look, np.zeros(1, np.intp), 1, photos).photo[0] == 2
+
+
+def test_tracks_without_looks_and_people_without_photos_have_no_probability(
+    scorer: IdentityScorer, world: World
+) -> None:
+    looks, nobody = world.faces(0, 1), world.faces(0, 0)
+
+    found = scorer.probabilities(looks, np.array([1]), 3, world.faces(0, 1))
+    without = scorer.probabilities(looks, np.array([1]), 3, nobody)
+    empty = scorer.probabilities(nobody, np.zeros(0, np.intp), 2, world.faces(0, 1))
+
+    assert found.probability[[0, 2]].tolist() == [0, 0]
+    assert found.look.tolist() == [-1, 0, -1]
+    assert without.probability.tolist() == [0, 0, 0]
+    assert empty.probability.tolist() == [0, 0]
+
+
+def test_a_face_near_to_every_stranger_is_not_taken_for_the_enrolled(
+    scorer: IdentityScorer, world: World
+) -> None:
+    # Blurred faces of anybody lie near to everybody: the same cosine means less there.
+    photos, look = world.faces(0, 1, blur=1.3), world.faces(0, 1, blur=1.3)
+    cosine = float(look.vectors[0] @ photos.vectors[0])
+    hub = look._replace(cohort_mean=np.full(1, cosine + 0.05, np.float32))
+    track = np.zeros(1, np.intp)
+
+    among_strangers = scorer.probabilities(hub, track, 1, photos).probability[0]
+
+    assert among_strangers < scorer.probabilities(look, track, 1, photos).probability[0]
+    assert among_strangers < 0.5
+
+
+def test_cohort_statistics_are_those_of_the_nearest_strangers(scorer: IdentityScorer) -> None:
+    face = scorer.cohort[:1]
+    scores = np.sort((face @ scorer.cohort.T)[0])[-scorer.top :]
+
+    mean, std = scorer.cohort_stats(face)
+
+    assert mean[0] == pytest.approx(scores.mean(), abs=1e-5)
+    assert std[0] == pytest.approx(scores.std(), abs=1e-5)
+
+
+def test_a_query_over_many_looks_is_fast(scorer: IdentityScorer) -> None:
+    rng = np.random.default_rng(0)
+    vectors = unit(rng.normal(size=(20_000, scorer.cohort.shape[1])))
+    n = len(vectors)
+    looks = Faces(
+        vectors, np.full(n, 0.5, np.float32), np.zeros(n, np.float32), np.ones(n, np.float32)
+    )
+    photos = scorer.faces(vectors[:10], np.full(10, 0.8, np.float32))
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        scorer.probabilities(looks, np.arange(n) // 2, n // 2, photos)
+        times.append(time.perf_counter() - start)
+
+    assert min(times) < 0.2  # 15 ms on a quiet machine; tests share theirs
+
+
+def test_a_model_without_calibration_gets_a_cautious_scorer() -> None:
+    scorer = IdentityScorer.for_model("insightface:buffalo_l")
+    axes = np.eye(512, dtype=np.float32)
+    half = unit(axes[0] + axes[1])
+    faces = scorer.faces(np.stack([axes[0], axes[0], half, axes[2]]), np.ones(4, np.float32))
+
+    same, near, other = scorer.pairs(
+        Faces(*(p[:1] for p in faces)), Faces(*(p[1:] for p in faces))
+    )[0]
+
+    assert same > 0.99
+    assert near > 0.5
+    assert other < 0.01
+
+
+def test_a_folder_without_calibration_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=str(tmp_path)):
+        IdentityScorer.load(tmp_path)
