@@ -40,10 +40,15 @@ class InsightFaces:
                 f'{self.name} needs the extra: pip install "vidsearch[insightface]" '
                 f"({LICENCE}); the default face model needs nothing more"
             )
+        try:
+            from insightface.model_zoo import ArcFaceONNX
+            from insightface.model_zoo.scrfd import SCRFD
+        except ImportError as error:
+            raise ModelUnavailable(
+                f'{self.name}: insightface cannot be imported ({error}); install it again with '
+                'pip install "vidsearch[insightface]"'
+            ) from error
         folder = _pack_folder(pack)
-        from insightface.model_zoo import ArcFaceONNX
-        from insightface.model_zoo.scrfd import SCRFD
-
         finder, reader = _file(folder, "det_*.onnx"), _file(folder, "*r[0-9]*.onnx", "w600k_*.onnx")
         try:
             self._detector: Any = SCRFD(str(finder), open_session(finder, threads=threads))
