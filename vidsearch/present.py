@@ -274,18 +274,24 @@ def models_as_json(known: Sequence[Availability], chosen: str) -> list[dict[str,
 
 def print_models(known: Sequence[Availability], chosen: str) -> None:
     """The named encoders, the one for new archives marked."""
+    console = stdout()
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("", "encoder", "MB", "licence", "commercial use", "here", "about"):
-        table.add_column(name, overflow="fold")
+    for name in ("", "encoder", "MB", "here", "commercial use", "licence"):
+        table.add_column(name, no_wrap=True)
     for one in known:
         info = one.info
         table.add_row(
             "*" if info.name == chosen else "",
             escape(info.name),
             str(info.megabytes),
-            escape(info.licence),
+            "yes" if one.present else "no",
             info.commercial,
-            "yes" if one.present else escape(f"no: {one.remedy}"),
-            escape(f"{info.about}; {info.note}" if info.note else info.about),
+            escape(info.licence.partition(" (")[0]),
         )
-    stdout().print(table)
+    console.print(table)
+    console.print(
+        "[dim]* for new archives; another: vidsearch models use NAME. Fetch one that is not here: "
+        "vidsearch models pull NAME.\n"
+        '"ask": the licence of the weights allows it, the data or the model card may not. '
+        "Origin and notes: --json.[/dim]"
+    )
