@@ -18,6 +18,9 @@ from idclip.onnx_session import open_session
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
+# Faces with a lower score are of too poor a quality to know anybody by.
+THRESHOLD = 0.5
+
 _STEP = 4
 _MULTIPLE = 32
 _OVERLAP = 0.3  # boxes that share more than this of their union are one face
@@ -38,7 +41,7 @@ class CenterFace:
     def __init__(self, path: Path, *, threads: int = 0) -> None:
         self._session = open_session(path, threads=threads)
 
-    def detect(self, image: Image, *, long_side: int, threshold: float = 0.5) -> Detections:
+    def detect(self, image: Image, *, long_side: int, threshold: float = THRESHOLD) -> Detections:
         """Faces in `image` (RGB uint8 [H, W, 3]), in its own pixels.
 
         The network sees a copy whose long side is about `long_side` pixels, its sides rounded to
