@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .towers import IMAGE_SIDE
+from .towers import IMAGE_SIDE, class_names_and_glosses
 
 CAPTIONS = 5
 FLICKR_TEST = 1000
@@ -54,10 +54,25 @@ def flickr_photos(flickr: Path) -> list[Photo]:
     return [Photo(name, tuple(captions[name][:CAPTIONS])) for name in kept]
 
 
-def coco_pictures(coco: Path, photos: list[Photo]) -> Iterator[NDArray[np.uint8]]:
+def imagenet_photos(imagenet: Path) -> list[Photo]:
+    """One photo for each of ImageNet's 1,000 classes, captioned by its class's names and gloss.
+
+    They keep the heads from forgetting what Flickr8k, people and dogs for the most part, lacks.
+    """
+    paths = sorted(imagenet.glob("n*_*.jpg"))
+    said = class_names_and_glosses()
+    if len(paths) != len(said):
+        raise ValueError(f"{imagenet}: {len(paths)} photos WNID_name.jpg, not {len(said)}")
+    return [
+        Photo(path.name, (names, gloss, names, names, gloss))
+        for path, (names, gloss) in zip(paths, said, strict=True)
+    ]
+
+
+def folder_pictures(folder: Path, photos: list[Photo]) -> Iterator[NDArray[np.uint8]]:
     """RGB uint8 [260, 260, 3] in the order of `photos`."""
     for photo in photos:
-        yield _square((coco / "train2017" / photo.name).read_bytes())
+        yield _square((folder / photo.name).read_bytes())
 
 
 def flickr_pictures(flickr: Path, photos: list[Photo]) -> Iterator[NDArray[np.uint8]]:

@@ -14,10 +14,10 @@ from torch.nn import functional
 from .features import Seen
 from .network import Head, Inputs, Joint, Ridge, unit
 
-BATCH = 512
-HIDDEN = 768
+BATCH = 256
+HIDDEN = 1024
 DROPOUT = 0.5
-RATE = 1.5e-3
+RATE = 1e-3
 DECAY = 0.05
 RIDGE = 1.0  # in units of the inputs' mean variance, which is about one
 HEADS = 3

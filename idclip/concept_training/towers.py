@@ -175,9 +175,12 @@ def tokenize(texts: Sequence[str], tokens: int = 64) -> tuple[Tensor, Tensor]:
     return torch.tensor([x.ids for x in lines]), torch.tensor([x.attention_mask for x in lines])
 
 
-def class_glosses() -> list[str]:
-    """ImageNet's 1,000 classes, each as its names and what WordNet says it is."""
+def class_names_and_glosses() -> list[tuple[str, str]]:
+    """ImageNet's 1,000 classes: the names of each, and the names with what WordNet says it is."""
     from timm.data import ImageNetInfo
 
     info = ImageNetInfo()
-    return [info.index_to_description(i, detailed=True) for i in range(CLASSES)]
+    return [
+        (info.index_to_description(i), info.index_to_description(i, detailed=True))
+        for i in range(CLASSES)
+    ]
