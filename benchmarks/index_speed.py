@@ -101,7 +101,8 @@ def bench(path: Path, runs: int, n_pictures: int, source: str) -> None:
     rate = path.stat().st_size * 8 / seconds / 1e6
     notes = [
         f"{seconds:.0f} s of 1280x720 H.264 at 25 frames/s, {rate:.1f} Mbit/s, "
-        f"shots of {SHOT_S:.0f} s made of {n_pictures} pictures ({source}); median of {runs} runs in turn.",
+        f"shots of {SHOT_S:.0f} s made of {n_pictures} pictures ({source}); "
+        f"median of {runs} runs in turn.",
         "The stages are thread seconds of one more run: decoding and models run at the same time, "
         "so they add up to more than the run took.",
     ]
