@@ -45,7 +45,7 @@ class InsightFaces:
             from insightface.model_zoo.scrfd import SCRFD
         except ImportError as error:
             raise ModelUnavailable(
-                f'{self.name}: insightface cannot be imported ({error}); install it again with '
+                f"{self.name}: insightface cannot be imported ({error}); install it again with "
                 'pip install "vidsearch[insightface]"'
             ) from error
         folder = _pack_folder(pack)
