@@ -2,8 +2,11 @@
 
 The weights of the image tower are stored as float16, those of the text tower and the heads as
 int8 with one scale for each row. Both become float32 when a session is made (onnxruntime folds the
-constants), so nothing is lost but the rounding. Only the word table stays int8 in memory: its
-rows are looked up first and made float32 then.
+constants), so nothing is lost but the rounding. The word table stays int8 in memory: its rows are
+looked up first and made float32 then.
+
+With `typical` pictures the image tower also computes in int8. That takes half the time (13 for 25
+ms) and cost 0.7 points of recall@1 on Flickr8k, so the shipped weights do without.
 """
 
 # torch is not seen by mypy, so its classes and decorators are of any type.
@@ -29,16 +32,26 @@ SMALL = 4096  # tensors of fewer values are kept as they are
 
 
 def export(
-    image: nn.Module, text: nn.Module, folder: Path, *, dim: int, logit_scale: float
+    image: nn.Module,
+    text: nn.Module,
+    folder: Path,
+    *,
+    dim: int,
+    logit_scale: float,
+    typical: NDArray[np.uint8] | None = None,
 ) -> dict[str, int]:
     """Write image.onnx, text.onnx, tokenizer.json, config.json; return each file's bytes.
 
     `image` takes RGB uint8 [N, 260, 260, 3], `text` tokens and mask int64 [N, T]; both return
-    unit vectors float32 [N, dim].
+    unit vectors float32 [N, dim]. `typical` are training pictures RGB uint8 [N, 260, 260, 3] on
+    which the ranges of the tower's values are measured for int8; None leaves it in float32.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pixels = torch.zeros(2, IMAGE_SIDE, IMAGE_SIDE, 3, dtype=torch.uint8)
     _export(image, {"pixels": pixels}, folder / "image.onnx", {"pixels": {0: "n"}})
+    if typical is not None:
+        _quantize(folder / "image.onnx", typical)
+    _shrink_file(folder / "image.onnx")
     tokens = torch.ones(2, 9, dtype=torch.int64)
     axes = {0: "n", 1: "t"}
     _export(
@@ -47,6 +60,7 @@ def export(
         folder / "text.onnx",
         {"tokens": axes, "mask": axes},
     )
+    _shrink_file(folder / "text.onnx")
     shutil.copyfile(minilm_folder() / "tokenizer.json", folder / "tokenizer.json")
     config = {
         "format": 1,
@@ -73,6 +87,41 @@ def _export(
             opset_version=17,
             dynamo=False,  # the newer exporter rewrites the weights that `_shrink` looks for
         )
+
+
+class _Typical:
+    """The pictures in batches, as onnxruntime's calibration wants them."""
+
+    def __init__(self, pictures: NDArray[np.uint8]) -> None:
+        self._batches = iter(np.array_split(pictures, max(1, len(pictures) // 8)))
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {"pixels": batch}
+
+
+def _quantize(path: Path, typical: NDArray[np.uint8]) -> None:
+    """Make the tower's convolutions, sums and clips int8; the heads stay float."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    kinds = ("Conv", "Add", "Clip")
+    quant_pre_process(str(path), str(path), skip_symbolic_shape=True)
+    nodes = onnx.load(str(path)).graph.node
+    quantize_static(
+        str(path),
+        str(path),
+        _Typical(typical),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        op_types_to_quantize=list(kinds),
+        nodes_to_exclude=[n.name for n in nodes if "/joint/" in n.name and n.op_type in kinds],
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+
+
+def _shrink_file(path: Path) -> None:
     model = onnx.load(str(path))
     _shrink(model)
     onnx.checker.check_model(model)
