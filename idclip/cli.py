@@ -36,20 +36,49 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--coco", type=_FOLDER, required=True, help="COCO photos and captions (train).")
 @click.option("--flickr", type=_FOLDER, required=True, help="Flickr8k: images.tar, captions.csv.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The weights folder.")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the data; else the recipe's.")
+@click.option("--imagenet", type=_FOLDER, help="A photo WNID_name.jpg of each ImageNet class.")
+@click.option(
+    "--epochs", type=click.IntRange(1), default=26, show_default=True, help="Passes over the data."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all randomness.")
-def train_concept(coco: Path, flickr: Path, out: Path, epochs: int | None, seed: int) -> None:
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Threads.")
+@click.option("--int8", is_flag=True, help="An image tower in int8: faster, a little worse.")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep what the towers see here between runs.",
+)
+def train_concept(
+    coco: Path,
+    flickr: Path,
+    out: Path,
+    imagenet: Path | None,
+    epochs: int,
+    seed: int,
+    threads: int,
+    int8: bool,
+    cache: Path | None,
+) -> None:
     """Make the weights of the encoder `concept` anew, from the packages that carry its towers.
 
-    Needs the extra `train`. The test photos of both sets are never trained on.
+    Needs the extra `train`. The test photos of both sets are never trained on. Prints recall on
+    held-out photos as JSON.
     """
     from .concept_training import train_concept as train
 
-    if epochs is None:
-        train(coco=coco, flickr=flickr, out=out, seed=seed)
-    else:
-        train(coco=coco, flickr=flickr, out=out, seed=seed, epochs=epochs)
-    click.echo(f"{out}: trained")
+    measured = train(
+        coco=coco,
+        flickr=flickr,
+        out=out,
+        imagenet=imagenet,
+        epochs=epochs,
+        seed=seed,
+        threads=threads,
+        int8=int8,
+        cache=cache,
+        say=lambda line: click.echo(line, err=True),
+    )
+    click.echo(json.dumps(measured, indent=2))
 
 
 @main.command("export-onnx")

@@ -108,7 +108,7 @@ _KNOWN = (
         "ask",
         "trained on ImageNet, COCO and Flickr8k photos, whose owners keep their rights",
         384,
-        36,
+        45,
     ),
     EncoderInfo(
         "onnx:clip-vit-b-32-256",

@@ -53,7 +53,7 @@ PLACES = {
     ),
     "onnxruntime": (
         "idclip/onnx_session.py",
-        "idclip/concept.py",
+        "idclip/concept_training/*.py",
         "vidsearch/detectors_transnetv2.py",
         "vidsearch/doctor.py",
     ),
