@@ -27,7 +27,7 @@ from vidsearch.shots import make_detector
 
 Report = Callable[[Progress], None]
 
-AHEAD = 2
+AHEAD = 1
 REPORT_EVERY = 50  # frames
 
 

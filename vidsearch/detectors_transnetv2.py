@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from idclip.onnx_session import open_session
 from vidsearch.errors import ModelUnavailable
 
 _WIDTH, _HEIGHT = 48, 27
@@ -113,16 +114,9 @@ class TransNetV2Detector:
     lag = _STEP + _MARGIN + _STEP  # half a window is awaited, and a run may be a window long
 
     def __init__(self, path: Path, threshold: float, threads: int = 1) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's errors share no base of their own
+            self._session = open_session(path, threads=threads)
+        except ModelUnavailable as error:
             raise ModelUnavailable(
                 f"{path} is no usable export of TransNetV2; remove it and run again ({error})"
             ) from error

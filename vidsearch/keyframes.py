@@ -24,7 +24,7 @@ INTERVAL_S = 0.2
 
 _TINY = (16, 9)  # columns and rows of the picture by which a frame is called typical
 _BLACK_MEAN, _BLANK_STD = 24.0, 8.0  # of luma, 0 to 255
-_EDGE_S, _EDGE_SHARE = 0.6, 0.2  # the ends of a part, where transitions are: seconds, share of it
+_EDGE_S, _EDGE_SHARE = 0.6, 0.25  # the ends of a part, where transitions are: seconds, share of it
 _TYPICAL_SCALE = 20.0  # mean absolute difference, 0 to 255, of a frame that is not typical
 _STILL_SCALE = 8.0  # mean absolute difference between neighbouring frames in a swift pan
 

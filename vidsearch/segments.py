@@ -6,7 +6,7 @@ change hands any more, so that memory does not grow with the length of a shot or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vidsearch.keyframes import Candidate, CandidatePool
@@ -19,6 +19,8 @@ they are at most 0.8 s apart, so that the middle quarter of each part has one. H
 pictures larger than `LARGE_PIXELS`, whose decoded buffers (1.5 to 3 bytes a pixel) are what an
 indexing process holds most of."""
 LARGE_PIXELS = 4096 * 2304
+KEPT = 12
+"""Candidates handed on with a part; the pool may hold twice as many while a detector is late."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ def segment(
         for start_s, end_s in bounds:
             if start_s >= begun_s:
                 whole_shot = span if span is not None and end_s == span.end_s else None
-                yield Part(shot, start_s, end_s, whole_shot, tuple(pool.take(end_s)))
+                yield Part(shot, start_s, end_s, whole_shot, _spread(pool.take(end_s)))
 
     for frame in frames:
         seen(frame)
@@ -73,3 +75,11 @@ def segment(
     for span in stream.finish(frames.end_s):
         yield from send(parts(span.start_s, span.end_s), span)
         shot, begun_s = shot + 1, span.end_s
+
+
+def _spread(candidates: Sequence[Candidate[Frame]]) -> tuple[Candidate[Frame], ...]:
+    """At most `KEPT` of the candidates, evenly over time."""
+    if len(candidates) <= KEPT:
+        return tuple(candidates)
+    step = len(candidates) / KEPT
+    return tuple(candidates[int((i + 0.5) * step)] for i in range(KEPT))

@@ -9,7 +9,7 @@ import pytest
 from videos import encode
 
 from vidsearch.media import decode
-from vidsearch.segments import Part, segment
+from vidsearch.segments import KEPT, Part, segment
 from vidsearch.shots import WHOLE_S, make_detector
 
 
@@ -47,7 +47,7 @@ def test_two_keyframes_are_never_more_than_five_seconds_apart(parts: list[Part])
 
 def test_candidates_lie_in_their_part_and_are_few(parts: list[Part]) -> None:
     for part in parts:
-        assert 1 <= len(part.candidates) <= 32
+        assert 1 <= len(part.candidates) <= KEPT
         assert all(part.start_s <= one.time_s < part.end_s for one in part.candidates)
 
 

@@ -54,7 +54,6 @@ PLACES = {
     "onnxruntime": (
         "idclip/onnx_session.py",
         "idclip/concept_training/*.py",
-        "vidsearch/detectors_transnetv2.py",
         "vidsearch/doctor.py",
     ),
     "huggingface_hub": ("idclip/pull.py",),
