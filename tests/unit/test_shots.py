@@ -363,6 +363,7 @@ def windowed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ShotDetector:
     from vidsearch.detectors_transnetv2 import TransNetV2Detector
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: _Session())
+    (tmp_path / "network.onnx").touch()
     return TransNetV2Detector(tmp_path / "network.onnx", 0.5)
 
 
