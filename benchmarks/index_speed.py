@@ -33,9 +33,9 @@ import av
 import cv2
 import numpy as np
 
-from vidsearch.analyze import Recipe, analyze, load_models
-from vidsearch.indexing import Task
+from vidsearch.analyze import analyze, load_models
 from vidsearch.shots import DEFAULT_DETECTOR
+from vidsearch.tasks import Recipe, Task
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "media"
 SIZE, RATE, SHOT_S = (1280, 720), 25, 3.0

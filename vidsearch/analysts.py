@@ -19,9 +19,9 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from vidsearch.analyze import Recipe, Stopped, analyze
+from vidsearch.analyze import Stopped, analyze
 from vidsearch.errors import UnreadableVideo
-from vidsearch.indexing import Analyst, Analyzed, Progress, Task, Unreadable
+from vidsearch.tasks import Analyst, Analyzed, Progress, Recipe, Task, Unreadable
 
 Report = Callable[[Progress], None]
 POLL_S = 0.2  # how often the waiting process looks for progress

@@ -11,19 +11,18 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from idclip.encoders import load_encoder
 from idclip.faces import load_faces
 from idclip.identity import IdentityScorer
 from vidsearch.describe import Models, ShotBuilder
-from vidsearch.indexing import Progress, Task
 from vidsearch.inputs import printable
 from vidsearch.media import Decoder, Frame, decode
 from vidsearch.records import AnalyzedVideo, Shot, Video
 from vidsearch.segments import Part, segment
 from vidsearch.shots import make_detector
+from vidsearch.tasks import Progress, Recipe, Task
 
 Report = Callable[[Progress], None]
 
@@ -33,23 +32,6 @@ REPORT_EVERY = 50  # frames
 
 class Stopped(Exception):
     """Raised by a report to end an analysis that nobody waits for any more."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How files are analysed: small, hashable and picklable, so it can travel to workers.
-
-    `threads` are those of one analysis, 0 for all cores.
-    """
-
-    encoder: str
-    faces: str
-    detector: str
-    detector_options: tuple[tuple[str, float], ...] = ()
-    threads: int = 0
-
-    def with_threads(self, threads: int) -> Recipe:
-        return replace(self, threads=threads)
 
 
 @lru_cache(maxsize=2)

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from idclip.encoders import Encoder
     from idclip.faces import FaceModel
     from idclip.identity import IdentityScorer
-    from vidsearch.indexing import Analyst, Event, IndexReport, PathLike
+    from vidsearch.indexing import Event, IndexReport, PathLike
     from vidsearch.photos import Picture
     from vidsearch.store import ShotRow, Store
+    from vidsearch.tasks import Analyst
 
 
 class Archive:
@@ -80,15 +81,15 @@ class Archive:
 
         `paths` are files, folders (searched recursively) and globs. `jobs` files are analysed at
         the same time, each in a process. What is indexed and unchanged is left alone unless
-        `force`. `analyst` replaces the local analysis (see `vidsearch.indexing.Analyst`). Another
+        `force`. `analyst` replaces the local analysis (see `vidsearch.tasks.Analyst`). Another
         writer is waited for, `wait_s` seconds at most, then `ArchiveBusy` is raised. A bad file
         is an event, never an exception; `ArchiveMismatch` and `ArchiveUnavailable` are raised.
         Whatever was told as `Indexed` is on disk, so the iteration may be ended at any moment.
         """
         from vidsearch.analysts import local
-        from vidsearch.analyze import Recipe
         from vidsearch.indexing import index
         from vidsearch.shots import DEFAULT_DETECTOR, make_detector
+        from vidsearch.tasks import Recipe
 
         name, thresholds = detector or DEFAULT_DETECTOR, dict(detector_options or {})
         make_detector(name, **thresholds)  # a wrong option is told before any work

@@ -1,8 +1,7 @@
 """Bring an archive up to date with a set of files: what is left to do, doing it, publishing it.
 
-The three steps are apart so that a cluster can take over the second: an `Analyst` turns files
-into `AnalyzedVideo`s (`vidsearch.analysts` on one machine, Ray in `workers`), and only the
-process that runs `index` writes.
+The three steps are apart so that a cluster can take over the second (see `vidsearch.tasks`); only
+the process that runs `index` writes.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from vidsearch.errors import UnreadableVideo
 from vidsearch.inputs import find_videos, fingerprint, printable
-from vidsearch.records import AnalyzedVideo, Video
+from vidsearch.records import Video
+from vidsearch.tasks import Analyst, Analyzed, Progress, Recipe, Task, Unreadable
 
 if TYPE_CHECKING:
-    from vidsearch.analyze import Recipe
     from vidsearch.store import Store
 
 PathLike = str | bytes | Path
@@ -28,30 +27,6 @@ PathLike = str | bytes | Path
 # Small videos are published in groups: one commit for many rows keeps the tables compact.
 GROUP_VIDEOS = 8
 GROUP_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Task:
-    """One file to analyse.
-
-    `paths` are the bytes of all its names, first the one to read; `replaces` are the ids of the
-    rows that held one of these paths with other content, and lose it once this one is stored.
-    """
-
-    paths: tuple[bytes, ...]
-    video_id: str
-    size: int
-    mtime: float
-    replaces: frozenset[str] = frozenset()
-
-    @property
-    def path(self) -> Path:
-        return Path(os.fsdecode(self.paths[0]))
-
-    def video(self, **facts: object) -> Video:
-        """The task's `videos` row, with `facts` beside what the file system says."""
-        row = Video(self.video_id, self.paths, self.size, self.mtime, indexed_at=time.time())
-        return replace(row, **facts)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -64,18 +39,6 @@ class Planned:
     moved: int
     hidden: int
     other: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far one file has come: frames and seconds decoded, of `duration_s` (0 if unknown)."""
-
-    video_id: str
-    path: str
-    frames: int
-    seconds: float
-    duration_s: float
-    shots: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,31 +74,6 @@ class IndexReport:
     def partial(self) -> tuple[Video, ...]:
         """Videos of which a part could not be read; `error` says which."""
         return tuple(video for video in self.indexed if video.status == "partial")
-
-
-@dataclass(frozen=True, eq=False)
-class Analyzed:
-    """An analyst's good news."""
-
-    task: Task
-    result: AnalyzedVideo
-    seconds: float
-
-
-@dataclass(frozen=True, eq=False)
-class Unreadable:
-    """An analyst's bad news."""
-
-    task: Task
-    reason: str
-
-
-class Analyst(Protocol):
-    """Turns files into analysed videos, in any order, reporting progress on the way."""
-
-    def __call__(
-        self, tasks: Sequence[Task], recipe: Recipe
-    ) -> Iterator[Progress | Analyzed | Unreadable]: ...
 
 
 @dataclass(frozen=True, eq=False)

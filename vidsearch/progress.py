@@ -20,8 +20,9 @@ from rich.progress import (
     Progress as Bars,
 )
 
-from vidsearch.indexing import Event, Failed, Indexed, IndexReport, Planned, Progress, Tally
+from vidsearch.indexing import Event, Failed, Indexed, IndexReport, Planned, Tally
 from vidsearch.inputs import printable
+from vidsearch.tasks import Progress
 
 if TYPE_CHECKING:
     from vidsearch.records import Video

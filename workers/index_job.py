@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vidsearch.errors import ModelUnavailable, VidsearchError
-from vidsearch.indexing import Analyst, Analyzed, IndexReport, Progress, Task, Unreadable
+from vidsearch.tasks import Analyst, Analyzed, Progress, Recipe, Task, Unreadable
 
 if TYPE_CHECKING:
-    from vidsearch.analyze import Recipe
-    from vidsearch.indexing import PathLike
+    from vidsearch.indexing import IndexReport, PathLike
 
 CPUS_PER_TASK = 1
 AHEAD = 2

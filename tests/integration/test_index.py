@@ -20,7 +20,8 @@ from videos import cut_off, encode
 
 from vidsearch import Archive
 from vidsearch.errors import ArchiveMismatch, VidsearchError
-from vidsearch.indexing import Indexed, Planned, Progress
+from vidsearch.indexing import Indexed, Planned
+from vidsearch.tasks import Progress
 
 
 @pytest.fixture(scope="module")

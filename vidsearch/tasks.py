@@ -1,0 +1,93 @@
+"""What passes between planning a run, analysing its files and storing what was found.
+
+An `Analyst` turns tasks into news, on one machine (`vidsearch.analysts`) or a cluster (`workers`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from vidsearch.records import AnalyzedVideo, Video
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file to analyse.
+
+    `paths` are the bytes of all its names, first the one to read; `replaces` are the ids of the
+    rows that held one of these paths with other content, and lose it once this one is stored.
+    """
+
+    paths: tuple[bytes, ...]
+    video_id: str
+    size: int
+    mtime: float
+    replaces: frozenset[str] = frozenset()
+
+    @property
+    def path(self) -> Path:
+        return Path(os.fsdecode(self.paths[0]))
+
+    def video(self, **facts: object) -> Video:
+        """The task's `videos` row, with `facts` beside what the file system says."""
+        row = Video(self.video_id, self.paths, self.size, self.mtime, indexed_at=time.time())
+        return replace(row, **facts)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How files are analysed: small, hashable and picklable, so it can travel to workers.
+
+    `threads` are those of one analysis, 0 for all cores.
+    """
+
+    encoder: str
+    faces: str
+    detector: str
+    detector_options: tuple[tuple[str, float], ...] = ()
+    threads: int = 0
+
+    def with_threads(self, threads: int) -> Recipe:
+        return replace(self, threads=threads)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one file has come: frames and seconds decoded, of `duration_s` (0 if unknown)."""
+
+    video_id: str
+    path: str
+    frames: int
+    seconds: float
+    duration_s: float
+    shots: int
+
+
+@dataclass(frozen=True, eq=False)
+class Analyzed:
+    """An analyst's good news."""
+
+    task: Task
+    result: AnalyzedVideo
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Unreadable:
+    """An analyst's bad news."""
+
+    task: Task
+    reason: str
+
+
+class Analyst(Protocol):
+    """Turns files into analysed videos, in any order, reporting progress on the way."""
+
+    def __call__(
+        self, tasks: Sequence[Task], recipe: Recipe
+    ) -> Iterator[Progress | Analyzed | Unreadable]: ...
