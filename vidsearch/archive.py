@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 class Archive:
     """One archive folder: what is in the videos, who is enrolled, and questions about both.
 
-    The folder is made by the first `index`. `encoder` and `faces` name the models of a new
-    archive; an existing one knows its own, and refuses others with `ArchiveMismatch`. `waiting`
-    is told, in a sentence, when a method has to wait for another writer.
+    The folder is made by the first `index` or `enrol`. `encoder` and `faces` name the models of a
+    new archive; an existing one knows its own, and refuses others with `ArchiveMismatch`.
+    `waiting` is told, in a sentence, when a method has to wait for another writer.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Archive:
 
         name, thresholds = detector or DEFAULT_DETECTOR, dict(detector_options or {})
         make_detector(name, **thresholds)  # a wrong option is told before any work
-        with self._for_indexing(wait_s) as store:
+        with self._made(wait_s) as store:
             stamp = store.stamp
             recipe = Recipe(
                 stamp.encoder, stamp.face_model, name, tuple(sorted(thresholds.items()))
@@ -101,7 +101,7 @@ class Archive:
             yield from index(store, paths, recipe, analyst or local(jobs), force=force)
 
     @contextmanager
-    def _for_indexing(self, wait_s: float) -> Iterator[Store]:
+    def _made(self, wait_s: float = 60.0) -> Iterator[Store]:
         """The store, open for writing, made first where there is none."""
         from vidsearch.analyze import load_models
         from vidsearch.settings import read
@@ -247,7 +247,7 @@ class Archive:
         not look like each other. Raises `EnrolmentError`, `UnreadableImage`, `UnreadableVideo`,
         each naming the photo and the remedy.
         """
-        with self._writer() as store:
+        with self._made() as store:
             enrolled = store.people()
             person = enrolment.enrol(
                 name,

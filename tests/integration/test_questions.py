@@ -130,6 +130,18 @@ def test_enrolling_from_a_moment_needs_no_new_index(footage: Path, tmp_path: Pat
     assert hits[0].start_s == pytest.approx(SINGER[0], abs=0.001)
 
 
+def test_people_may_be_enrolled_before_anything_is_indexed(
+    example_media: Path, tmp_path: Path
+) -> None:
+    photo = example_media / "people" / "Lin-Manuel_Miranda.jpg"
+    done = run("people", "add", "The Poet", photo, "--archive", tmp_path / "archive")
+    assert done.returncode == 0, done.stderr
+    early = Archive(tmp_path / "archive").query("The Poet singing")
+    assert "index" in early.message
+    Archive(tmp_path / "archive").index([example_media / "white-house-poetry.mp4"])
+    assert Archive(tmp_path / "archive").query("The Poet").hits
+
+
 def test_people_are_listed_renamed_and_removed(footage: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(footage, tmp_path / "archive")
     assert run("people", "rename", "LMM", "The Poet", "--archive", copy).returncode == 0
