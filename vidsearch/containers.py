@@ -27,6 +27,9 @@ _PICTURE_FORMATS = frozenset({"image2", "gif", "apng", "ico", "webp", "webp_anim
 _PICTURE_BRANDS = frozenset({"heic", "heix", "mif1", "msf1", "avif", "avis"})
 _STILL_BEING_WRITTEN = "is still being written, index it again when it is complete"
 
+# Titles in Latin-1 are common and harmless. PyAV 19 reads them so by itself.
+_LENIENT = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+
 
 def check_file(path: Path) -> os.stat_result:
     """The file's status; UnreadableVideo where it cannot be read or plainly is no video."""
@@ -67,7 +70,7 @@ def open_container(path: Path, before: os.stat_result) -> Any:
         return av.open(
             "file:" + str(path.absolute()),
             options={"protocol_whitelist": "file"},
-            metadata_errors="replace",  # titles in Latin-1 are common and harmless
+            **_LENIENT,
         )
     except (av.error.FFmpegError, OSError) as error:
         if _lacks_mp4_index(path):

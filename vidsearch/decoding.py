@@ -145,7 +145,8 @@ class Source:
             self.frames = self.decode_on()
             self.first = self._first_frame()
             self.layout = layout_of(self.first, _sample_aspect(self.stream), small_side)
-            self.tick: Fraction = self.first.time_base or self.stream.time_base
+            # Fractions: those of PyAV 19 have 32 bits, and a damaged rate times a tick becomes 0.
+            self.tick = Fraction(self.first.time_base or self.stream.time_base)
             self.probe = self._describe()
         except BaseException:
             self.close()
@@ -322,7 +323,7 @@ class _Clock:
 
     def __init__(self, source: Source) -> None:
         self._tick = source.tick
-        rate = source.stream.average_rate or source.stream.guessed_rate or Fraction(25)
+        rate = Fraction(source.stream.average_rate or source.stream.guessed_rate or 25)
         self._step = max(1, round(1 / (rate * self._tick)))
         self._shift = -(source.first.pts or 0)
         self._jump_back = round(_JUMP_BACK_S / self._tick)
