@@ -202,7 +202,8 @@ _REAL_NOTES = (
     "`blend` for slides was made on slides-talk-1080p. Kept out: vertical-vlog and "
     "white-house-poetry.",
     "The false cuts of `blend` in vertical-vlog are swift movements close to the camera, taken for "
-    "short dissolves; a rule that a dissolve must change 80 % of the picture did not help.",
+    "short dissolves; a rule that a dissolve must change 80 % of the picture did not help. That "
+    "was tried on this clip and taken out again, so it is kept out of the fit, but not unseen.",
 )
 
 if __name__ == "__main__":
