@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from idclip.encoders import Encoder
 from idclip.faces import Face, FaceModel
 from idclip.identity import IdentityScorer
-from vidsearch.keyframes import Candidate, best_face_frame, look, representative, thumbnail
+from vidsearch.keyframes import Candidate, best_face_frame, look, thumbnail
 from vidsearch.media import Frame, read_picture
 from vidsearch.records import Box, FaceTrack, Keyframe, Shot
 from vidsearch.segments import Part
-from vidsearch.tracks import STEP_S, Detected, best_looks, face_times, follow, join_alike
+from vidsearch.tracks import Detected, best_looks, follow, join_alike
 
 Picture: TypeAlias = NDArray[np.uint8]
 
@@ -63,8 +63,8 @@ class ShotBuilder:
 
     def add(self, part: Part) -> None:
         """Describe the next part; with the last part of a shot the shot is done."""
-        chosen = _chosen(part) or self._reread(part)
-        stills = self._stills(part, chosen)
+        chosen = part.keyframe or self._reread(part)
+        stills = self._stills(part.looks or (chosen,))
         self._keyframes += self._keyframes_of(part, chosen, stills)
         self._tracks += self._tracks_of(stills)
         if part.span is None:
@@ -82,16 +82,10 @@ class ShotBuilder:
         )
         self._keyframes, self._tracks = [], []
 
-    def _stills(self, part: Part, chosen: Candidate[Frame]) -> list[_Still]:
-        """Full pictures of the keyframe and of a few more frames, with their faces."""
-        wanted = {chosen.index: chosen}
-        for time_s in face_times(part.start_s, part.end_s):
-            # The keyframe is looked at anyway, so it stands for the look that is due beside it.
-            if part.candidates and abs(time_s - chosen.time_s) > STEP_S / 2:
-                near = min(part.candidates, key=lambda one: abs(one.time_s - time_s))
-                wanted.setdefault(near.index, near)
+    def _stills(self, looks: Sequence[Candidate[Frame]]) -> list[_Still]:
+        """Full pictures of the frames that are looked at, with their faces."""
         stills = []
-        for _, candidate in sorted(wanted.items()):
+        for candidate in looks:
             picture = candidate.handle.picture()
             # A larger copy than the picture itself would find nothing more.
             side = min(FACE_SIDE, max(picture.shape[:2]))
@@ -228,31 +222,6 @@ class _Reread:
 
     def picture(self) -> Picture:
         return self.image
-
-
-def _chosen(part: Part) -> Candidate[Frame] | None:
-    """The candidate that stands for the part.
-
-    In a long shot it comes from the middle quarter of the part, so that two keyframes are never
-    further apart than a part and a quarter.
-    """
-    if not part.candidates:
-        return None
-    start_s, end_s = part.start_s, part.end_s
-    if part.whole:
-        return representative(part.candidates, start_s, end_s)
-    middle, eighth = (start_s + end_s) / 2, (end_s - start_s) / 8
-    inside = [one for one in part.candidates if abs(one.time_s - middle) <= eighth]
-    nearest = min(part.candidates, key=lambda one: abs(one.time_s - middle))
-    return representative(inside or [nearest], start_s, end_s)
-
-
-def _sight(still: _Still, face: Face) -> Sight:
-    return Detected(still.candidate.time_s, _relative(face, still), face.quality, (still, face))
-
-
-def _look(sight: Sight, vector: NDArray[np.float32]) -> _Look:
-    return _Look(sight.time_s, sight.box, sight.quality, vector, _face_jpeg(sight))
 
 
 def _relative(face: Face, still: _Still) -> Box:

@@ -13,7 +13,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from vidsearch.stamp import Stamp
 
 CONTENT = ("shots", "keyframes", "faces")  # published by the videos row of their generation
 TABLES = ("videos", *CONTENT, "people")
+SLICE = 64  # rows of CONTENT turned to Arrow at once: 1 MB of keyframes with their thumbnails
 
 # What a search reads, kept beside the tables as plain columns (see `vidsearch.columns`), and the
 # order in which it wants the rows.
@@ -178,57 +180,80 @@ def videos_from(table: pa.Table) -> list[tuple[Video, int]]:
 
 
 def content_rows(
-    videos: Sequence[tuple[AnalyzedVideo, int]], tables: dict[str, pa.Schema]
-) -> dict[str, pa.Table]:
-    """The rows of `shots`, `keyframes` and `faces` of analysed videos with their generations."""
-    rows: dict[str, dict[str, list[Any]]] = {
-        name: {column: [] for column in tables[name].names} for name in CONTENT
-    }
-    for analyzed, generation in videos:
-        for shot in analyzed.shots:
-            owner = {
-                "video_id": analyzed.video.video_id,
-                "generation": generation,
-                "shot": shot.index,
-            }
-            for name, row in _shot_rows(shot):
-                for column, value in (owner | row).items():
-                    rows[name][column].append(value)
-    return {name: _table(columns, tables[name]) for name, columns in rows.items()}
+    videos: Sequence[tuple[AnalyzedVideo, int]], table: str, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a table of `CONTENT` of analysed videos with their generations, in order.
 
-
-def _shot_rows(shot: Shot) -> Iterable[tuple[str, dict[str, Any]]]:
-    yield (
-        "shots",
-        {
-            "start_s": shot.start_s,
-            "end_s": shot.end_s,
-            "start_frame": shot.start_frame,
-            "end_frame": shot.end_frame,
-            "n_tracks": len(shot.tracks),
-            "vector": _mean_direction([keyframe.vector for keyframe in shot.keyframes]),
-        },
+    They come `SLICE` at a time: the rows of a long video, all made at once, would take twice the
+    memory that the video's records take. Vectors must have passed `check_lengths`.
+    """
+    rows = (
+        {"video_id": analyzed.video.video_id, "generation": generation, "shot": shot.index} | row
+        for analyzed, generation in videos
+        for shot in analyzed.shots
+        for row in _ROWS[table](shot)
     )
-    for keyframe in shot.keyframes:
-        yield "keyframes", dict(vars(keyframe))
+    while some := list(islice(rows, SLICE)):
+        yield pa.RecordBatch.from_arrays(
+            [_column([row[field.name] for row in some], field) for field in schema], schema=schema
+        )
+
+
+def check_lengths(videos: Iterable[AnalyzedVideo], tables: dict[str, pa.Schema]) -> None:
+    """Raise ValueError if vectors have another length than those of the archive's models."""
+    context, face = (tables[name].field("vector").type.list_size for name in CONTENT[1:])
+    for video in videos:
+        for shot in video.shots:
+            for keyframe in shot.keyframes:
+                _check_length(keyframe.vector, context)
+            for track in shot.tracks:
+                for vector in track.vectors:
+                    _check_length(vector, face)
+
+
+def _check_length(vector: Vector, size: int) -> None:
+    if vector.shape != (size,):
+        raise ValueError(f"vectors of {size} numbers expected, got shape {vector.shape}")
+
+
+def _shot_rows(shot: Shot) -> Iterator[dict[str, Any]]:
+    yield {
+        "start_s": shot.start_s,
+        "end_s": shot.end_s,
+        "start_frame": shot.start_frame,
+        "end_frame": shot.end_frame,
+        "n_tracks": len(shot.tracks),
+        "vector": _mean_direction([keyframe.vector for keyframe in shot.keyframes]),
+    }
+
+
+def _keyframe_rows(shot: Shot) -> Iterator[dict[str, Any]]:
+    return (dict(vars(keyframe)) for keyframe in shot.keyframes)
+
+
+def _face_rows(shot: Shot) -> Iterator[dict[str, Any]]:
     for number, track in enumerate(shot.tracks):
         for look in range(len(track.vectors)):
-            yield (
-                "faces",
-                {
-                    "track": number,
-                    "look": look,
-                    "track_start_s": track.start_s,
-                    "track_end_s": track.end_s,
-                    "time_s": track.times[look],
-                    "box": np.asarray(track.boxes[look], np.float32),
-                    "quality": track.qualities[look],
-                    "cohort_mean": track.cohort_mean[look],
-                    "cohort_std": track.cohort_std[look],
-                    "vector": track.vectors[look],
-                    "thumbnail": track.thumbnail if look == 0 else None,
-                },
-            )
+            yield {
+                "track": number,
+                "look": look,
+                "track_start_s": track.start_s,
+                "track_end_s": track.end_s,
+                "time_s": track.times[look],
+                "box": np.asarray(track.boxes[look], np.float32),
+                "quality": track.qualities[look],
+                "cohort_mean": track.cohort_mean[look],
+                "cohort_std": track.cohort_std[look],
+                "vector": track.vectors[look],
+                "thumbnail": track.thumbnail if look == 0 else None,
+            }
+
+
+_ROWS: dict[str, Callable[[Shot], Iterator[dict[str, Any]]]] = {
+    "shots": _shot_rows,
+    "keyframes": _keyframe_rows,
+    "faces": _face_rows,
+}
 
 
 def _mean_direction(vectors: Sequence[Vector]) -> Vector | None:
@@ -238,30 +263,21 @@ def _mean_direction(vectors: Sequence[Vector]) -> Vector | None:
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
 
 
-def _table(columns: dict[str, list[Any]], schema: pa.Schema) -> pa.Table:
-    arrays = []
-    for field in schema:
-        values = columns[field.name]
-        if pa.types.is_fixed_size_list(field.type):
-            arrays.append(_vectors(values, field))
-        else:
-            arrays.append(pa.array(values, field.type))
-    return pa.Table.from_arrays(arrays, schema=schema)
+def _column(values: Sequence[Any], field: pa.Field) -> pa.Array:
+    if pa.types.is_fixed_size_list(field.type):
+        return _vectors(values, field.type)
+    return pa.array(values, field.type)
 
 
-def _vectors(values: Sequence[Vector | None], field: pa.Field) -> pa.Array:
-    """Vectors as one fixed-size list column; lengths other than the archive's are refused."""
-    size = field.type.list_size
-    wrong = {value.shape for value in values if value is not None and value.shape != (size,)}
-    if wrong:
-        raise ValueError(f"{field.name}: vectors of {size} numbers expected, got shape {wrong}")
+def _vectors(values: Sequence[Vector | None], kind: pa.FixedSizeListType) -> pa.Array:
+    """Vectors as one fixed-size list column."""
     missing = np.array([value is None for value in values], bool)
-    flat = np.zeros((len(values), size), np.float32)
+    flat = np.zeros((len(values), kind.list_size), np.float32)
     for row, value in enumerate(values):
         if value is not None:
             flat[row] = value
     return pa.FixedSizeListArray.from_arrays(
-        pa.array(flat.ravel()), type=field.type, mask=pa.array(missing) if missing.any() else None
+        pa.array(flat.ravel()), type=kind, mask=pa.array(missing) if missing.any() else None
     )
 
 

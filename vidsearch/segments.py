@@ -1,7 +1,9 @@
 """Cut the stream of frames into shots, and long shots into parts, while it is being decoded.
 
 Nothing here waits for the end of the file: a part is handed on as soon as its frames cannot
-change hands any more, so that memory does not grow with the length of a shot or of a file.
+change hands any more, so that memory does not grow with the length of a shot or of a file. It is
+handed on with the frames that will be looked at, and no others: decoded frames are most of what
+an indexing process holds.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from vidsearch.keyframes import Candidate, CandidatePool
+from vidsearch.keyframes import Candidate, CandidatePool, representative
 from vidsearch.media import Decoder, Frame
 from vidsearch.shots import WHOLE_S, ShotDetector, ShotStream, Span, closed_parts, parts
+from vidsearch.tracks import STEP_S, face_times
 
 POOL = 16
 """Candidates kept of an open stretch: in the 10 s before the first part of a long shot is closed
@@ -20,7 +23,7 @@ pictures larger than `LARGE_PIXELS`, whose decoded buffers (1.5 to 3 bytes a pix
 indexing process holds most of."""
 LARGE_PIXELS = 4096 * 2304
 KEPT = 12
-"""Candidates handed on with a part; the pool may hold twice as many while a detector is late."""
+"""Candidates among which is chosen; the pool may hold twice as many while a detector is late."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,20 +31,17 @@ class Part:
     """A stretch `[start_s, end_s)` of shot number `shot`; the parts of a shot tile it.
 
     `span` is the shot's own and comes with its last part; until then it is None, because nobody
-    knows yet where the shot ends. `candidates` are in order of time; there are none where one
-    frame stands longer than a part.
+    knows yet where the shot ends. `keyframe` stands for the part; `looks`, in order of time and
+    the keyframe among them, are the frames in which faces are looked for. They are None and empty
+    where one frame stands longer than a part.
     """
 
     shot: int
     start_s: float
     end_s: float
     span: Span | None
-    candidates: tuple[Candidate[Frame], ...]
-
-    @property
-    def whole(self) -> bool:
-        """Whether this part is all of its shot."""
-        return self.span is not None and self.start_s == self.span.start_s
+    keyframe: Candidate[Frame] | None
+    looks: tuple[Candidate[Frame], ...]
 
 
 def segment(
@@ -59,8 +59,9 @@ def segment(
     def send(bounds: list[tuple[float, float]], span: Span | None) -> Iterator[Part]:
         for start_s, end_s in bounds:
             if start_s >= begun_s:
-                whole_shot = span if span is not None and end_s == span.end_s else None
-                yield Part(shot, start_s, end_s, whole_shot, _spread(pool.take(end_s)))
+                ended = span if span is not None and end_s == span.end_s else None
+                # No name for the candidates: it would keep all of them until the next part.
+                yield _part(shot, start_s, end_s, ended, _spread(pool.take(end_s)))
 
     for frame in frames:
         seen(frame)
@@ -75,6 +76,54 @@ def segment(
     for span in stream.finish(frames.end_s):
         yield from send(parts(span.start_s, span.end_s), span)
         shot, begun_s = shot + 1, span.end_s
+
+
+def _part(
+    shot: int,
+    start_s: float,
+    end_s: float,
+    span: Span | None,
+    candidates: Sequence[Candidate[Frame]],
+) -> Part:
+    """The part with what is looked at of its candidates."""
+    if not candidates:
+        return Part(shot, start_s, end_s, span, None, ())
+    whole = span is not None and start_s == span.start_s
+    keyframe = _keyframe(candidates, start_s, end_s, whole=whole)
+    looks = _looks(candidates, keyframe, start_s, end_s)
+    return Part(shot, start_s, end_s, span, keyframe, looks)
+
+
+def _keyframe(
+    candidates: Sequence[Candidate[Frame]], start_s: float, end_s: float, *, whole: bool
+) -> Candidate[Frame]:
+    """The candidate that stands for a part, `whole` if that is all of its shot.
+
+    In a long shot it comes from the middle quarter of the part, so that two keyframes are never
+    further apart than a part and a quarter.
+    """
+    if whole:
+        return representative(candidates, start_s, end_s)
+    middle, eighth = (start_s + end_s) / 2, (end_s - start_s) / 8
+    inside = [one for one in candidates if abs(one.time_s - middle) <= eighth]
+    nearest = min(candidates, key=lambda one: abs(one.time_s - middle))
+    return representative(inside or [nearest], start_s, end_s)
+
+
+def _looks(
+    candidates: Sequence[Candidate[Frame]],
+    keyframe: Candidate[Frame],
+    start_s: float,
+    end_s: float,
+) -> tuple[Candidate[Frame], ...]:
+    """The keyframe and the candidates nearest to when faces are to be looked for."""
+    wanted = {keyframe.index: keyframe}
+    for time_s in face_times(start_s, end_s):
+        # The keyframe is looked at anyway, so it stands for the look that is due beside it.
+        if abs(time_s - keyframe.time_s) > STEP_S / 2:
+            near = min(candidates, key=lambda one: abs(one.time_s - time_s))
+            wanted.setdefault(near.index, near)
+    return tuple(wanted[index] for index in sorted(wanted))
 
 
 def _spread(candidates: Sequence[Candidate[Frame]]) -> tuple[Candidate[Frame], ...]:

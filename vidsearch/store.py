@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ from vidsearch.schema import (
     ORDER,
     SEARCHED,
     TABLES,
+    check_lengths,
     content_rows,
     people_from,
     people_rows,
@@ -309,16 +311,15 @@ class Store:
         """
         if not analyzed:
             return
+        check_lengths(analyzed, self._schemas)
         latest = {each.video.video_id: each for each in analyzed}  # of doubles the last counts
         known = self._catalogue()
         generations = self._new_generations(len(latest))
         content = list(zip(latest.values(), generations, strict=True))
         replaced = [known[video_id][1] for video_id in latest if video_id in known]
-        rows = content_rows(content, self._schemas)
         with _explained(self.folder, "written"):
-            for name, table in rows.items():
-                if table.num_rows:
-                    self._table(name).add(table)
+            for name in CONTENT:
+                self._append(name, content_rows(content, name, self._schemas[name]))
             self._put([(replace(a.video, n_shots=len(a.shots)), g) for a, g in content])
             self._delete_generations(replaced)
         self._after_commit()
@@ -531,6 +532,13 @@ class Store:
         elif self._known is None:
             self._known = _by_id(self._columns_of("videos")[1])
         return self._known
+
+    def _append(self, name: str, rows: Iterator[pa.RecordBatch]) -> None:
+        """Add rows to a table by one commit, taking them as they are made; no rows, no commit."""
+        first = next(rows, None)
+        if first is not None:
+            every = pa.RecordBatchReader.from_batches(first.schema, chain([first], rows))
+            self._table(name).add(every)
 
     def _put(self, videos: Sequence[tuple[Video, int]]) -> None:
         """Insert or replace rows of `videos`, by one commit."""

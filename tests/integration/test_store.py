@@ -17,13 +17,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from store_records import ENCODER_DIM, FACE_DIM, MODELS, analyzed_video, person
 
 from vidsearch.errors import ArchiveBusy, ArchiveMismatch, ArchiveUnavailable, VidsearchError
-from vidsearch.records import AnalyzedVideo, Video
+from vidsearch.records import AnalyzedVideo, Shot, Video
+from vidsearch.schema import CONTENT, SLICE, content_rows, schemas
 from vidsearch.store import ShotRow, Store
 
 REPO = Path(__file__).resolve().parents[2]
@@ -156,6 +158,36 @@ def test_vectors_of_another_length_are_refused_and_nothing_is_stored(store: Stor
         store.publish_many([analyzed_video("a"), analyzed_video("b", encoder_dim=7)])
     assert store.videos() == []
     assert reader(store).health().orphans == 0
+
+
+def test_a_long_video_is_stored_whole_and_in_one_commit(store: Store, tmp_path: Path) -> None:
+    given = analyzed_video("a", shots=3 * SLICE + 1)
+    store.publish_many([given, analyzed_video("b")])
+    rows = reader(store).rows()
+    mine = np.flatnonzero(rows.shot_video == [v.video_id for v in rows.videos].index("id-a"))
+    assert rows.shot_index[mine].tolist() == list(range(3 * SLICE + 1))
+    keyframes = np.isin(rows.keyframe_shot, mine)
+    expected = np.stack([k.vector for shot in given.shots for k in shot.keyframes])
+    np.testing.assert_array_equal(rows.keyframe_vectors[keyframes], expected)
+    for name in CONTENT:
+        assert store.health().tables[name].fragments == 1
+
+
+def test_rows_are_made_a_slice_at_a_time(store: Store) -> None:
+    """What a file of hours costs while it is published does not grow with its length."""
+    asked = 0
+
+    def shots() -> Iterator[Shot]:
+        nonlocal asked
+        for shot in analyzed_video("a", shots=3 * SLICE).shots:
+            asked += 1
+            yield shot
+
+    lazy = SimpleNamespace(video=analyzed_video("a").video, shots=shots())
+    batches = content_rows([(lazy, 1)], "shots", schemas(store.stamp)["shots"])  # type: ignore[list-item]
+    assert next(batches).num_rows == SLICE
+    assert asked == SLICE
+    assert [batch.num_rows for batch in batches] == [SLICE, SLICE]
 
 
 # --- replacing, moving, removing ------------------------------------------------------------------
