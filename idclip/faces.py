@@ -81,9 +81,12 @@ def load_faces(name: str = "default", *, threads: int = 0) -> FaceModel:
         from idclip.faces_opencv import OpenCVFaces
 
         return OpenCVFaces(Path(rest), threads=threads)
-    raise ModelUnavailable(
-        f"{name!r} is no face model: use default, insightface:PACK or opencv:FOLDER"
-    )
+    raise ModelUnavailable(unknown_faces(name))
+
+
+def unknown_faces(name: str) -> str:
+    """The message for a name that is no face model."""
+    return f"{name!r} is no face model: use default, insightface:PACK or opencv:FOLDER"
 
 
 def scaled(face: Face, ratio: float) -> Face:

@@ -26,6 +26,7 @@ from idclip.onnx_session import open_session
 LICENCE = "insightface packs: non-commercial research only"
 _REACH_S = 3.0  # how long the origin may take to answer at all
 _MULTIPLE = 32
+_NETWORK = ("*r[0-9]*.onnx", "w600k_*.onnx")  # ArcFace, by what packs call it
 
 
 class InsightFaces:
@@ -49,7 +50,7 @@ class InsightFaces:
                 'pip install "vidsearch[insightface]"'
             ) from error
         folder = _pack_folder(pack)
-        finder, reader = _file(folder, "det_*.onnx"), _file(folder, "*r[0-9]*.onnx", "w600k_*.onnx")
+        finder, reader = _file(folder, "det_*.onnx"), _file(folder, *_NETWORK)
         try:
             self._detector: Any = SCRFD(str(finder), open_session(finder, threads=threads))
             self._network: Any = ArcFaceONNX(str(reader), open_session(reader, threads=threads))
@@ -92,6 +93,11 @@ class InsightFaces:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: Floats = (vectors / np.maximum(norms, 1e-9)).astype(np.float32)
         return unit
+
+
+def network_file(pack: str) -> Path:
+    """The network that makes a pack's vectors; raises `ModelUnavailable` where there is none."""
+    return _file(_pack_folder(pack), *_NETWORK)
 
 
 def _bgr(image: Image) -> Image:

@@ -87,6 +87,11 @@ class OpenCVFaces:
         return unit
 
 
+def network_file(folder: Path) -> Path:
+    """The network that makes the vectors; raises `ModelUnavailable` where there is none."""
+    return _file(folder.expanduser(), _NETWORK)
+
+
 def _file(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern)) if folder.is_dir() else []
     if not found:

@@ -35,6 +35,7 @@ OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 UNKNOWN_LICENCE = "unknown: ask where the model comes from"
 BATCH = 16
+_OF_PICTURES = ("image_size", "mean", "std", "interpolation", "resize_mode", "fill_color")
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,20 @@ def _centre(picture: Image, width: int, height: int, fill: int) -> Image:
         picture = ImageOps.expand(picture, border, (fill, fill, fill))
     left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
     return picture.crop((left, top, left + width, top + height))
+
+
+def visual_files(folder: str) -> tuple[list[Path], str]:
+    """What a picture's vector depends on: the files of the network, and how it is prepared.
+
+    `folder` is what `OnnxEncoder` takes; no network is loaded. Raises `ModelUnavailable`.
+    """
+    networks = _networks(_root(folder))
+    file = networks / MANIFEST
+    if not file.is_file():
+        return sorted(networks.glob(f"{VISUAL}*")), ""
+    stated = Manifest.read(file)
+    preparation = [(name, getattr(stated, name)) for name in _OF_PICTURES]
+    return sorted(networks.glob(f"{VISUAL}*")), repr(preparation)
 
 
 def _root(folder: str) -> Path:

@@ -110,6 +110,17 @@ def fetch(source: str) -> Path:
     return _weights(found, source)
 
 
+def vector_files(source: str) -> list[Path]:
+    """The files that vectors of `source` depend on: the checkpoint, with a folder's description.
+
+    Fetches what `OpenClipEncoder` would fetch, and raises `ModelUnavailable` as that does.
+    """
+    if source.startswith(LOCAL_DIR):
+        return sorted(Path(source.removeprefix(LOCAL_DIR)).expanduser().glob("open_clip_*"))
+    found = _source(source)
+    return [_weights(found, source) if found.published else Path(str(found.pretrained))]
+
+
 def _hub_answers_if_needed(name: str) -> None:
     """Say at once that a named model is missing: importing open_clip alone can take seconds."""
     info = REGISTRY.get(name)
