@@ -96,8 +96,11 @@ class InsightFaces:
 
 
 def network_file(pack: str) -> Path:
-    """The network that makes a pack's vectors; raises `ModelUnavailable` where there is none."""
-    return _file(_pack_folder(pack), *_NETWORK)
+    """The network that makes a pack's vectors, if it is here; raises `ModelUnavailable`."""
+    folder = _folder_here(pack)
+    if folder is None:
+        raise ModelUnavailable(f"insightface:{pack} is not on this machine")
+    return _file(folder, *_NETWORK)
 
 
 def _bgr(image: Image) -> Image:
@@ -105,13 +108,21 @@ def _bgr(image: Image) -> Image:
 
 
 def _pack_folder(pack: str) -> Path:
-    home = Path(os.environ.get("INSIGHTFACE_HOME", "~/.insightface")).expanduser()
-    for folder in (Path(pack).expanduser(), home / "models" / pack):
-        if folder.is_dir():
-            return folder
+    folder = _folder_here(pack)
+    if folder is not None:
+        return folder
     if os.sep in pack:
         raise ModelUnavailable(f"{pack}: no such folder of an insightface pack")
-    return _fetch(pack, home)
+    return _fetch(pack, _home())
+
+
+def _folder_here(pack: str) -> Path | None:
+    places = (Path(pack).expanduser(), _home() / "models" / pack)
+    return next((folder for folder in places if folder.is_dir()), None)
+
+
+def _home() -> Path:
+    return Path(os.environ.get("INSIGHTFACE_HOME", "~/.insightface")).expanduser()
 
 
 def _fetch(pack: str, home: Path) -> Path:

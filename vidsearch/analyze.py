@@ -7,13 +7,16 @@ vectors meanwhile. Between them wait `AHEAD` parts at most, so that memory stays
 
 from __future__ import annotations
 
+import platform
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
+from idclip.digests import encoder_digest, face_digest
 from idclip.encoders import load_encoder
+from idclip.errors import ModelUnavailable
 from idclip.faces import load_faces
 from idclip.identity import IdentityScorer
 from vidsearch.describe import Models, ShotBuilder
@@ -45,6 +48,25 @@ def load_models(encoder: str, faces: str, threads: int = 0) -> Models:
     )
 
 
+@lru_cache(maxsize=2)
+def _models(recipe: Recipe) -> Models:
+    """The models of a recipe, with the weights that it names.
+
+    Raises `ModelUnavailable` for others: a machine of a cluster may have another version.
+    """
+    digests = (
+        (recipe.encoder, recipe.encoder_weights, encoder_digest),
+        (recipe.faces, recipe.face_weights, face_digest),
+    )
+    for name, wanted, digest in digests:
+        if wanted and (here := digest(name)) != wanted:
+            raise ModelUnavailable(
+                f"{platform.node()} has the weights {here} of {name!r}, and the archive was made"
+                f" with {wanted}: install the same version there as where you run vidsearch"
+            )
+    return load_models(recipe.encoder, recipe.faces, recipe.threads)
+
+
 def analyze(task: Task, recipe: Recipe, report: Report = lambda progress: None) -> AnalyzedVideo:
     """Analyse one file.
 
@@ -52,7 +74,7 @@ def analyze(task: Task, recipe: Recipe, report: Report = lambda progress: None) 
     Raises UnreadableVideo where nothing of the file can be used; a file of which only a part can
     be read gives that part, with status "partial" and the reason in `error`.
     """
-    models = load_models(recipe.encoder, recipe.faces, recipe.threads)
+    models = _models(recipe)
     detector = make_detector(recipe.detector, **dict(recipe.detector_options))
     with decode(task.path, threads=recipe.threads) as frames:
         shots = ShotBuilder(task.path, models)

@@ -96,13 +96,19 @@ class Archive:
         with self._made(wait_s) as store:
             stamp = store.stamp
             recipe = Recipe(
-                stamp.encoder, stamp.face_model, name, tuple(sorted(thresholds.items()))
+                stamp.encoder,
+                stamp.face_model,
+                name,
+                tuple(sorted(thresholds.items())),
+                encoder_weights=stamp.encoder_weights,
+                face_weights=stamp.face_weights,
             )
             yield from index(store, paths, recipe, analyst or local(jobs), force=force)
 
     @contextmanager
     def _made(self, wait_s: float = 60.0) -> Iterator[Store]:
-        """The store, open for writing, made first where there is none."""
+        """The store, open for writing vectors, made first where there is none."""
+        from idclip.digests import encoder_digest, face_digest
         from vidsearch.analyze import load_models
         from vidsearch.settings import read
         from vidsearch.store import Store
@@ -118,8 +124,16 @@ class Archive:
                 encoder_dim=models.encoder.dim,
                 face_model=models.faces.name,
                 face_dim=models.faces.dim,
+                encoder_weights=encoder_digest(models.encoder.name),
+                face_weights=face_digest(models.faces.name),
             )
         with self._writer(wait_s) as store:
+            stamp = store.stamp
+            stamp.check_weights(
+                self.path,
+                encoder=stamp.encoder_weights and encoder_digest(stamp.encoder),
+                face_model=stamp.face_weights and face_digest(stamp.face_model),
+            )
             yield store
 
     # --- questions -------------------------------------------------------------------------------
@@ -142,13 +156,13 @@ class Archive:
         of the text is the context. `context_only` takes no word for a name. `threshold` is the
         least probability that a person is in a hit. `since` and `until` are seconds of each
         video; `video` is a glob on paths. Where nothing is found `hits` is empty and `message`
-        says why. Raises `InvalidQuery`, `UnknownPerson` for a name of `people`, and
-        `ArchiveUnavailable`.
+        says why. Raises `InvalidQuery`, `UnknownPerson` for a name of `people`,
+        `ArchiveMismatch` if the models' weights changed since, and `ArchiveUnavailable`.
         """
         from vidsearch.query import parse
         from vidsearch.search import THRESHOLD, search
 
-        store = self._reader
+        store = self._comparable
         enrolled = store.people(pictures=False)
         query = parse(text, enrolled, forced=people, context_only=context_only)
         return search(
@@ -293,6 +307,20 @@ class Archive:
         store = Store.open(self.path, read_only=True)
         self._check(store)
         return store
+
+    @cached_property
+    def _comparable(self) -> Store:
+        """The reader, once it is known that today's models fit the vectors it holds."""
+        from idclip.digests import encoder_digest, face_digest
+        from vidsearch.errors import ModelUnavailable
+
+        stamp = self._reader.stamp
+        faces = ""
+        with suppress(ModelUnavailable):  # who asks needs no face network, only who indexes
+            faces = stamp.face_weights and face_digest(stamp.face_model)
+        encoder = stamp.encoder_weights and encoder_digest(stamp.encoder)
+        stamp.check_weights(self.path, encoder=encoder, face_model=faces)
+        return self._reader
 
     @contextmanager
     def _writer(self, wait_s: float = 60.0) -> Iterator[Store]:

@@ -16,11 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import vidsearch
 from vidsearch import opencv_build, selftest
 from vidsearch.errors import VidsearchError
+
+if TYPE_CHECKING:
+    from vidsearch.stamp import Stamp
 
 Status = Literal["ok", "absent", "warning", "failed"]
 EXTRAS = {
@@ -294,6 +297,35 @@ def _selftests() -> Iterator[Finding]:
             yield Finding("self-test", name, f"{said} in {took:.2f} s")
 
 
+def _weights(folder: Path, stamp: Stamp) -> Iterator[Finding]:
+    """Whether the models that are here are those that made an archive's vectors.
+
+    open_clip's are not asked: finding their files takes an import of torch.
+    """
+    from idclip.digests import encoder_digest, face_digest
+
+    models = (
+        ("encoder", stamp.encoder, stamp.encoder_weights, encoder_digest),
+        ("face", stamp.face_model, stamp.face_weights, face_digest),
+    )
+    for kind, name, made_with, digest in models:
+        label = f"{kind} weights"
+        if not made_with:
+            yield Finding("archive", label, "unknown: made before they were noted", "absent")
+            continue
+        if name.startswith("open_clip:"):
+            yield Finding("archive", label, made_with)
+            continue
+        try:
+            here = digest(name)
+            both = {"encoder": here} if kind == "encoder" else {"face_model": here}
+            stamp.check_weights(folder, **both)
+        except VidsearchError as error:
+            yield Finding("archive", label, f"{made_with}: {error}", "warning")
+        else:
+            yield Finding("archive", label, f"{made_with}, as installed")
+
+
 def _archive(folder: Path) -> Iterator[Finding]:
     from vidsearch.store import Store
 
@@ -308,6 +340,7 @@ def _archive(folder: Path) -> Iterator[Finding]:
     models = f"encoder {stamp.encoder} ({stamp.encoder_dim}), faces {stamp.face_model}"
     said = f"schema {stamp.schema}, {models}, made {made} by vidsearch {stamp.vidsearch}"
     yield Finding("archive", "stamp", said)
+    yield from _weights(folder, stamp)
     videos = ", ".join(f"{count} {status}" for status, count in health.videos.items())
     yield Finding("archive", "videos", f"{videos}; {health.size / 1e6:.1f} MB")
     for name, table in health.tables.items():

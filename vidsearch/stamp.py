@@ -18,7 +18,8 @@ from pathlib import Path
 from vidsearch import __version__
 from vidsearch.errors import ArchiveMismatch, ArchiveUnavailable
 
-SCHEMA = 1
+SCHEMA = 2
+"""2 since the stamp knows of weights; the tables are those of 1, which is read as ever."""
 _FILE = "archive.json"
 
 
@@ -27,7 +28,8 @@ class Stamp:
     """What an archive was made with; vectors of other models cannot be compared with its own.
 
     `archive_id` is random: it tells apart two archives that lived in one folder one after the
-    other.
+    other. `encoder_weights` and `face_weights` are digests of what the stored vectors depend on
+    (`idclip.digests`), "" in an archive made before they were noted, or by other models than ours.
     """
 
     archive_id: str
@@ -38,9 +40,19 @@ class Stamp:
     face_dim: int
     created_at: float
     vidsearch: str
+    encoder_weights: str = ""
+    face_weights: str = ""
 
     @classmethod
-    def new(cls, encoder: str, encoder_dim: int, face_model: str, face_dim: int) -> Stamp:
+    def new(
+        cls,
+        encoder: str,
+        encoder_dim: int,
+        face_model: str,
+        face_dim: int,
+        encoder_weights: str = "",
+        face_weights: str = "",
+    ) -> Stamp:
         """The stamp of an archive that is being made now by this version."""
         return cls(
             uuid.uuid4().hex,
@@ -51,6 +63,8 @@ class Stamp:
             face_dim,
             time.time(),
             __version__,
+            encoder_weights,
+            face_weights,
         )
 
     def check(
@@ -70,6 +84,30 @@ class Stamp:
                     f" {option} to go on with {made_with!r}, or index the videos into an archive"
                     f" of their own:\n"
                     f"  vidsearch index --archive {other} {option} {shlex.quote(wanted)} PATHS..."
+                )
+
+    def check_weights(self, folder: Path, *, encoder: str = "", face_model: str = "") -> None:
+        """Raise `ArchiveMismatch`, with the command that helps, if the weights are others now.
+
+        `encoder` and `face_model` are the digests of the weights that are here. A digest that is
+        unknown, "", on either side fits any: nobody can say what an old archive was made with, and
+        refusing all of them would cost more than the few that are stale.
+        """
+        pairs = (
+            ("encoder", self.encoder, self.encoder_weights, encoder),
+            ("face model", self.face_model, self.face_weights, face_model),
+        )
+        for kind, name, made_with, here in pairs:
+            if made_with and here and made_with != here:
+                other = shlex.quote(f"{folder}-{here}")
+                models = f"--encoder {shlex.quote(self.encoder)}"
+                models += f" --faces {shlex.quote(self.face_model)}"
+                raise ArchiveMismatch(
+                    f"The archive {folder} was made with the weights {made_with} of the {kind}"
+                    f" {name!r}, and {here} are installed; their vectors cannot be compared. Put"
+                    f" {made_with} back to go on, or index the videos into an archive of their"
+                    " own, and enrol people there:\n"
+                    f"  vidsearch index --archive {other} {models} PATHS..."
                 )
 
 

@@ -150,11 +150,14 @@ class Store:
         encoder_dim: int,
         face_model: str,
         face_dim: int,
+        encoder_weights: str = "",
+        face_weights: str = "",
         wait_s: float = 60.0,
     ) -> None:
         """Make an archive in `folder`; one that another process made meanwhile is left as it is.
 
-        Raises `ArchiveBusy` and `ArchiveUnavailable`.
+        The weights are digests (`idclip.digests`), "" where nobody knows. Raises `ArchiveBusy`
+        and `ArchiveUnavailable`.
         """
         from vidsearch.lock import WriterLock
 
@@ -165,7 +168,9 @@ class Store:
         try:
             if is_archive(folder):
                 return
-            stamp = Stamp.new(encoder, encoder_dim, face_model, face_dim)
+            stamp = Stamp.new(
+                encoder, encoder_dim, face_model, face_dim, encoder_weights, face_weights
+            )
             store = cls(folder, stamp, None)
             with _explained(folder, "made"):
                 for name in TABLES:

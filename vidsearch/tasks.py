@@ -43,7 +43,8 @@ class Task:
 class Recipe:
     """How files are analysed: small, hashable and picklable, so it can travel to workers.
 
-    `threads` are those of one analysis, 0 for all cores.
+    `threads` are those of one analysis, 0 for all cores. `encoder_weights` and `face_weights` are
+    digests of the weights that must be used, "" for any.
     """
 
     encoder: str
@@ -51,6 +52,8 @@ class Recipe:
     detector: str
     detector_options: tuple[tuple[str, float], ...] = ()
     threads: int = 0
+    encoder_weights: str = ""
+    face_weights: str = ""
 
     def with_threads(self, threads: int) -> Recipe:
         return replace(self, threads=threads)

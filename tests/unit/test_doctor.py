@@ -152,7 +152,24 @@ def test_an_archive_is_looked_at_without_being_changed(tmp_path: Path) -> None:
     for table in ("videos", "shots", "faces", "people"):
         assert "fragments" in told[f"table {table}"].value
     assert len(told) == len(findings)  # names are keys of the JSON form
-    assert all(finding.status == "ok" for finding in findings)
+    unknown = {told.pop(name).status for name in ("encoder weights", "face weights")}
+    assert unknown == {"absent"}  # nobody said which
+    assert all(finding.status == "ok" for finding in told.values())
+
+
+def test_an_archive_made_with_other_weights_is_told_with_the_remedy(tmp_path: Path) -> None:
+    from idclip.digests import encoder_digest
+    from vidsearch.store import Store
+
+    models = {"encoder": "concept", "encoder_dim": 8, "face_model": "default", "face_dim": 4}
+    here = encoder_digest("concept")
+    Store.create(tmp_path, **models, encoder_weights=here, face_weights="0123456789ab")
+    told = {finding.name: finding for finding in doctor._archive(tmp_path)}
+    assert told["encoder weights"].value == f"{here}, as installed"
+    assert told["encoder weights"].status == "ok"
+    assert told["face weights"].status == "warning"
+    assert "0123456789ab" in told["face weights"].value
+    assert "vidsearch index --archive" in told["face weights"].value
 
 
 def _times(folder: Path) -> dict[Path, int]:
