@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import tarfile
 import zlib
@@ -19,6 +20,7 @@ from .towers import IMAGE_SIDE, class_names_and_glosses
 
 CAPTIONS = 5
 FLICKR_TEST = 1000
+HELD_OUT = 1000
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,40 @@ class Photo:
 
     name: str
     captions: tuple[str, ...]
+
+
+class Photos:
+    """All training photos: Flickr8k's, COCO's and, where a folder is given, ImageNet's."""
+
+    def __init__(self, flickr: Path, coco: Path, imagenet: Path | None) -> None:
+        self._folders = flickr, coco / "train2017", imagenet
+        self._of_flickr, self._of_coco = flickr_photos(flickr), coco_photos(coco)
+        self._of_classes = [] if imagenet is None else imagenet_photos(imagenet)
+        everything = [*self._of_flickr, *self._of_coco, *self._of_classes]
+        self.captions = [photo.captions for photo in everything]
+
+    def __str__(self) -> str:
+        counts = len(self._of_flickr), len(self._of_coco), len(self._of_classes)
+        return "photos: {} Flickr8k, {} COCO, {} ImageNet".format(*counts)
+
+    def split(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The numbers of the photos to hold out, all of Flickr8k, and of those to train on."""
+        order = np.random.default_rng(seed).permutation(len(self._of_flickr))
+        held_out, rest = np.split(order, [min(HELD_OUT, len(order) // 5)])
+        others = np.arange(len(order), len(self.captions))
+        return held_out, np.concatenate([rest, others])
+
+    def pictures(self) -> Iterator[NDArray[np.uint8]]:
+        """RGB uint8 [260, 260, 3], in order."""
+        flickr, coco, imagenet = self._folders
+        yield from flickr_pictures(flickr, self._of_flickr)
+        yield from folder_pictures(coco, self._of_coco)
+        if imagenet is not None:
+            yield from folder_pictures(imagenet, self._of_classes)
+
+    def first(self, count: int) -> NDArray[np.uint8]:
+        """The first pictures, RGB uint8 [count, 260, 260, 3]."""
+        return np.stack(list(itertools.islice(self.pictures(), count)))
 
 
 def coco_photos(coco: Path) -> list[Photo]:
@@ -84,6 +120,29 @@ def flickr_pictures(flickr: Path, photos: list[Photo]) -> Iterator[NDArray[np.ui
             if stored is None:
                 raise FileNotFoundError(f"{flickr / 'images.tar'}: {photo.name} is not a file")
             yield _square(stored.read())
+
+
+def view_of(picture: NDArray[np.uint8], number: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A training view of a picture, both RGB uint8 [260, 260, 3].
+
+    View 0 is the picture, 1 its mirror image; others are a random part (45 to 100 % of the area),
+    mirrored or not, in another light.
+    """
+    if number < 2:
+        return np.ascontiguousarray(picture[:, ::-1]) if number else picture
+    import cv2
+
+    area, aspect = rng.uniform(0.45, 1), np.exp(rng.uniform(-0.25, 0.25))
+    height, width = (
+        min(IMAGE_SIDE, int(IMAGE_SIDE * side**0.5)) for side in (area / aspect, area * aspect)
+    )
+    top, left = (int(rng.integers(0, IMAGE_SIDE - side + 1)) for side in (height, width))
+    part = picture[top : top + height, left : left + width]
+    part = part[:, ::-1] if rng.random() < 0.5 else part
+    lit = cv2.resize(np.ascontiguousarray(part), (IMAGE_SIDE, IMAGE_SIDE)).astype(np.float32)
+    lit *= rng.uniform(0.75, 1.25)
+    lit = (lit - lit.mean()) * rng.uniform(0.8, 1.2) + lit.mean()
+    return np.asarray(lit.clip(0, 255), np.uint8)
 
 
 def _square(data: bytes) -> NDArray[np.uint8]:

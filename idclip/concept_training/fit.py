@@ -1,4 +1,4 @@
-"""Fitting the heads on frozen features, and how good they are on photos they have not seen."""
+"""Fitting a first head on frozen features, and how good vectors are on photos never seen."""
 
 # torch is not seen by mypy, so its classes and decorators are of any type.
 # mypy: disable-error-code="misc,no-any-return,untyped-decorator"
@@ -20,8 +20,8 @@ DROPOUT = 0.5
 RATE = 1e-3
 DECAY = 0.05
 RIDGE = 1.0  # in units of the inputs' mean variance, which is about one
-HEADS = 3
-RIDGE_WEIGHT = 2.5  # beside HEADS heads of weight one
+RIDGE_WEIGHT = 2.5  # beside a head of weight one
+EPOCHS = 8
 DIM = 384
 
 
@@ -38,8 +38,8 @@ class Pairs:
         return Pairs(views, self.captions[rows])
 
 
-def fit_joint(pairs: Pairs, glosses: Tensor, *, epochs: int, seed: int) -> Joint:
-    """One ridge and `HEADS` heads of different seeds, collapsed into one space of `DIM` values."""
+def fit_joint(pairs: Pairs, glosses: Tensor, *, seed: int) -> Joint:
+    """A ridge and a small network side by side, to be trained further with the towers."""
     whole = pairs.views[0]
     text_mean = pairs.captions.mean((0, 1))
     centred = pairs.captions - text_mean
@@ -47,13 +47,8 @@ def fit_joint(pairs: Pairs, glosses: Tensor, *, epochs: int, seed: int) -> Joint
         inputs = Inputs(whole.features, whole.logits, glosses)
         seen = [inputs(view.features, view.logits) for view in pairs.views]
     x, classes = seen[0]
-    heads: list[Ridge | Head] = [fit_ridge(x, classes, centred)]
-    for number in range(HEADS):
-        heads.append(fit_head(seen, centred, epochs=epochs, seed=seed + number))
-    weights = [RIDGE_WEIGHT, *[1.0] * HEADS]
-    joint = Joint(inputs, text_mean, heads, weights).eval()
-    joint.collapse(whole.features, whole.logits, pairs.captions[:, 0], dim=DIM)
-    return joint
+    ridge, head = fit_ridge(x, classes, centred), fit_head(seen, centred, seed=seed)
+    return Joint(inputs, text_mean, [ridge, head], [RIDGE_WEIGHT, 1.0])
 
 
 def fit_ridge(x: Tensor, classes: Tensor, captions: Tensor) -> Ridge:
@@ -64,19 +59,17 @@ def fit_ridge(x: Tensor, classes: Tensor, captions: Tensor) -> Ridge:
     return Ridge(torch.linalg.solve(moment, x.T @ wanted / n))
 
 
-def fit_head(
-    seen: Sequence[tuple[Tensor, Tensor]], captions: Tensor, *, epochs: int, seed: int
-) -> Head:
+def fit_head(seen: Sequence[tuple[Tensor, Tensor]], captions: Tensor, *, seed: int) -> Head:
     """Symmetric InfoNCE over batches: a random view and a random caption of each picture."""
     torch.manual_seed(seed)
     head = Head(hidden=HIDDEN, dropout=DROPOUT)
     n = len(captions)
     batch = min(BATCH, n)
     optimizer = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=DECAY)
-    steps = n // batch * epochs
+    steps = n // batch * EPOCHS
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps + 1, pct_start=0.1)
     own = torch.arange(batch)
-    for _ in range(epochs):
+    for _ in range(EPOCHS):
         for rows in torch.randperm(n)[: n // batch * batch].split(batch):
             x, classes = seen[int(torch.randint(len(seen), ()))]
             image = head.image(x[rows], classes[rows])

@@ -16,13 +16,15 @@ IMAGE_SIDE = 260
 IMAGE_FEATURES = 1280
 CLASSES = 1000
 TEXT_DIM = 384
-CUT = 4  # blocks before it stay as they are, so their output can be kept on disk
+CUT = 5  # stages before it stay as they are, so that their output can be kept on disk
+MAP = (120, 17, 17)  # the shape of that output
+MASK = 103  # MiniLM's token for a hidden word
 
 
 class ImageTower(nn.Module):
     """EfficientNet-Lite2 with its batch norms folded into the convolutions.
 
-    `lower` takes RGB uint8 [N, 260, 260, 3] to a map float32 [N, 88, 17, 17], `upper` such a map
+    `lower` takes RGB uint8 [N, 260, 260, 3] to a map float32 [N, 120, 17, 17], `upper` such a map
     to features [N, 1280]; `classifier` takes features to ImageNet's 1,000 logits.
     """
 
@@ -198,15 +200,21 @@ def minilm_folder() -> Path:
     return Path(get_model_path())
 
 
-def tokenize(texts: Sequence[str], tokens: int = 64) -> tuple[Tensor, Tensor]:
-    """Texts as tokens and mask, both int64 [N, T], padded to the longest."""
+def token_ids(texts: Sequence[str], tokens: int = 64) -> list[Tensor]:
+    """The token ids of each text, int64 [T], T at most `tokens`."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(minilm_folder() / "tokenizer.json"))
     tokenizer.enable_truncation(tokens)
-    tokenizer.enable_padding()
-    lines = tokenizer.encode_batch(list(texts))
-    return torch.tensor([x.ids for x in lines]), torch.tensor([x.attention_mask for x in lines])
+    tokenizer.no_padding()
+    return [torch.tensor(line.ids) for line in tokenizer.encode_batch(list(texts))]
+
+
+def padded(texts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Token ids as one array and its mask, both int64 [N, T], T the longest text's length."""
+    tokens = nn.utils.rnn.pad_sequence(list(texts), batch_first=True)
+    lengths = torch.tensor([len(text) for text in texts])
+    return tokens, (torch.arange(tokens.shape[1]) < lengths[:, None]).long()
 
 
 def class_names_and_glosses() -> list[tuple[str, str]]:
