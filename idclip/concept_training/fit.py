@@ -15,8 +15,6 @@ from .features import Seen
 from .network import Head, Inputs, Joint, Ridge, unit
 
 BATCH = 256
-HIDDEN = 1024
-DROPOUT = 0.5
 RATE = 1e-3
 DECAY = 0.05
 RIDGE = 1.0  # in units of the inputs' mean variance, which is about one
@@ -62,7 +60,7 @@ def fit_ridge(x: Tensor, classes: Tensor, captions: Tensor) -> Ridge:
 def fit_head(seen: Sequence[tuple[Tensor, Tensor]], captions: Tensor, *, seed: int) -> Head:
     """Symmetric InfoNCE over batches: a random view and a random caption of each picture."""
     torch.manual_seed(seed)
-    head = Head(hidden=HIDDEN, dropout=DROPOUT)
+    head = Head()
     n = len(captions)
     batch = min(BATCH, n)
     optimizer = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=DECAY)

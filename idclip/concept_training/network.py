@@ -91,7 +91,7 @@ class Ridge(nn.Module):
 class Head(nn.Module):
     """Two hidden layers added to the class vector; a linear residual on the text side."""
 
-    def __init__(self, *, hidden: int, dropout: float) -> None:
+    def __init__(self, *, hidden: int = 1024, dropout: float = 0.5) -> None:
         super().__init__()
         self.net = nn.Sequential(
             nn.Dropout(0.1),

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 IMAGE_SIDE = 260
+MEAN, SPREAD = 0.498, 0.502  # of pixels from 0 to 1, as Lite2 was trained
 IMAGE_FEATURES = 1280
 CLASSES = 1000
 TEXT_DIM = 384
@@ -41,7 +42,7 @@ class ImageTower(nn.Module):
         _fix_padding(self)
 
     def lower(self, pixels: Tensor) -> Tensor:
-        x = (pixels.permute(0, 3, 1, 2).float() / 255 - 0.498) / 0.502
+        x = (pixels.permute(0, 3, 1, 2).float() / 255 - MEAN) / SPREAD
         return self.lower_blocks(self.stem(x))
 
     def upper(self, mid: Tensor) -> Tensor:
