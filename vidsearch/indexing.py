@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidsearch.errors import UnreadableVideo
-from vidsearch.inputs import find_videos, fingerprint, printable
+from vidsearch.inputs import find_videos, fingerprint, os_reason, printable
 from vidsearch.records import Video
 from vidsearch.tasks import Analyst, Analyzed, Progress, Recipe, Task, Unreadable
 
@@ -149,14 +149,14 @@ def index(
     work = plan(store, paths, force=force)
     yield work.planned
     for bad in work.failed:
-        yield _record_failure(store, bad)
+        yield from _record_failure(store, bad)
     group: list[Analyzed] = []
     since = time.monotonic()
     for news in analyst(work.tasks, recipe):
         if isinstance(news, Progress):
             yield news
         elif isinstance(news, Unreadable):
-            yield _record_failure(store, news)
+            yield from _record_failure(store, news)
         else:
             group.append(news)
         if group and (len(group) >= GROUP_VIDEOS or time.monotonic() - since > GROUP_SECONDS):
@@ -198,7 +198,7 @@ def plan(store: Store, paths: Sequence[PathLike], *, force: bool = False) -> Pla
             failed.append(Unreadable(_unknown(raw), error.reason))
             continue
         except OSError as error:
-            failed.append(Unreadable(_unknown(raw), error.strerror or str(error)))
+            failed.append(Unreadable(_unknown(raw), os_reason(error)))
             continue
         task = Task((raw,), video_id, stat.st_size, stat.st_mtime, frozenset(held - {video_id}))
         twin = videos.get(video_id)
@@ -246,11 +246,13 @@ def _unknown(path: str | bytes | Path) -> Task:
     return Task((raw,), "path-" + hashlib.blake2b(raw, digest_size=12).hexdigest(), 0, 0.0)
 
 
-def _record_failure(store: Store, bad: Unreadable) -> Failed:
+def _record_failure(store: Store, bad: Unreadable) -> Iterator[Failed]:
+    """One row for a content that cannot be read; each of its copies is told."""
     video = bad.task.video(status="failed", error=bad.reason)
     store.record_failure(video)
     _release(store, bad.task.paths, bad.task.replaces)
-    return Failed(video.video_id, printable(bad.task.path), bad.reason)
+    for path in bad.task.paths:
+        yield Failed(video.video_id, printable(os.fsdecode(path)), bad.reason)
 
 
 def _publish(store: Store, group: Sequence[Analyzed]) -> Iterator[Indexed]:

@@ -15,8 +15,18 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from bad_files import (
+    claimed_size,
+    no_frame,
+    noise,
+    picture,
+    sound_only,
+    text,
+    unknown_codec,
+    write,
+)
 from PIL import Image
-from videos import cut_off, encode, read_number, settle
+from videos import cut_off, encode, read_number
 
 from vidsearch.errors import UnreadableVideo
 from vidsearch.media import Decoder, decode, find_videos, fingerprint, probe, read_picture
@@ -30,11 +40,6 @@ def reason_of(path: Path) -> str:
     assert "\n" not in str(raised.value)
     assert path.name in str(raised.value)
     return raised.value.reason
-
-
-def write(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    return settle(path)
 
 
 def numbers(decoder: Decoder) -> list[int]:
@@ -61,7 +66,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
 
 
 def test_text_named_as_a_video(tmp_path: Path) -> None:
-    assert reason_of(write(tmp_path / "a.mp4", b"Not a video.\n" * 99)) == "is text, not a video"
+    assert reason_of(text(tmp_path / "a.mp4")) == "is text, not a video"
 
 
 def test_a_playlist_opens_nothing_else(tmp_path: Path) -> None:
@@ -73,18 +78,11 @@ def test_a_playlist_opens_nothing_else(tmp_path: Path) -> None:
 
 
 def test_noise(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).bytes(100_000)
-    assert reason_of(write(tmp_path / "a.mkv", noise)).startswith("is not a video that can be read")
+    assert reason_of(noise(tmp_path / "a.mkv")).startswith("is not a video that can be read")
 
 
 def test_sound_without_pictures(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = container.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), "fltp", "mono")
-        frame.sample_rate = 16000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    assert reason_of(settle(tmp_path / "a.mp4")) == "holds sound but no video"
+    assert reason_of(sound_only(tmp_path / "a.mp4")) == "holds sound but no video"
 
 
 def test_a_song_with_a_cover_is_no_video(tmp_path: Path) -> None:
@@ -214,17 +212,12 @@ def test_a_title_that_is_not_unicode_does_no_harm(tmp_path: Path) -> None:
 
 
 def test_an_unknown_codec(tmp_path: Path) -> None:
-    path = encode(tmp_path / "a.mp4")
-    data = path.read_bytes().replace(b"avc1", b"xyz1").replace(b"avcC", b"xyzC")
-    assert reason_of(write(path, data)).startswith("uses a codec that FFmpeg does not know")
+    reason = reason_of(unknown_codec(tmp_path / "a.mp4"))
+    assert reason.startswith("uses a codec that FFmpeg does not know")
 
 
 def test_a_stream_without_a_frame(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        container.start_encoding()
-    assert reason_of(settle(tmp_path / "a.mp4")) in (
+    assert reason_of(no_frame(tmp_path / "a.mp4")) in (
         "holds no frame that can be decoded",
         "holds no video",
     )
@@ -232,18 +225,13 @@ def test_a_stream_without_a_frame(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".webp", ".bmp", ".tif", ".mp4"])
 def test_a_picture(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"a{suffix}"
-    Image.new("RGB", (64, 64), "red").save(path, "JPEG" if suffix == ".mp4" else None)
-    assert reason_of(settle(path)) == "is a picture, not a video"
+    path = picture(tmp_path / f"a{suffix}", "JPEG" if suffix == ".mp4" else None)
+    assert reason_of(path) == "is a picture, not a video"
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 0), (0, 180), (8, 8), (60_000, 60_000)])
 def test_absurd_sizes(width: int, height: int, tmp_path: Path) -> None:
-    path = encode(tmp_path / "a.avi", codec="rawvideo", n_frames=3, colorspace=6)
-    data = bytearray(path.read_bytes())
-    header = data.index(b"strf") + 12  # BITMAPINFOHEADER: biWidth, biHeight
-    data[header : header + 8] = width.to_bytes(4, "little") + height.to_bytes(4, "little")
-    reason = reason_of(write(path, bytes(data)))
+    reason = reason_of(claimed_size(tmp_path / "a.avi", width, height))
     assert "no size for a video" in reason or "no frame that can be decoded" in reason
 
 
