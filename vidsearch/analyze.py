@@ -19,6 +19,7 @@ from idclip.encoders import load_encoder
 from idclip.errors import ModelUnavailable
 from idclip.faces import load_faces
 from idclip.identity import IdentityScorer
+from vidsearch.allocator import give_back_large_blocks
 from vidsearch.describe import Models, ShotBuilder
 from vidsearch.inputs import printable
 from vidsearch.media import Decoder, Frame, decode
@@ -74,6 +75,7 @@ def analyze(task: Task, recipe: Recipe, report: Report = lambda progress: None) 
     Raises UnreadableVideo where nothing of the file can be used; a file of which only a part can
     be read gives that part, with status "partial" and the reason in `error`.
     """
+    give_back_large_blocks()
     models = _models(recipe)
     detector = make_detector(recipe.detector, **dict(recipe.detector_options))
     with decode(task.path, threads=recipe.threads) as frames:
