@@ -8,6 +8,7 @@ step of the vector: a linear discriminant), `quality.json`, `cohort.npy` (1,000 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,17 +19,18 @@ from benchmarks import lfw
 from idclip.face_quality import FEATURES, QualityModel
 from idclip.face_weights import vector_head
 from idclip.faces import WEIGHTS
-from idclip.faces_default import DefaultFaces
+from idclip.faces_default import PARTS, DefaultFaces
 from idclip.identity import Faces, IdentityScorer
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.intp]
 
-DIM = 192  # like the two that follow, chosen by cross-validation within the fit
-SHRINKAGE = 0.5  # of the within-person covariance, towards a multiple of the identity
+DIM = 256  # like the two that follow, chosen by cross-validation within the fit
+SHRINKAGE = 0.7  # of the within-person covariance, towards a multiple of the identity
 COHORT = 1000
-TOP = 200  # best cohort scores that make a face's statistics
+TOP = 350  # best cohort scores that make a face's statistics
 FALSE_RATE = 1e-3  # quality is the chance to be recognised when this share of strangers would be
+FOLDS = 6  # parts of the fit, by person: scores that are fitted on are of people left out
 # Odds of a stranger against the person asked for, among the tracks of an archive. They move the
 # probability that a given score means: nobody may be given another's name.
 STRANGERS = 10000.0
@@ -40,7 +42,7 @@ def main() -> None:
 
     head = WEIGHTS / "face_vector.onnx"
     if not head.is_file():  # measuring asks for raw values only, but the model wants the file
-        onnx.save(vector_head(np.zeros(256, np.float32), np.eye(256, dtype=np.float32)), head)
+        onnx.save(vector_head(np.zeros(PARTS, np.float32), np.eye(PARTS, dtype=np.float32)), head)
     model = DefaultFaces(WEIGHTS)
     variants = [lfw.measured(model, v) for v in (lfw.CLEAN, lfw.DEGRADED, lfw.DEGRADED_AGAIN)]
     clean = variants[0]
@@ -49,11 +51,10 @@ def main() -> None:
     model = DefaultFaces(WEIGHTS)
 
     strangers = np.flatnonzero(clean.found & (clean.split == "cohort"))[:COHORT]
-    cohort = model.vectors(clean.raw[strangers])
+    cohort = model.vectors(clean.parts[strangers])
     np.save(WEIGHTS / "cohort.npy", cohort.astype(np.float16))
-    scorer = IdentityScorer(cohort, TOP, {})
 
-    trials = make_trials(model, scorer, variants)
+    trials = [make_trials(variants, fold) for fold in range(FOLDS)]
     quality = fit_quality(trials)
     (WEIGHTS / "quality.json").write_text(json.dumps(quality, indent=1) + "\n")
     weights = fit_probability(trials, QualityModel.load(WEIGHTS / "quality.json"))
@@ -61,16 +62,21 @@ def main() -> None:
     (WEIGHTS / "calibration.json").write_text(json.dumps(calibration, indent=1) + "\n")
 
 
+def fold_of(person: str) -> int:
+    """Which of `FOLDS` parts of the fit somebody belongs to; independent of the split."""
+    return zlib.crc32(person.encode()) // 10 % FOLDS
+
+
 def discriminant(
-    variants: Sequence[lfw.Measured],
+    variants: Sequence[lfw.Measured], without: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean [256] and matrix [256, DIM] of Fisher's discriminant over people of the fit.
+    """Mean [1024] and matrix [1024, DIM] of Fisher's discriminant over people of the fit.
 
     Photos of one person, degraded copies among them, make the covariance within; a person with
-    many photos counts as their square root.
+    many photos counts as their square root. People of the fold `without` are left out.
     """
-    rows = [v.found & (v.split == "fit") for v in variants]
-    x = np.concatenate([v.raw[r] for v, r in zip(variants, rows, strict=True)]).astype(np.float64)
+    rows = [_of_fit(v) & (_folds(v) != without) for v in variants]
+    x = np.concatenate([v.parts[r] for v, r in zip(variants, rows, strict=True)]).astype(np.float64)
     people = np.concatenate([v.person[r] for v, r in zip(variants, rows, strict=True)])
     mean = x.mean(axis=0)
     _, who, count = np.unique(people, return_inverse=True, return_counts=True)
@@ -93,7 +99,7 @@ def discriminant(
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """Every face of the fit against the photos of every person of the fit who has some left.
+    """Every face of a fold against the photos of every person of it who has some left.
 
     `score` [N, G] is normalised, `same` [N, G] whether it is the same person, `allowed` [N, G]
     that the face itself is not among the photos; `features` [N, 9] are the face's, `photo_of`
@@ -107,38 +113,31 @@ class Trials:
     photo_features: tuple[NDArray[np.float32], ...]
 
 
-def make_trials(
-    model: DefaultFaces, scorer: IdentityScorer, variants: Sequence[lfw.Measured]
-) -> Trials:
-    """One to three clean photos a person to enrol, all other faces to be named."""
-    rng = np.random.default_rng(5)
+def make_trials(variants: Sequence[lfw.Measured], fold: int) -> Trials:
+    """One to three clean photos a person to enrol, all other faces to be named, in one fold.
+
+    The discriminant is fitted on the people of the other folds: it knows its own people better
+    than it will know anybody else, and a probability fitted on them would promise too much.
+    """
+    mean, matrix = discriminant(variants, without=fold)
     clean = variants[0]
-    rows = np.flatnonzero(clean.found & (clean.split == "fit"))
-    by_person: dict[str, list[int]] = {}
-    for row in rows:
-        by_person.setdefault(str(clean.person[row]), []).append(int(row))
-    galleries, used, people = [], [], []
-    for person, photos in by_person.items():
-        if len(photos) < 2:
-            continue
-        kept = photos[: int(rng.integers(1, min(3, len(photos) - 1) + 1))]
-        galleries.append(kept)
-        people.append(person)
-        used.append({str(clean.photo[row]) for row in kept})
-    vectors = model.vectors(clean.raw)
-    ones = np.ones(1, np.float32)
+    strangers = np.flatnonzero(clean.found & (clean.split == "cohort"))[:COHORT]
+    scorer = IdentityScorer(_project(clean.parts[strangers], mean, matrix), TOP, {})
+    people, galleries = _galleries(clean, fold)
     templates = []
     for kept in galleries:
-        mean = vectors[kept].mean(axis=0)
-        templates.append(scorer.faces((mean / np.linalg.norm(mean))[None], ones))
+        centre = _project(clean.parts[kept], mean, matrix).mean(axis=0)
+        templates.append(
+            scorer.faces((centre / np.linalg.norm(centre))[None], np.ones(1, np.float32))
+        )
     gallery = Faces(*(np.concatenate(parts) for parts in zip(*templates, strict=True)))
-    chosen = [np.flatnonzero(v.found & (v.split == "fit")) for v in variants]
-    pairs = list(zip(variants, chosen, strict=True))
-    probes = np.concatenate([model.vectors(v.raw[r]) for v, r in pairs])
+    pairs = [(v, np.flatnonzero(_of_fit(v) & (_folds(v) == fold))) for v in variants]
+    probes = np.concatenate([_project(v.parts[r], mean, matrix) for v, r in pairs])
     owner = np.concatenate([v.person[r] for v, r in pairs])
     photo = np.concatenate([v.photo[r] for v, r in pairs])
     looks = scorer.faces(probes, np.ones(len(probes), np.float32))
-    taken = np.array([[str(name) in names for names in used] for name in photo], np.bool_)
+    used = [set(clean.photo[kept]) for kept in galleries]
+    taken = np.array([[name in names for names in used] for name in photo], np.bool_)
     return Trials(
         scorer.normalised(looks, gallery).astype(np.float32),
         np.asarray(owner[:, None] == np.array(people)),
@@ -148,16 +147,41 @@ def make_trials(
     )
 
 
-def fit_quality(trials: Trials) -> dict[str, object]:
+def _galleries(clean: lfw.Measured, fold: int) -> tuple[list[str], list[list[int]]]:
+    """People of a fold with several photos, and the rows of those to enrol, never all of them."""
+    rng = np.random.default_rng(5)
+    by_person: dict[str, list[int]] = {}
+    for row in np.flatnonzero(_of_fit(clean) & (_folds(clean) == fold)):
+        by_person.setdefault(str(clean.person[row]), []).append(int(row))
+    several = {person: rows for person, rows in by_person.items() if len(rows) > 1}
+    kept = [rows[: int(rng.integers(1, min(3, len(rows) - 1) + 1))] for rows in several.values()]
+    return list(several), kept
+
+
+def _of_fit(measured: lfw.Measured) -> NDArray[np.bool_]:
+    return np.asarray(measured.found & (measured.split == "fit"))
+
+
+def _folds(measured: lfw.Measured) -> Ints:
+    return np.array([fold_of(person) for person in measured.person], np.intp)
+
+
+def _project(parts: Floats, mean: Floats, matrix: Floats) -> NDArray[np.float32]:
+    vectors = (parts - mean) @ matrix
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def fit_quality(trials: Sequence[Trials]) -> dict[str, object]:
     """Logistic regression of "recognised at `FALSE_RATE`" on the features, brightness squared too.
 
     Photos of LFW all face the camera, so `turn` has nothing to be fitted on; it is left to the
     fixed rule in `idclip.face_quality`.
     """
-    threshold = np.quantile(trials.score[~trials.same & trials.allowed], 1 - FALSE_RATE)
-    rows, columns = np.nonzero(trials.same & trials.allowed)
-    recognised = (trials.score[rows, columns] > threshold).astype(float)
-    features = trials.features[rows]
+    others = np.concatenate([t.score[~t.same & t.allowed] for t in trials])
+    threshold = np.quantile(others, 1 - FALSE_RATE)
+    true = [(t, np.nonzero(t.same & t.allowed)) for t in trials]
+    recognised = np.concatenate([t.score[at] > threshold for t, at in true]).astype(float)
+    features = np.concatenate([t.features[at[0]] for t, at in true])
     mean, std = features.mean(axis=0), features.std(axis=0) + 1e-3
     z = np.clip((features - mean) / std, -3, 3)
     both = np.concatenate([z, z**2], axis=1)
@@ -176,18 +200,20 @@ def fit_quality(trials: Trials) -> dict[str, object]:
     }
 
 
-def fit_probability(trials: Trials, model: QualityModel) -> dict[str, float]:
+def fit_probability(trials: Sequence[Trials], model: QualityModel) -> dict[str, float]:
     """The weights of P(same person), with `STRANGERS` strangers for each true match."""
-    quality = model.of_features(trials.features)
-    photos = np.array([_pooled(model.of_features(f)) for f in trials.photo_features])
-    rows, columns = np.nonzero(trials.allowed)
-    same = trials.same[rows, columns]
-    score, face = trials.score[rows, columns].astype(np.float64), quality[rows].astype(np.float64)
+    parts: list[tuple[Floats, ...]] = []
+    for t in trials:
+        rows, columns = np.nonzero(t.allowed)
+        photos = np.array([_pooled(model.of_features(f)) for f in t.photo_features])
+        face = model.of_features(t.features)[rows].astype(np.float64)
+        parts.append((t.same[rows, columns], t.score[rows, columns], face, photos[columns]))
+    same, score, face, photo = (np.concatenate(part) for part in zip(*parts, strict=True))
     columns_of = {
         "score": score,
         "quality": face,
         "score_quality": score * face,
-        "photo_quality": photos[columns],
+        "photo_quality": photo,
     }
     weight = np.where(same, 1 / same.sum(), STRANGERS / (~same).sum())
     design = np.stack(list(columns_of.values()), axis=1)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idclip import alignment, face_quality
-from idclip.faces_default import DefaultFaces
+from idclip.faces_default import DefaultFaces, Raw
 
 REPO = Path(__file__).resolve().parent.parent
 TAR = REPO.parent / "shared" / "data" / "lfw90.tar"
@@ -42,11 +42,10 @@ def split_of(person: str) -> Split:
 def chosen(names: Sequence[str], variant: int) -> list[str]:
     """The photos that are used, so that fitting takes minutes and no one person dominates.
 
-    Clean: one photo of each stranger of the cohort; up to 5 of people of the fit, and of every
-    second of those with a single one; of test people with 4 photos or more the first 6 (three to
-    enrol, three to be named), one of all others, who are the strangers. Degraded: the same of
-    the fit, the photos to be named, and every second stranger. The second degraded copy: up to
-    3 photos of people of the fit with several.
+    Clean: one photo of each stranger of the cohort; up to 6 of people of the fit; of test people
+    with 4 photos or more the first 6 (three to enrol, three to be named), one of all others, who
+    are the strangers. Degraded: the same of the fit, the photos to be named, and every second
+    stranger. The second degraded copy: up to 4 photos of people of the fit with several.
     """
     by_person: dict[str, list[str]] = {}
     for name in sorted(names):
@@ -63,8 +62,8 @@ def _chosen_of(photos: list[str], split: Split, variant: int) -> list[str]:
         return photos[:1] if variant == CLEAN else []
     if split == "fit":
         if variant == DEGRADED_AGAIN:
-            return photos[:3] if len(photos) > 1 else []
-        return photos[:5] if len(photos) > 1 or every_second else []
+            return photos[:4] if len(photos) > 1 else []
+        return photos[:6]
     if variant == DEGRADED_AGAIN:
         return []
     if len(photos) >= 4:
@@ -119,7 +118,7 @@ class Measured:
 
     `found` is whether a face near the middle of the photo was found; without it the other values
     mean nothing. `features` [N, 9] are those of `idclip.face_quality`, among them the detector's
-    score; `raw` the networks' outputs before any fitted step.
+    score; `parts` and `pooled` are `idclip.faces_default.Raw`.
     """
 
     person: NDArray[np.str_]
@@ -127,12 +126,13 @@ class Measured:
     split: NDArray[np.str_]
     found: NDArray[np.bool_]
     features: NDArray[np.float32]
-    raw: NDArray[np.float32]
+    parts: NDArray[np.float32]
+    pooled: NDArray[np.float32]
 
 
 def measured(model: DefaultFaces, variant: int) -> Measured:
     """The chosen photos in one variant; kept in `build/lfw`, since measuring takes minutes."""
-    path = CACHE / f"variant{variant}.npz"
+    path = CACHE / f"parts{variant}.npz"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, **vars(_measure(model, variant)))
@@ -141,7 +141,8 @@ def measured(model: DefaultFaces, variant: int) -> Measured:
 
 
 def _measure(model: DefaultFaces, variant: int) -> Measured:
-    photos, found, features, raw = [], [], [], []
+    photos, found, features = [], [], []
+    raw: list[Raw] = []
     crops: list[Image] = []
     for name, image in _photos(variant):
         rng = np.random.default_rng(zlib.crc32(name.encode()) + 7919 * variant)
@@ -169,7 +170,8 @@ def _measure(model: DefaultFaces, variant: int) -> Measured:
         np.array([split_of(person) for person in people]),
         np.array(found),
         np.array(features, np.float32),
-        np.concatenate(raw),
+        np.concatenate([part.parts for part in raw]),
+        np.concatenate([part.pooled for part in raw]),
     )
 
 

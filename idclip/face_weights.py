@@ -35,6 +35,7 @@ _BLOCKS = (
     *[(256, True), *[(256, False)] * 2],
     (256, True),
 )
+_PARTS_SIDE = 4  # of the maps that the vector is made of
 
 
 def make(centerface: Path, dlib: Path, folder: Path = WEIGHTS) -> None:
@@ -77,8 +78,9 @@ def dynamic_centerface(model: Any) -> Any:
 def dlib_network(dat: bytes) -> Any:
     """dlib's face network (29 convolutions, batch normalisation folded in).
 
-    Input `crop` float32 [N, 3, 150, 150], RGB 0 to 255; outputs `pooled` [N, 256], the average
-    of its last maps, and `original` [N, 128], dlib's own vector of it, not of unit length.
+    Input `crop` float32 [N, 3, 150, 150], RGB 0 to 255. Outputs: `parts` [N, 256, 2, 2], the last
+    maps of 4 x 4 averaged over the quarters of the crop; `pooled` [N, 256], the average of the
+    maps after them; `original` [N, 128], dlib's own vector of it, not of unit length.
     """
     from onnx import TensorProto, helper
 
@@ -90,31 +92,33 @@ def dlib_network(dat: bytes) -> Any:
     x = net.add("Relu", net.convolve(picture, *layers.convolution(3, 32, 7), stride=2, pad=0))
     x = net.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
     for filters, halves in _BLOCKS:
+        if side == _PARTS_SIDE and halves:
+            net.add("AveragePool", x, output="parts", kernel_shape=[2, 2], strides=[2, 2])
         x = _residual(net, layers, x, (channels, side), filters, halves)
         channels, side = filters, side // 2 if halves else side
     pooled = net.add("Flatten", net.add("GlobalAveragePool", x), output="pooled", axis=1)
     net.add("MatMul", pooled, net.weight(layers.matrix(256, 128)), output="original")
     inputs = [helper.make_tensor_value_info("crop", TensorProto.FLOAT, ["n", 3, 150, 150])]
     outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", length])
-        for name, length in (("pooled", 256), ("original", 128))
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape])
+        for name, shape in (("parts", (256, 2, 2)), ("pooled", (256,)), ("original", (128,)))
     ]
     nodes, weights = _as_float16(net.nodes, net.weights)
     return _model(nodes, "dlib_face", inputs, outputs, weights, opset=_OPSET)
 
 
 def vector_head(mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> Any:
-    """The fitted last step, from `pooled` [N, 256] to `vector` [N, F] of unit length.
+    """The fitted last step, from `parts` [N, 1024] to `vector` [N, F] of unit length.
 
-    `mean` [256] is subtracted before `matrix` [256, F]; see `benchmarks/fit_faces.py`.
+    `mean` [1024] is subtracted before `matrix` [1024, F]; see `benchmarks/fit_faces.py`.
     """
     from onnx import TensorProto, helper
 
     net = _Net()
-    centred = net.add("Sub", "pooled", net.weight(mean))
+    centred = net.add("Sub", "parts", net.weight(mean))
     projected = net.add("MatMul", centred, net.weight(matrix))
     net.add("LpNormalization", projected, output="vector", axis=1, p=2)
-    inputs = [helper.make_tensor_value_info("pooled", TensorProto.FLOAT, ["n", len(mean)])]
+    inputs = [helper.make_tensor_value_info("parts", TensorProto.FLOAT, ["n", len(mean)])]
     shape = ["n", matrix.shape[1]]
     outputs = [helper.make_tensor_value_info("vector", TensorProto.FLOAT, shape)]
     nodes, weights = _as_float16(net.nodes, net.weights)

@@ -112,7 +112,7 @@ def test_the_singer_is_named_in_his_shot_and_by_no_other_name(
     looks, owner = tracks_of(model, scorer, clip, 2.736, 7.040)
 
     found = {name: best(scorer, looks, owner, person) for name, person in enrolled.items()}
-    assert found.pop("Lin-Manuel Miranda") > 0.9
+    assert found.pop("Lin-Manuel Miranda") > 0.8
     assert max(found.values()) < 0.3
 
 

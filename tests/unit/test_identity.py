@@ -71,7 +71,7 @@ def test_each_of_many_people_is_named_and_nobody_by_another_name(
 
 
 def test_a_poor_face_needs_a_better_score(scorer: IdentityScorer) -> None:
-    score = np.array([6.5])
+    score = np.array([6.7])
 
     good = scorer.probability(score, np.array([0.9]), 0.8)
     poor = scorer.probability(score, np.array([0.05]), 0.8)
