@@ -42,7 +42,11 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all randomness.")
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Threads.")
-@click.option("--int8", is_flag=True, help="An image tower in int8: faster, a little worse.")
+@click.option(
+    "--int8",
+    is_flag=True,
+    help="Let the image tower compute in int8: over twice as fast, a little worse.",
+)
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),

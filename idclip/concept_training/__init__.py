@@ -4,7 +4,7 @@
 
 1. A head is fitted on what both towers, as their packages carry them, say of the training data.
 2. Head, the image tower's last stages and the text tower's layers are trained together.
-3. Head and towers are written for onnxruntime.
+3. The mean of the weights before and after is written for onnxruntime.
 
 1,000 photos are held out: they give the recall that is reported and the temperature of the very
 weights that are written. Neither test set is ever read.

@@ -72,7 +72,7 @@ def test_the_crowd_and_the_singer_are_told_apart(encoder: ConceptEncoder, shots:
     questions = ["people sitting in an audience", "a man in a suit"]
     scores = encoder.encode_texts(questions) @ encoder.encode_images(shots).T
     assert 3 in np.argsort(-scores[0])[:2]
-    assert np.argmax(scores[1]) == 2
+    assert set(np.argsort(-scores[1])[:2]) == {0, 2}  # he stands at the microphone in both
 
 
 def test_texts_that_say_the_same_are_near_and_others_are_far(encoder: ConceptEncoder) -> None:

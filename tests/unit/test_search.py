@@ -215,7 +215,7 @@ def test_without_a_name_the_context_ranks_all_shots(concert: Library) -> None:
 def test_an_answer_that_fits_nothing_well_says_so(concert: Library) -> None:
     answer = ask(concert, "a dog")
     assert len(answer.hits) == 4
-    assert answer.message == "No shot fits the context well (best score 0.01)"
+    assert answer.message == "No shot fits the context well (best score 0.00)"
     assert ask(concert, "Anna Rossi and a dog").message.startswith("No shot fits the context well")
 
 
