@@ -86,7 +86,7 @@ def held_out(data: Path, seed: int) -> Iterable[Pair]:
     from idclip.concept_training.data import Photos, flickr_photos, flickr_pictures
 
     photos = flickr_photos(data / "flickr8k")
-    rows, _ = Photos(data / "flickr8k", data / "coco-mini", None).split(seed)
+    rows = Photos(data / "flickr8k", data / "coco-mini", None).split(seed).held_out
     chosen = [photos[row] for row in rows]
     pictures = flickr_pictures(data / "flickr8k", chosen)
     return (

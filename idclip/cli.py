@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from .concept_training import EPOCHS
 from .errors import VidsearchError
 
 
@@ -38,14 +39,18 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The weights folder.")
 @click.option("--imagenet", type=_FOLDER, help="A photo WNID_name.jpg of each ImageNet class.")
 @click.option(
-    "--epochs", type=click.IntRange(1), default=8, show_default=True, help="Passes over the data."
+    "--epochs",
+    type=click.IntRange(1),
+    default=EPOCHS,
+    show_default=True,
+    help="Passes over the data while the towers learn.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all randomness.")
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Threads.")
 @click.option(
     "--int8",
     is_flag=True,
-    help="Let the image tower compute in int8: over twice as fast, a little worse.",
+    help="Let the image side compute in int8: over twice as fast, hardly worse.",
 )
 @click.option(
     "--cache",

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,17 @@ from .towers import IMAGE_SIDE, class_names_and_glosses
 CAPTIONS = 5
 FLICKR_TEST = 1000
 HELD_OUT = 1000
+BATCH = 16
+
+Pixels = NDArray[np.uint8]
+
+
+class Split(NamedTuple):
+    """Numbers of photos: not trained on, of Flickr8k and of COCO, and those trained on."""
+
+    held_out: NDArray[np.int64]
+    elsewhere: NDArray[np.int64]
+    seen: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -45,14 +57,15 @@ class Photos:
         counts = len(self._of_flickr), len(self._of_coco), len(self._of_classes)
         return "photos: {} Flickr8k, {} COCO, {} ImageNet".format(*counts)
 
-    def split(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The numbers of the photos to hold out, all of Flickr8k, and of those to train on."""
+    def split(self, seed: int) -> Split:
+        """Hold out 1,000 photos of Flickr8k, and all of COCO: would the towers forget its world?"""
         order = np.random.default_rng(seed).permutation(len(self._of_flickr))
         held_out, rest = np.split(order, [min(HELD_OUT, len(order) // 5)])
-        others = np.arange(len(order), len(self.captions))
-        return held_out, np.concatenate([rest, others])
+        elsewhere = len(order) + np.arange(len(self._of_coco))
+        classes = np.arange(len(order) + len(elsewhere), len(self.captions))
+        return Split(held_out, elsewhere, np.concatenate([rest, classes]))
 
-    def pictures(self) -> Iterator[NDArray[np.uint8]]:
+    def pictures(self) -> Iterator[Pixels]:
         """RGB uint8 [260, 260, 3], in order."""
         flickr, coco, imagenet = self._folders
         yield from flickr_pictures(flickr, self._of_flickr)
@@ -60,7 +73,14 @@ class Photos:
         if imagenet is not None:
             yield from folder_pictures(imagenet, self._of_classes)
 
-    def first(self, count: int) -> NDArray[np.uint8]:
+    def view(self, number: int, seed: int) -> Iterator[Pixels]:
+        """A view (see `view_of`) of all pictures, RGB uint8 [n, 260, 260, 3], n at most `BATCH`."""
+        rng = np.random.default_rng((seed, number))
+        rest = self.pictures()
+        while batch := list(itertools.islice(rest, BATCH)):
+            yield np.stack([view_of(picture, number, rng) for picture in batch])
+
+    def first(self, count: int) -> Pixels:
         """The first pictures, RGB uint8 [count, 260, 260, 3]."""
         return np.stack(list(itertools.islice(self.pictures(), count)))
 
@@ -105,13 +125,13 @@ def imagenet_photos(imagenet: Path) -> list[Photo]:
     ]
 
 
-def folder_pictures(folder: Path, photos: list[Photo]) -> Iterator[NDArray[np.uint8]]:
+def folder_pictures(folder: Path, photos: list[Photo]) -> Iterator[Pixels]:
     """RGB uint8 [260, 260, 3] in the order of `photos`."""
     for photo in photos:
         yield _square((folder / photo.name).read_bytes())
 
 
-def flickr_pictures(flickr: Path, photos: list[Photo]) -> Iterator[NDArray[np.uint8]]:
+def flickr_pictures(flickr: Path, photos: list[Photo]) -> Iterator[Pixels]:
     """RGB uint8 [260, 260, 3] in the order of `photos`."""
     with tarfile.open(flickr / "images.tar") as archive:
         members = {Path(m.name).name: m for m in archive.getmembers() if m.isfile()}
@@ -122,7 +142,7 @@ def flickr_pictures(flickr: Path, photos: list[Photo]) -> Iterator[NDArray[np.ui
             yield _square(stored.read())
 
 
-def view_of(picture: NDArray[np.uint8], number: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def view_of(picture: Pixels, number: int, rng: np.random.Generator) -> Pixels:
     """A training view of a picture, both RGB uint8 [260, 260, 3].
 
     View 0 is the picture, 1 its mirror image; others are a random part (45 to 100 % of the area),
@@ -145,7 +165,7 @@ def view_of(picture: NDArray[np.uint8], number: int, rng: np.random.Generator) -
     return np.asarray(lit.clip(0, 255), np.uint8)
 
 
-def _square(data: bytes) -> NDArray[np.uint8]:
+def _square(data: bytes) -> Pixels:
     """The whole picture squeezed to a square, as `idclip.concept` does it."""
     import cv2
     from PIL import Image
@@ -153,5 +173,5 @@ def _square(data: bytes) -> NDArray[np.uint8]:
     picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     shrinks = max(picture.shape[:2]) > IMAGE_SIDE
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    squared: NDArray[np.uint8] = cv2.resize(picture, (IMAGE_SIDE, IMAGE_SIDE), interpolation=method)
+    squared: Pixels = cv2.resize(picture, (IMAGE_SIDE, IMAGE_SIDE), interpolation=method)
     return squared

@@ -5,7 +5,8 @@ int8 with one scale for each row. Both become float32 when a session is made (on
 constants), so nothing is lost but the rounding. The word table stays int8 in memory: its rows are
 looked up first and made float32 then.
 
-With `typical` pictures the image tower also computes in int8, in less than half the time.
+With `typical` pictures and features the image side also computes in int8, in less than half the
+time. Ranges are fixed, so that a picture's vector does not depend on those beside it.
 """
 
 # torch is not seen by mypy, so its classes and decorators are of any type.
@@ -14,52 +15,64 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx.compose
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from .towers import IMAGE_SIDE, MEAN, SPREAD, minilm_folder
+from .towers import IMAGE_FEATURES, IMAGE_SIDE, MEAN, SPREAD, minilm_folder
 
 TOKENS = 64
 SMALL = 4096  # tensors of fewer values are kept as they are
+FEATURES, VECTORS = "features", "vectors"  # what tower and encoder put out
+
+
+def export_tower(tower: nn.Module, file: Path, typical: NDArray[np.uint8] | None) -> None:
+    """Write RGB uint8 [N, 260, 260, 3] to features float32 [N, 1280].
+
+    `typical` are training pictures RGB uint8 [N, 260, 260, 3] on which the ranges of the tower's
+    values are measured for int8; None leaves it in float32. What the file computes differs a
+    little from the tower for its rounding: heads are fitted on what the file says.
+    """
+    pixels = torch.zeros(2, IMAGE_SIDE, IMAGE_SIDE, 3, dtype=torch.uint8)
+    _export(tower, {"pixels": pixels}, file, {"pixels": {0: "n"}}, FEATURES)
+    _simplify(file)
+    if typical is not None:
+        batches = ({"pixels": some} for some in np.array_split(typical, max(1, len(typical) // 8)))
+        _quantize(file, batches, ("Conv", "Add", "Clip"))
+        _read_pixels_as_they_are(file)
 
 
 def export(
-    image: nn.Module,
+    tower: Path,
+    head: nn.Module,
     text: nn.Module,
     folder: Path,
     *,
     dim: int,
     logit_scale: float,
-    typical: NDArray[np.uint8] | None = None,
+    typical: NDArray[np.float32] | None,
 ) -> dict[str, int]:
     """Write image.onnx, text.onnx, tokenizer.json, config.json; return each file's bytes.
 
-    `image` takes RGB uint8 [N, 260, 260, 3], `text` tokens and mask int64 [N, T]; both return
-    unit vectors float32 [N, dim]. `typical` are training pictures RGB uint8 [N, 260, 260, 3] on
-    which the ranges of the tower's values are measured for int8; None leaves it in float32.
+    `tower` is what `export_tower` wrote, `head` takes its features [N, 1280], `text` tokens and
+    mask int64 [N, T]; both return unit vectors float32 [N, dim]. With `typical` features of
+    training pictures the head's products are made in int8 too.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pixels = torch.zeros(2, IMAGE_SIDE, IMAGE_SIDE, 3, dtype=torch.uint8)
-    _export(image, {"pixels": pixels}, folder / "image.onnx", {"pixels": {0: "n"}})
-    _simplify(folder / "image.onnx")
-    if typical is not None:
-        _quantize(folder / "image.onnx", typical)
+    _export_image(tower, head, folder / "image.onnx", typical)
     _shrink_file(folder / "image.onnx")
     tokens = torch.ones(2, 9, dtype=torch.int64)
     axes = {0: "n", 1: "t"}
-    _export(
-        text,
-        {"tokens": tokens, "mask": tokens},
-        folder / "text.onnx",
-        {"tokens": axes, "mask": axes},
-    )
+    inputs, varying = {"tokens": tokens, "mask": tokens}, {"tokens": axes, "mask": axes}
+    _export(text, inputs, folder / "text.onnx", varying, VECTORS)
     _shrink_file(folder / "text.onnx")
     shutil.copyfile(minilm_folder() / "tokenizer.json", folder / "tokenizer.json")
     config = {
@@ -73,8 +86,31 @@ def export(
     return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
 
 
+def _export_image(
+    tower: Path, head: nn.Module, file: Path, typical: NDArray[np.float32] | None
+) -> None:
+    """Tower and head as one network."""
+    features = torch.zeros(2, IMAGE_FEATURES)
+    _export(head, {FEATURES: features}, file, {FEATURES: {0: "n"}}, VECTORS)
+    if typical is not None:
+        _simplify(file)
+        batches = ({FEATURES: some} for some in np.array_split(typical, max(1, len(typical) // 8)))
+        _quantize(file, batches, ("MatMul", "Gemm"))
+    own_names = {"rename_inputs": False, "rename_outputs": False}
+    joined = onnx.compose.merge_models(
+        onnx.load(str(tower)),
+        onnx.compose.add_prefix(onnx.load(str(file)), "head/", **own_names),
+        io_map=[(FEATURES, FEATURES)],
+    )
+    onnx.save(joined, str(file))
+
+
 def _export(
-    module: nn.Module, inputs: dict[str, Any], path: Path, axes: dict[str, dict[int, str]]
+    module: nn.Module,
+    inputs: dict[str, Any],
+    path: Path,
+    axes: dict[str, dict[int, str]],
+    output: str,
 ) -> None:
     with torch.no_grad():
         torch.onnx.export(
@@ -82,22 +118,21 @@ def _export(
             tuple(inputs.values()),
             str(path),
             input_names=list(inputs),
-            output_names=["vectors"],
-            dynamic_axes={**axes, "vectors": {0: "n"}},
+            output_names=[output],
+            dynamic_axes={**axes, output: {0: "n"}},
             opset_version=17,
             dynamo=False,  # the newer exporter rewrites the weights that `_shrink` looks for
         )
 
 
-class _Typical:
-    """The pictures in batches, as onnxruntime's calibration wants them."""
+class _Batches:
+    """Inputs in batches, as onnxruntime's calibration wants them."""
 
-    def __init__(self, pictures: NDArray[np.uint8]) -> None:
-        self._batches = iter(np.array_split(pictures, max(1, len(pictures) // 8)))
+    def __init__(self, batches: Iterable[dict[str, NDArray[Any]]]) -> None:
+        self._batches = iter(batches)
 
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else {"pixels": batch}
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        return next(self._batches, None)
 
 
 def _simplify(path: Path) -> None:
@@ -123,25 +158,21 @@ def _simplify(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def _quantize(path: Path, typical: NDArray[np.uint8]) -> None:
-    """Make the tower's convolutions, sums and clips int8; the head stays float."""
+def _quantize(path: Path, batches: Iterable[dict[str, NDArray[Any]]], kinds: Sequence[str]) -> None:
+    """Make a network's operations of these kinds int8; `batches` tell their ranges."""
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    kinds = ("Conv", "Add", "Clip")
-    nodes = onnx.load(str(path)).graph.node
     quantize_static(
         str(path),
         str(path),
-        _Typical(typical),
+        _Batches(batches),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         op_types_to_quantize=list(kinds),
-        nodes_to_exclude=[n.name for n in nodes if "/joint/" in n.name and n.op_type in kinds],
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         reduce_range=True,  # 7 bits: processors without VNNI add pairs of products in 16 bits
     )
-    _read_pixels_as_they_are(path)
 
 
 def _read_pixels_as_they_are(path: Path) -> None:

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from idclip.onnx_session import open_session
+
+from .data import Photos
 from .maps import as_input
 from .network import unit
 from .towers import TEXT_DIM, ImageTower, TextTower, padded
@@ -26,11 +30,26 @@ class Seen:
     features: Tensor
     logits: Tensor
 
+    def take(self, rows: Tensor) -> Seen:
+        """What is said of these pictures."""
+        return Seen(self.features[rows], self.logits[rows])
+
 
 @torch.no_grad()
 def look(tower: ImageTower, maps: NDArray[np.float16], rows: Tensor) -> Seen:
     """The pictures `rows` of one view's lower maps float16 [M, 120, 17, 17]."""
     features = torch.cat([tower.upper(as_input(maps[part.numpy()])) for part in rows.split(CHUNK)])
+    return Seen(features, tower.classifier(features))
+
+
+@torch.no_grad()
+def look_again(
+    file: Path, tower: ImageTower, photos: Photos, view: int, *, seed: int, threads: int
+) -> Seen:
+    """All pictures in one view, as the exported tower in `file` sees them: rounded to int8."""
+    session = open_session(file, threads=threads)
+    found = [session.run(None, {"pixels": pixels})[0] for pixels in photos.view(view, seed)]
+    features = torch.from_numpy(np.concatenate(found))
     return Seen(features, tower.classifier(features))
 
 

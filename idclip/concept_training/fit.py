@@ -18,8 +18,9 @@ BATCH = 256
 RATE = 1e-3
 DECAY = 0.05
 RIDGE = 1.0  # in units of the inputs' mean variance, which is about one
-RIDGE_WEIGHT = 2.5  # beside a head of weight one
-EPOCHS = 8
+RIDGE_WEIGHT = 1.5  # beside heads of weight one together
+EPOCHS = 16
+HEADS = 4
 DIM = 384
 
 
@@ -32,21 +33,26 @@ class Pairs:
 
     def take(self, rows: Tensor) -> Pairs:
         """The pairs of these rows."""
-        views = [Seen(view.features[rows], view.logits[rows]) for view in self.views]
-        return Pairs(views, self.captions[rows])
+        return Pairs([view.take(rows) for view in self.views], self.captions[rows])
 
 
-def fit_joint(pairs: Pairs, glosses: Tensor, *, seed: int) -> Joint:
-    """A ridge and a small network side by side, to be trained further with the towers."""
+def fit_joint(pairs: Pairs, class_texts: Tensor, *, seeds: Sequence[int]) -> Joint:
+    """A ridge and, for each seed, a small network side by side.
+
+    The networks find more; the ridge holds where photos are of another kind than these.
+    """
     whole = pairs.views[0]
     text_mean = pairs.captions.mean((0, 1))
     centred = pairs.captions - text_mean
     with torch.no_grad():
-        inputs = Inputs(whole.features, whole.logits, glosses)
+        inputs = Inputs(whole.features, whole.logits, class_texts)
         seen = [inputs(view.features, view.logits) for view in pairs.views]
     x, classes = seen[0]
-    ridge, head = fit_ridge(x, classes, centred), fit_head(seen, centred, seed=seed)
-    return Joint(inputs, text_mean, [ridge, head], [RIDGE_WEIGHT, 1.0])
+    ridge = fit_ridge(x, classes, centred)
+    heads = [fit_head(seen, centred, seed=seed) for seed in seeds]
+    return Joint(
+        inputs, text_mean, [ridge, *heads], [RIDGE_WEIGHT, *(1 / len(seeds) for _ in seeds)]
+    )
 
 
 def fit_ridge(x: Tensor, classes: Tensor, captions: Tensor) -> Ridge:

@@ -7,9 +7,8 @@ The maps go to disk, one file a view, and are read from there by need: 69 kB a p
 # mypy: disable-error-code="misc,no-any-return,untyped-decorator"
 from __future__ import annotations
 
-import itertools
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,30 +18,28 @@ from torch import Tensor, nn
 
 from idclip.onnx_session import open_session
 
-from .data import view_of
+from .data import Photos
 from .towers import IMAGE_SIDE, MAP, ImageTower
 
 VIEWS = 4
-BATCH = 16
 
 Maps = list[NDArray[np.float16]]
 
 
 def lower_maps(
     tower: ImageTower,
-    pictures: Callable[[], Iterable[NDArray[np.uint8]]],
-    count: int,
+    photos: Photos,
     folder: Path,
     *,
     seed: int,
     threads: int,
     say: Callable[[str], None],
 ) -> Maps:
-    """Float16 [count, 120, 17, 17] for each of `VIEWS` views (see `data.view_of`), on disk.
+    """Float16 [N, 120, 17, 17] of all photos in each of `VIEWS` views (`Photos.view`), on disk.
 
-    `pictures` starts a new pass over RGB uint8 [260, 260, 3]. Views that stand in `folder` whole
-    are not computed again.
+    Views that stand in `folder` whole are not computed again.
     """
+    count = len(photos.captions)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         session = open_session(_as_onnx(tower, Path(scratch)), threads=threads)
@@ -53,12 +50,10 @@ def lower_maps(
             say(f"view {number + 1} of {VIEWS} of {count} pictures")
             unfinished = file.with_suffix(".part")
             maps = np.lib.format.open_memmap(unfinished, "w+", np.float16, (count, *MAP))
-            rng = np.random.default_rng((seed, number))
             done = 0
-            for batch in _batches(pictures()):
-                pixels = np.stack([view_of(picture, number, rng) for picture in batch])
-                maps[done : done + len(batch)] = session.run(None, {"pixels": pixels})[0]
-                done += len(batch)
+            for pixels in photos.view(number, seed):
+                maps[done : done + len(pixels)] = session.run(None, {"pixels": pixels})[0]
+                done += len(pixels)
             maps.flush()
             unfinished.rename(file)
     views = [np.load(folder / f"view-{number}.npy", mmap_mode="r") for number in range(VIEWS)]
@@ -70,12 +65,6 @@ def lower_maps(
 def as_input(maps: NDArray[np.float16]) -> Tensor:
     """Maps as the upper half takes them, float32."""
     return torch.from_numpy(maps.astype(np.float32))
-
-
-def _batches(pictures: Iterable[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.uint8]]]:
-    rest = iter(pictures)
-    while batch := list(itertools.islice(rest, BATCH)):
-        yield batch
 
 
 class _Lower(nn.Module):

@@ -29,16 +29,16 @@ class Conse(nn.Module):
     pictures look alike. Takes logits [N, 1000], returns unit vectors [N, 384].
     """
 
-    glosses: Tensor
+    class_texts: Tensor
 
-    def __init__(self, glosses: Tensor) -> None:
+    def __init__(self, class_texts: Tensor) -> None:
         super().__init__()
-        self.register_buffer("glosses", glosses - glosses.mean(0))
+        self.register_buffer("class_texts", class_texts - class_texts.mean(0))
 
     def forward(self, logits: Tensor) -> Tensor:
         share = torch.softmax(logits / TEMPERATURE, -1)
         least = share.topk(TOP_CLASSES, -1).values[:, -1:]
-        return unit((share * (share >= least)) @ self.glosses)
+        return unit((share * (share >= least)) @ self.class_texts)
 
 
 class Inputs(nn.Module):
@@ -53,12 +53,12 @@ class Inputs(nn.Module):
     feature_scale: Tensor
     components: Tensor
 
-    def __init__(self, features: Tensor, logits: Tensor, glosses: Tensor) -> None:
-        """The training pictures' features [N, 1280] and logits [N, 1000]; glosses [1000, 384]."""
+    def __init__(self, features: Tensor, logits: Tensor, class_texts: Tensor) -> None:
+        """Of the training pictures [N, 1280] and [N, 1000]; of ImageNet's classes [1000, 384]."""
         super().__init__()
         self.register_buffer("feature_mean", features.mean(0))
         self.register_buffer("feature_scale", features.std(0) + 1e-3)
-        self.conse = Conse(glosses)
+        self.conse = Conse(class_texts)
         x = self._both(features, logits)
         _, vectors = torch.linalg.eigh(x.T @ x / len(x))  # in ascending order
         self.register_buffer("components", vectors[:, -WIDTH:].contiguous())
@@ -165,16 +165,15 @@ class Joint(nn.Module):
         self.projection = vectors[:, -dim:].flip(1).contiguous()
 
 
-class ImageEncoder(nn.Module):
-    """RGB uint8 [N, 260, 260, 3] to unit vectors [N, dim]: what image.onnx holds."""
+class ImageHead(nn.Module):
+    """The image tower's features [N, 1280] to unit vectors [N, dim]: the end of image.onnx."""
 
     def __init__(self, tower: ImageTower, joint: Joint) -> None:
         super().__init__()
-        self.tower, self.joint = tower, joint
+        self.classifier, self.joint = tower.classifier, joint
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        features = self.tower(pixels)
-        return self.joint.image(features, self.tower.classifier(features))
+    def forward(self, features: Tensor) -> Tensor:
+        return self.joint.image(features, self.classifier(features))
 
 
 class TextEncoder(nn.Module):

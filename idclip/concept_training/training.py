@@ -1,29 +1,29 @@
-"""From training data to trained towers and head: first the head, then all together (torch)."""
+"""From training data to an encoder: first the towers, then a head on what they say (torch)."""
 
 # torch is not seen by mypy, so its classes and decorators are of any type.
 # mypy: disable-error-code="misc,no-any-return,untyped-decorator"
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from .data import Photos, Split
 from .export import export
-from .features import look, read
-from .finetune import finetune
-from .fit import DIM, Pairs, fit_joint, recall, temperature
-from .maps import Maps
-from .network import ImageEncoder, Joint, TextEncoder
+from .features import look, look_again, read
+from .finetune import Lesson, finetune
+from .fit import DIM, HEADS, Pairs, fit_joint, recall, temperature
+from .maps import VIEWS, Maps
+from .network import ImageHead, Joint, TextEncoder
 from .towers import ImageTower, TextTower, class_names_and_glosses, token_ids
 
 COLLAPSED = 2000  # pictures whose vectors' directions make the space
+TYPICAL = 160  # pictures on which the tower's ranges for int8 are measured
+TYPICAL_FEATURES = 1000  # and those on which the head's are
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,86 +33,116 @@ class Towers:
     image: ImageTower
     text: TextTower
 
-    def pairs(self, course: Course, rows: Tensor, *, views: int = 1) -> Pairs:
-        """What the towers say of the pictures `rows`, in the first views, and of their captions."""
-        texts = read(self.text, [text for row in rows for text in course.captions[int(row)]])
-        seen = [look(self.image, course.maps[view], rows) for view in range(views)]
-        return Pairs(seen, texts.view(len(rows), -1, texts.shape[-1]))
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """Towers and head, to be exported together."""
-
-    towers: Towers
-    joint: Joint
-
-    def measure(self, course: Course, rows: Tensor) -> tuple[dict[str, float], float]:
-        """Recall (see `fit.recall`) and temperature on pictures that were not trained on."""
-        pairs = self.towers.pairs(course, rows)
-        return recall(self.joint, pairs), temperature(self.joint, pairs)
-
-    def export(
-        self, out: Path, *, logit_scale: float, typical: NDArray[np.uint8] | None
-    ) -> dict[str, int]:
-        """Write the encoder to `out` (see `export.export`); return each file's bytes."""
-        image = ImageEncoder(self.towers.image, self.joint)
-        text = TextEncoder(self.towers.text, self.joint)
-        return export(image, text, out, dim=DIM, logit_scale=logit_scale, typical=typical)
+    def classes(self) -> Tensor:
+        """What the text tower says of ImageNet's classes, named and explained [1000, 384]."""
+        names, glosses = zip(*class_names_and_glosses(), strict=True)
+        return (read(self.text, token_ids(names)) + read(self.text, token_ids(glosses))) / 2
 
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """Training data and how long to learn: `maps` and five captions for each of N pictures."""
+    """Training data and how to learn from it, step by step."""
 
-    maps: Maps
-    texts: Sequence[Sequence[str]]
+    photos: Photos
+    split: Split
     epochs: int
     seed: int
+    threads: int
     say: Callable[[str], None]
 
     @cached_property
     def captions(self) -> list[list[Tensor]]:
         """The captions as token ids."""
-        ids = iter(token_ids([text for lines in self.texts for text in lines]))
-        return [[next(ids) for _ in lines] for lines in self.texts]
+        ids = iter(token_ids([text for lines in self.photos.captions for text in lines]))
+        return [[next(ids) for _ in lines] for lines in self.photos.captions]
 
-    def trained_on(self, rows: Tensor) -> Trained:
-        """Towers and head, half way between before and after training on the pictures `rows`.
+    @cached_property
+    def seen(self) -> Tensor:
+        """The numbers of the pictures to train on."""
+        return torch.from_numpy(self.split.seen)
 
-        Half way, because what is trained on Flickr8k alone forgets the rest of the world: the
-        mean of both weights keeps most of what either knows (Wortsman et al., "Robust fine-tuning
-        of zero-shot models", CVPR 2022, who recommend a half where no other data can tell).
+    def sentences(self, tower: TextTower) -> Tensor:
+        """Its unit vectors [N, 5, 384] of all captions."""
+        texts = read(tower, [text for lines in self.captions for text in lines])
+        return texts.view(len(self.captions), -1, texts.shape[-1])
+
+    def trained_towers(self, maps: Maps) -> Towers:
+        """Both towers, trained with a first head on top, which has learned too much and is left.
+
+        Trained with the towers, a head knows the pictures by heart and other collections badly;
+        fitted anew on the towers afterwards it gains everywhere (the model card has figures).
         """
         towers = Towers(ImageTower().eval(), TextTower().eval())
-        joint = self._first_head(towers, rows)
-        modules: list[nn.Module] = [towers.image, towers.text, joint]
-        before = [copy.deepcopy(module.state_dict()) for module in modules]
+        everything = torch.arange(len(self.captions))
+        views = [look(towers.image, view, everything) for view in maps]
+        sentences = self.sentences(towers.text)
+        pairs = Pairs(views, sentences).take(self.seen)
+        joint = fit_joint(pairs, towers.classes(), seeds=[self.seed])
+        self.say(f"a first head is fitted on {len(self.seen)} pictures")
+        lesson = Lesson(
+            maps, self.captions, torch.stack([view.logits for view in views]), sentences
+        )
         finetune(
             towers.image,
             towers.text,
             joint,
-            self.maps,
-            self.captions,
-            rows,
+            lesson,
+            self.seen,
             epochs=self.epochs,
             seed=self.seed,
             say=self.say,
         )
-        for module, first in zip(modules, before, strict=True):
-            module.load_state_dict(_mean(first, module.state_dict()))
-        pairs = towers.pairs(self, rows[torch.randperm(len(rows))[:COLLAPSED]])
-        joint.collapse(
-            pairs.views[0].features, pairs.views[0].logits, pairs.captions[:, 0], dim=DIM
+        return towers
+
+    def headed(self, towers: Towers, file: Path) -> Trained:
+        """The towers with a head fitted on what the exported image tower in `file` says."""
+        views = []
+        for number in range(VIEWS):
+            self.say(f"view {number + 1} of {VIEWS} through the trained tower")
+            views.append(
+                look_again(
+                    file, towers.image, self.photos, number, seed=self.seed, threads=self.threads
+                )
+            )
+        pairs = Pairs(views, self.sentences(towers.text))
+        seeds = [self.seed + number for number in range(HEADS)]
+        joint = fit_joint(pairs.take(self.seen), towers.classes(), seeds=seeds)
+        some = pairs.take(self.seen[torch.randperm(len(self.seen))[:COLLAPSED]])
+        joint.collapse(some.views[0].features, some.views[0].logits, some.captions[:, 0], dim=DIM)
+        return Trained(self, towers, joint, pairs)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Towers and head; `pairs` is what the towers say of all pictures and captions."""
+
+    course: Course
+    towers: Towers
+    joint: Joint
+    pairs: Pairs
+
+    def measure(self) -> dict[str, float]:
+        """Recall in per cent on pictures not trained on (see `train_concept`)."""
+        split = self.course.split
+        found = recall(self.joint, self.pairs.take(torch.from_numpy(split.held_out)))
+        abroad = recall(self.joint, self.pairs.take(torch.from_numpy(split.elsewhere)))
+        return found | {f"COCO {name}": value for name, value in abroad.items()}
+
+    def temperature(self) -> float:
+        """The scale of a cosine that fits pictures not trained on."""
+        return temperature(
+            self.joint, self.pairs.take(torch.from_numpy(self.course.split.held_out))
         )
-        return Trained(towers, joint)
 
-    def _first_head(self, towers: Towers, rows: Tensor) -> Joint:
-        glosses = read(towers.text, token_ids([gloss for _, gloss in class_names_and_glosses()]))
-        joint = fit_joint(towers.pairs(self, rows, views=2), glosses, seed=self.seed)
-        self.say(f"a first head is fitted on {len(rows)} pictures")
-        return joint
-
-
-def _mean(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: (value + other[name]) / 2 for name, value in one.items()}
+    def export(self, tower: Path, out: Path, *, logit_scale: float, int8: bool) -> dict[str, int]:
+        """Write the encoder to `out` (see `export.export`); return each file's bytes."""
+        typical = self.pairs.views[0].features[self.course.seen[:TYPICAL_FEATURES]].numpy()
+        return export(
+            tower,
+            ImageHead(self.towers.image, self.joint),
+            TextEncoder(self.towers.text, self.joint),
+            out,
+            dim=DIM,
+            logit_scale=logit_scale,
+            typical=typical if int8 else None,
+        )
