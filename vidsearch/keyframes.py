@@ -145,6 +145,12 @@ class CandidatePool(Generic[T]):
         self._kept = kept
 
 
+def settled(start_s: float, end_s: float) -> tuple[float, float]:
+    """The inside of `[start_s, end_s)`, without its ends, where one picture fades into another."""
+    margin = min(_EDGE_S, _EDGE_SHARE * (end_s - start_s))
+    return start_s + margin, end_s - margin
+
+
 def representative(
     candidates: Sequence[Candidate[T]], start_s: float, end_s: float
 ) -> Candidate[T]:
@@ -157,8 +163,8 @@ def representative(
     if not candidates:
         raise ValueError(f"there is no candidate frame between {start_s} and {end_s} s")
     usable = [c for c in candidates if not c.look.blank] or list(candidates)
-    margin = min(_EDGE_S, _EDGE_SHARE * (end_s - start_s))
-    usable = [c for c in usable if start_s + margin <= c.time_s <= end_s - margin] or usable
+    first_s, last_s = settled(start_s, end_s)
+    usable = [c for c in usable if first_s <= c.time_s <= last_s] or usable
     median = np.median([c.look.tiny for c in usable], axis=0)
     sharpest = max(c.look.sharpness for c in usable) or 1.0
     middle, half = (start_s + end_s) / 2, max((end_s - start_s) / 2, 1e-6)

@@ -23,7 +23,8 @@ __all__ = ["Query", "UnknownName", "parse", "require_enrolled"]
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _JOINS = re.compile(r"\s*(?:,|(?:,\s*)?(?:and|with|und|et|y|e)\b|&|\+|、|和|と)\s*", re.IGNORECASE)
-_OPERATORS = re.compile(r"\b(?:OR|NOT)\s+$")
+# Between or before names these would turn the answer round; elsewhere they are ordinary words.
+_OPERATORS = re.compile(r"\b(?:or|not|without|except|neither|nor)\s+$", re.IGNORECASE)
 _BEFORE_NAME = re.compile(
     rf"\b(?:(?:the|a|an)\s+)?(?:(?:{'|'.join(sorted(unknown.TITLES))})\.?\s+)*$", re.IGNORECASE
 )
@@ -47,13 +48,15 @@ class Query:
 
     `people` must all be in the shot. `context` is what the encoder is asked, "" where the
     question was only a name. `unknown` are names that nobody is enrolled under; while there are
-    any, an answer would be about somebody else (`require_enrolled`).
+    any, an answer would be about somebody else (`require_enrolled`). `perhaps` is a word that may
+    be a name and is searched as a word, or "".
     """
 
     text: str
     people: tuple[Person, ...]
     context: str
     unknown: tuple[UnknownName, ...] = ()
+    perhaps: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +85,7 @@ def parse(
     with a capital or opens the question, so that "a rose in a vase" asks for no person.
 
     Raises `InvalidQuery` for a text without a word in it (unless somebody is forced), for a
-    name that two people share, and for OR and NOT between names, which are not understood.
+    name that two people share, and for OR, NOT or without before a name, which are not understood.
     """
     text = normal(text)
     found = words(text)
@@ -93,11 +96,13 @@ def parse(
     if context_only:
         return Query(text, asked, _without_lead_in(text), strangers)
     mentions = _mentions(found, known)
-    strangers += unknown.find(text, found, [(m.first, m.last) for m in mentions], people)
+    ranges = [(m.first, m.last) for m in mentions]
+    strangers += unknown.find(text, found, ranges, people)
+    perhaps = "" if strangers else unknown.perhaps(text, found, ranges)
     mentions = [m for m in mentions if not _part_of(m, found, strangers)]
     _refuse_operators(text, found, mentions)
     named = _distinct((*asked, *(m.person for m in mentions)))
-    return Query(text, named, _context(text, found, mentions), strangers)
+    return Query(text, named, _context(text, found, mentions), strangers, perhaps)
 
 
 def require_enrolled(query: Query) -> None:
@@ -174,10 +179,11 @@ def _part_of(mention: _Mention, found: Sequence[Word], strangers: Iterable[Unkno
 
 def _refuse_operators(text: str, found: Sequence[Word], mentions: Sequence[_Mention]) -> None:
     for mention in mentions:
-        before = text[: found[mention.first].start]
-        if _OPERATORS.search(before) and text != text.upper():
+        operator = _OPERATORS.search(text[: found[mention.first].start])
+        if operator:
             raise InvalidQuery(
-                "OR and NOT between names are not understood: ask one question for each person"
+                f'"{operator.group().strip()}" before a name is not understood: ask one question '
+                "for each person"
             )
 
 

@@ -105,6 +105,7 @@ class _Within:
     shots: Mask
     keyframes: Mask
     tracks: Mask
+    looks: Mask
 
 
 def search(
@@ -148,13 +149,13 @@ def search(
     hits = []
     for rank, at in enumerate(_best_parts(rows, keyframes, score, k), 1):
         context_score = None if context is None else float(context[at])
-        sightings = tuple(_sighting(rows, p, int(keyframes[at]), threshold) for p in seen)
+        sightings = tuple(
+            _sighting(rows, p, int(keyframes[at]), threshold, within.looks) for p in seen
+        )
         hits.append(
             _hit(rows, rank, int(keyframes[at]), float(score[at]), context_score, sightings)
         )
-    message = (
-        _doubt(max((hit.context_score or 0 for hit in hits), default=0)) if query.context else ""
-    )
+    message = _doubt(query, max((hit.context_score or 0 for hit in hits), default=0))
     return Answer(query.text, _names(query), query.context, message, tuple(hits))
 
 
@@ -165,7 +166,8 @@ def _within(rows: Rows, videos: str | None, since: float | None, until: float | 
     shots = wanted[rows.shot_video] & (rows.shot_end_s > after) & (rows.shot_start_s < before)
     parts = (rows.part_end_s > after) & (rows.part_start_s < before)
     tracks = (rows.track_end_s >= after) & (rows.track_start_s < before)
-    return _Within(shots, parts & shots[rows.keyframe_shot], tracks & shots[rows.track_shot])
+    looks = (rows.look_s >= after) & (rows.look_s < before)
+    return _Within(shots, parts & shots[rows.keyframe_shot], tracks & shots[rows.track_shot], looks)
 
 
 def _matches(video: Video, glob: str) -> bool:
@@ -285,13 +287,19 @@ def _best_parts(rows: Rows, keyframes: Ints, score: Reals, k: int) -> Ints:
     return order[np.sort(first)[:k]]
 
 
-def _sighting(rows: Rows, seen: _Seen, keyframe: int, threshold: float) -> Sighting:
-    """The track by which a person counts in a part, at the look that fits them best."""
+def _sighting(rows: Rows, seen: _Seen, keyframe: int, threshold: float, wanted: Mask) -> Sighting:
+    """The track by which a person counts in a part, at the look that fits them best.
+
+    Where that look lies outside the time asked for, the clearest of the `wanted` ones is shown.
+    """
     shot = rows.keyframe_shot[keyframe]
     tracks = np.flatnonzero((rows.track_shot == shot) & (seen.probability >= threshold))
     present = _present(rows, seen, tracks, np.full(len(tracks), keyframe))
     track = tracks[np.argmax(present)]
     look = seen.look[track]
+    inside = np.flatnonzero((rows.look_track == track) & wanted)
+    if not wanted[look] and len(inside):
+        look = inside[np.argmax(rows.look_quality[inside])]
     x0, y0, x1, y1 = map(float, rows.look_boxes[look])
     return Sighting(
         seen.person.name,
@@ -330,9 +338,17 @@ def _hit(
     )
 
 
-def _doubt(best: float) -> str:
+def _doubt(query: Query, best: float) -> str:
     """What to say beside hits of which none fits the context well."""
-    return "" if best >= WEAK else f"No shot fits the context well (best score {best:.2f})"
+    if not query.context or best >= WEAK:
+        return ""
+    doubt = f"No shot fits the context well (best score {best:.2f})"
+    if query.perhaps:
+        doubt += (
+            f'; if "{query.perhaps}" is a person, enrol them with: '
+            f'vidsearch people add "{query.perhaps}" PHOTO...'
+        )
+    return doubt
 
 
 def _names(query: Query) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsearch.keyframes import settled
 from vidsearch.records import Box
 
 T = TypeVar("T")
@@ -40,15 +41,16 @@ class Detected(Generic[T]):
 def face_times(start_s: float, end_s: float) -> list[float]:
     """When to look for faces in the shot `[start_s, end_s)`, rising, all inside it.
 
-    One look each 0.8 s, at least 3 in shots of over a second, at most 40; each stands in the
-    middle of an equal part, away from the cuts where dissolves and blur are.
+    One look each 0.8 s, at least 3 in shots of over a second, at most 40, in the middle of equal
+    parts of the shot without its ends: a face seen through a dissolve is half somebody else's.
     """
     length = end_s - start_s
     if length <= 0:
         return []
     count = max(round(length / STEP_S), _LEAST if length > 1 else 1)
     count = min(count, _MOST)
-    return [start_s + length * (i + 0.5) / count for i in range(count)]
+    first_s, last_s = settled(start_s, end_s)
+    return [first_s + (last_s - first_s) * (i + 0.5) / count for i in range(count)]
 
 
 def follow(frames: Sequence[Sequence[Detected[T]]]) -> list[list[Detected[T]]]:

@@ -167,6 +167,8 @@ def test_a_name_that_is_a_word_needs_its_capital_inside_a_sentence() -> None:
         ("Michelle Obama sitting in an audience", "Michelle Obama"),
         ("Pope Francis waving", "Pope Francis"),
         ("Miranda singing", "Miranda"),
+        ("a speech by Merkel", "Merkel"),
+        ("an interview with Madonna in a studio", "Madonna"),
         ("anna rosi giving a speech", "anna rosi"),
     ],
 )
@@ -203,6 +205,10 @@ def test_a_stranger_is_told_apart_from_the_context(text: str, name: str) -> None
         "a TV Studio",
         "BBC News",
         "The Beatles performing",
+        "a dog playing with Frisbees",
+        "a man with Nike shoes",
+        "a view of Paris",
+        "a song by ABBA",
     ],
 )
 def test_places_things_and_quoted_words_are_no_strangers(text: str) -> None:
@@ -256,10 +262,33 @@ def test_a_question_without_a_word_is_refused(text: str) -> None:
         ask(text)
 
 
-@pytest.mark.parametrize("operator", ["OR", "NOT", "AND NOT"])
+@pytest.mark.parametrize("operator", ["OR", "or", "NOT", "AND NOT", "but not", "without"])
 def test_operators_that_are_not_understood_are_not_ignored(operator: str) -> None:
     with pytest.raises(InvalidQuery, match="one question for each"):
         ask(f"Anna Rossi {operator} Marco Bianchi")
+
+
+def test_such_words_elsewhere_are_a_part_of_the_context() -> None:
+    assert ask("Anna Rossi without a hat").context == "a person without a hat"
+    assert ask("a car or a bus").context == "a car or a bus"
+
+
+@pytest.mark.parametrize(
+    ("text", "perhaps"),
+    [
+        ("Merkel speaking", "Merkel"),
+        ("Madonna", "Madonna"),
+        ("Dogs running", ""),
+        ("Paris street at night", ""),
+        ("Anna Rossi singing", ""),
+        ("merkel speaking", ""),
+        ("NASA launching a rocket", ""),
+    ],
+)
+def test_a_word_that_may_be_a_name_is_told_but_searched(text: str, perhaps: str) -> None:
+    query = ask(text)
+    assert query.unknown == ()
+    assert query.perhaps == perhaps
 
 
 PIECES = """Anna Rossi anna Annie Marco Bianchi Lin-Manuel Miranda 李安 and , 's the White House

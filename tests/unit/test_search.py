@@ -305,6 +305,21 @@ def test_since_and_until_search_the_parts_in_between() -> None:
     assert ask(library, "a speech", since=30).message == "No shot lies in the time asked for"
 
 
+def test_the_evidence_lies_in_the_time_asked_for() -> None:
+    library = Library().video().shot(0, 20, seen(), faces=[(0, 20, like((0, SURE)))])
+    library.looks.append((0, 3.0, like((0, SURE - 0.1))))  # found at 10 s best, and at 3 s
+    (hit,) = ask(library, "Anna Rossi").hits
+    assert hit.people[0].time_s == 10
+    (hit,) = ask(library, "Anna Rossi", since=2, until=4).hits
+    assert hit.people[0].time_s == 3
+
+
+def test_a_word_that_may_be_a_name_is_told_where_nothing_fits() -> None:
+    library = Library().video().shot(0, 5, seen(audience=0.6))
+    assert 'vidsearch people add "Merkel" PHOTO...' in ask(library, "Merkel singing").message
+    assert "people add" not in ask(library, "Dogs singing").message
+
+
 @pytest.mark.parametrize(
     ("glob", "found"),
     [("*.mp4", [0]), ("/films/*", [0, 1]), ("b.mov", [1]), ("*/films/?.mov", [1]), ("*a*", [0])],

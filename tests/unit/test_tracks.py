@@ -115,3 +115,12 @@ def test_looks_rise_inside_their_shot(start: float, length: float) -> None:
 
     assert times == sorted(times)
     assert all(start <= time <= end for time in times)
+
+
+def test_no_face_is_looked_for_where_a_dissolve_may_be() -> None:
+    dissolve_s = 0.5  # the half of it that lies in this shot
+
+    times = face_times(10.0, 14.0)
+
+    assert min(times) > 10.0 + dissolve_s
+    assert max(times) < 14.0 - dissolve_s
