@@ -59,7 +59,7 @@ def main() -> int:
         folder = options.archive or Path(temporary) / "archive"
         made = make(folder, options.shots) if not Store.exists(folder) else "made before"
         rows, notes = measure(folder, options.runs)
-        notes.insert(0, made)
+        notes = ["Data: vectors, faces and thumbnails made by the benchmark.", made, *notes]
     print(
         _report.write(
             "archive_10k", f"Questions to an archive of {options.shots} shots", rows, notes

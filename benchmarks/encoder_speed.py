@@ -42,7 +42,7 @@ def eager_network() -> Any:
     import torch
     from torch import nn
 
-    from idclip.concept_training.fit import DIM
+    from idclip.concept_training.fit import DIM, HEADS
     from idclip.concept_training.network import WIDTH, Head, Inputs, Joint, Ridge
     from idclip.concept_training.towers import CLASSES, IMAGE_FEATURES, MEAN, SPREAD, TEXT_DIM
 
@@ -50,8 +50,9 @@ def eager_network() -> Any:
         torch.randn(shape)
         for shape in ((2500, IMAGE_FEATURES), (2500, CLASSES), (CLASSES, TEXT_DIM))
     )
-    heads = [Ridge(torch.randn(WIDTH, TEXT_DIM)), Head()]
-    joint = Joint(Inputs(seen, logits, glosses), torch.zeros(TEXT_DIM), heads, [2.5, 1.0])
+    heads = [Ridge(torch.randn(WIDTH, TEXT_DIM)), *(Head() for _ in range(HEADS))]
+    weights = [1.0] * len(heads)
+    joint = Joint(Inputs(seen, logits, glosses), torch.zeros(TEXT_DIM), heads, weights)
     joint.projection = torch.randn(TEXT_DIM * len(heads), DIM)
 
     class Network(nn.Module):  # type: ignore[misc]
@@ -111,6 +112,7 @@ def main() -> None:
         rows,
         [
             f"Required: ratio at least {WANTED:g}. Both from uint8 pictures to unit vectors.",
+            "Data: random pixels; the time does not depend on what a picture shows.",
             "The rows with a size are the squeeze of a whole frame to 260 x 260 alone, one thread.",
         ],
     )

@@ -69,6 +69,7 @@ FILES: dict[str, dict[str, Any]] = {
     "interlaced.mp4": {"options": {"x264-params": "tff=1"}},
     "prores.mov": {"codec": "prores_ks", "pix_fmt": "yuv422p10le"},
     "vp9.webm": {"codec": "libvpx-vp9", "options": VP9},
+    "vp9.mkv": {"codec": "libvpx-vp9", "options": VP9},
     "av1.webm": {"codec": "libsvtav1", "options": AV1},
     "av1.mkv": {"codec": "libsvtav1", "options": AV1},
     "mjpeg.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "color_range": 2, "colorspace": 6},
