@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ModelUnavailable
+from .prompts import readings
 
 DEFAULT = "concept"
 LOCAL_DIR = "local-dir:"  # open_clip's word for a folder that it saved
@@ -219,6 +220,14 @@ def load_encoder(name: str = DEFAULT, *, threads: int = 0) -> Encoder:
 
         return ConceptEncoder(threads=threads)
     raise ModelUnavailable(unknown_encoder(name))
+
+
+def encode_people(encoder: Encoder, text: str) -> NDArray[np.float32]:
+    """A text about people whom the encoder does not know, as unit vectors float32 [M, dim].
+
+    Of its M readings ("a person", "a man", "a woman") the one that fits a picture best counts.
+    """
+    return encoder.encode_texts(readings(text))
 
 
 def full_name(name: str) -> str:

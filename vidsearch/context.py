@@ -28,7 +28,7 @@ a question, which is a convention,
     score = 1 / (1 + RARITY * exp(OFFSET - SLOPE * evidence))
 
 Where a person was named, the text says "a person", but captions say what they see: of "a person",
-"a man" and "a woman" the one that fits a picture best counts (`readings`).
+"a man" and "a woman" the one that fits a picture best counts (`idclip.prompts`).
 
 No floor is put under the score: among 250 photos there is nearly always one that is something
 like what was asked for (the same benchmark: "weak" is as rare with the right photo taken out). A
@@ -37,7 +37,6 @@ low best score says that nothing fits; a high one does not prove the details.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 SLOPE, OFFSET = 0.84, 4.3
-_PERSON = re.compile(r"\ba person\b")
 RARITY = 5.0
 BACKGROUND = (
     "a man in a suit talks at a lectern",
@@ -136,12 +134,6 @@ BACKGROUND = (
 def background_of(encoder: Encoder) -> Floats:
     """[D]: its product with a picture's vector is the mean cosine to the background."""
     return np.asarray(encoder.encode_texts(BACKGROUND).mean(axis=0), np.float32)
-
-
-def readings(context: str) -> list[str]:
-    """The ways in which a caption may call the person of a context."""
-    texts = [_PERSON.sub(word, context, count=1) for word in ("a person", "a man", "a woman")]
-    return list(dict.fromkeys(texts))
 
 
 def context_scores(

@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from idclip.encoders import encode_people
 from idclip.identity import Faces, IdentityScorer
-from vidsearch.context import background_of, context_scores, readings
+from vidsearch.context import background_of, context_scores
 from vidsearch.errors import UnknownPerson
 from vidsearch.gallery import faces_of, mean_faces
 from vidsearch.records import Answer, Hit, Person, Sighting, Vector, Video
@@ -274,8 +275,8 @@ def _present(rows: Rows, seen: _Seen, track: Ints, keyframe: Ints) -> Reals:
 def _context(rows: Rows, encoder: Encoder, query: Query, keyframes: Ints) -> NDArray[np.float32]:
     vectors = rows.keyframe_vectors
     chosen = vectors if len(keyframes) == len(vectors) else vectors[keyframes]
-    texts = readings(query.context) if query.people else [query.context]
-    asked = encoder.encode_texts(texts)
+    text = query.context
+    asked = encode_people(encoder, text) if query.people else encoder.encode_texts([text])
     background = background_of(encoder)  # type: ignore[arg-type]  # a Protocol is not Hashable
     return context_scores(chosen, asked, background, rows.typical_picture, encoder.logit_scale)
 
