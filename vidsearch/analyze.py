@@ -91,6 +91,7 @@ def analyze(task: Task, recipe: Recipe, report: Report = lambda progress: None) 
                         frame.time_s,
                         frames.probe.duration_s,
                         len(shots.done),
+                        task.size,
                     )
                 )
 

@@ -51,11 +51,12 @@ class Indexed:
 
 @dataclass(frozen=True)
 class Failed:
-    """A file that could not be indexed, and why, in one line."""
+    """A file that could not be indexed, and why, in one line; `size` is 0 for further copies."""
 
     video_id: str
     path: str
     reason: str
+    size: int = 0
 
 
 Event = Planned | Progress | Indexed | Failed
@@ -126,6 +127,23 @@ class Tally:
         spent = max(time.monotonic() - self.began, 1e-3)
         done = sum(video.duration_s for video in self.indexed)
         return self.frames / spent, (done + sum(p.seconds for p in self.open.values())) / spent
+
+    def share(self) -> float:
+        """How much of the run is done, 0 to 1, by bytes.
+
+        A file in work counts by the share of it that is decoded, one that failed not at all.
+        """
+        done = float(sum(video.size for video in self.indexed))
+        for file in self.open.values():
+            if file.duration_s:
+                done += file.size * min(file.seconds / file.duration_s, 1.0)
+        todo = self.planned.bytes_todo - sum(bad.size for bad in self.failed)
+        return min(done / todo, 1.0) if todo > 0 else 0.0
+
+    def left_s(self) -> float | None:
+        """Seconds until the end at the speed so far; None before there is a speed."""
+        share = self.share()
+        return (time.monotonic() - self.began) * (1 / share - 1) if share else None
 
     def report(self) -> IndexReport:
         """What was done, and how long it has taken."""
@@ -252,7 +270,8 @@ def _record_failure(store: Store, bad: Unreadable) -> Iterator[Failed]:
     store.record_failure(video)
     _release(store, bad.task.paths, bad.task.replaces)
     for path in bad.task.paths:
-        yield Failed(video.video_id, printable(os.fsdecode(path)), bad.reason)
+        size = bad.task.size if path == bad.task.paths[0] else 0
+        yield Failed(video.video_id, printable(os.fsdecode(path)), bad.reason, size)
 
 
 def _publish(store: Store, group: Sequence[Analyzed]) -> Iterator[Indexed]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import (
-    Progress as Bars,
-)
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+from rich.table import Column
+from rich.text import Text
 
 from vidsearch.indexing import Event, Failed, Indexed, IndexReport, Planned, Tally
 from vidsearch.inputs import printable
@@ -36,20 +32,27 @@ def show(events: Iterable[Event], *, quiet: bool = False, verbose: bool = False)
 
     `quiet` tells of failures only, `verbose` adds a line for each video.
     """
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    return tell(events, Console(stderr=True, highlight=False), quiet=quiet, verbose=verbose)
+
+
+def tell(
+    events: Iterable[Event], console: Console, *, quiet: bool = False, verbose: bool = False
+) -> IndexReport:
+    """As `show`, on any console: live where it is a terminal."""
     tally = Tally()
-    with _display(console, live=console.is_terminal and not quiet) as display:
+    with _display(console, quiet=quiet) as display:
         for event in events:
             tally.add(event)
+            # A path is never folded, so that it can be copied; the terminal wraps it.
             if isinstance(event, Failed):
-                console.print(f"[red]failed[/red]  {escape(event.path)}: {escape(event.reason)}")
+                said = f"[red]failed[/red]  {escape(event.path)}: {escape(event.reason)}"
+                console.print(said, soft_wrap=True)
             elif isinstance(event, Indexed) and (verbose or event.video.status == "partial"):
-                console.print(_line(event))
-            if not quiet:
-                display.tell(event, tally)
+                console.print(_line(event), soft_wrap=True)
+            display(event, tally)
     report = tally.report()
     if not quiet:
-        console.print(summary(report))
+        console.print(summary(report), soft_wrap=not console.is_terminal)
     return report
 
 
@@ -81,9 +84,9 @@ def summary(report: IndexReport) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as a person says them: 4.2 s, 3:05 min, 2:03:05 h."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
+    """Seconds as a person says them: 4.2 s, 55 s, 3:05 min, 2:03:05 h."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d} h" if hours else f"{minutes}:{rest:02d} min"
@@ -103,38 +106,89 @@ def _line(event: Indexed) -> str:
     return f"{line}; [yellow]{escape(video.error)}[/yellow]" if video.error else line
 
 
+def state(tally: Tally) -> str:
+    """One line on how far a run has come."""
+    fps, speed = tally.rates()
+    shots = tally.shots + sum(file.shots for file in tally.open.values())
+    said = [
+        f"{len(tally.indexed)} of {_count(tally.planned.todo, 'video')}",
+        _count(shots, "shot"),
+        f"{fps:.0f} frames/s",
+        f"{speed:.1f}x real time",
+    ]
+    left = tally.left_s()
+    if left is not None:
+        said.append(f"{clock(left)} left")
+    if tally.failed:
+        said.append(f"{len(tally.failed)} failed")
+    return ", ".join(said)
+
+
+def _share(file: Progress) -> str:
+    """How much of a file is done; its length is not always known."""
+    return f"{clock(file.seconds)} of {clock(file.duration_s) if file.duration_s else '?'}"
+
+
+Display = Callable[[Event, Tally], None]
+
+
+@contextmanager
+def _display(console: Console, *, quiet: bool) -> Iterator[Display]:
+    if quiet:
+        yield lambda event, tally: None
+    elif console.is_terminal:
+        with _Live(console) as live:
+            yield live.tell
+    else:
+        yield _Plain(console).tell
+
+
 class _Plain:
-    """Lines for a log."""
+    """Lines for a log: the state of the run and the files in work."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._last = 0.0
+        self._last = time.monotonic()
 
     def tell(self, event: Event, tally: Tally) -> None:
         if isinstance(event, Planned) and event.todo:
-            self._console.print(f"{_count(event.todo, 'video')} to index")
+            self._console.print(f"{_count(event.todo, 'video')} to index", soft_wrap=True)
         now = time.monotonic()
-        if isinstance(event, Progress | Indexed) and now - self._last >= PLAIN_EVERY_S:
+        if now - self._last >= PLAIN_EVERY_S:
             self._last = now
-            fps, speed = tally.rates()
-            self._console.print(
-                f"{len(tally.indexed)} of {tally.planned.todo} videos, "
-                f"{fps:.0f} frames/s, {speed:.1f}x real time, {len(tally.failed)} failed"
-            )
+            files = (f"{PurePath(f.path).name} ({_share(f)})" for f in tally.open.values())
+            line = "; ".join([state(tally), *files])
+            self._console.print(line, markup=False, soft_wrap=True)
 
 
 class _Live:
-    """A bar for the run and one for each file in work."""
+    """A bar for each file in work, one for the run, and its state below them."""
 
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
+    def __init__(self, console: Console) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[told]}", table_column=Column(no_wrap=True)),
+        )
+        self._state = ""
         self._all: TaskID | None = None
         self._files: dict[str, TaskID] = {}
+        self._live = Live(console=console, get_renderable=self._shown, transient=True)
+
+    def __enter__(self) -> _Live:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def _shown(self) -> RenderableType:
+        return Group(self._bars, Text(self._state)) if self._state else Text()
 
     def tell(self, event: Event, tally: Tally) -> None:
         if isinstance(event, Planned):
             if event.todo:
-                self._all = self._bars.add_task("videos", total=event.todo, told="")
+                self._all = self._bars.add_task("all", total=1.0, told="")
         elif isinstance(event, Progress):
             self._advance(event)
         elif isinstance(event, Indexed):
@@ -142,42 +196,23 @@ class _Live:
         else:
             self._close(event.video_id)
         if self._all is not None:
-            fps, speed = tally.rates()
-            done = len(tally.indexed) + len(tally.failed)
-            told = f"{fps:.0f} frames/s  {speed:.1f}x  {tally.shots} shots"
-            if tally.failed:
-                told += f"  [red]{len(tally.failed)} failed[/red]"
-            self._bars.update(self._all, completed=min(done, tally.planned.todo), told=told)
+            self._state = state(tally)
+            share = tally.share()
+            self._bars.update(self._all, completed=share, told=f"{share:.0%}")
 
     def _advance(self, event: Progress) -> None:
         if event.video_id not in self._files:
-            name = escape(PurePath(event.path).name[-40:])
-            self._files[event.video_id] = self._bars.add_task(name, total=None, told="")
+            name = PurePath(event.path).name
+            name = name if len(name) <= 36 else f"…{name[-35:]}"
+            self._files[event.video_id] = self._bars.add_task(escape(name), total=None, told="")
         self._bars.update(
             self._files[event.video_id],
             total=event.duration_s or None,
             completed=min(event.seconds, event.duration_s or event.seconds),
-            told=f"{clock(event.seconds)} of {clock(event.duration_s)}  {event.shots} shots",
+            told=_share(event),
         )
 
     def _close(self, video_id: str) -> None:
         bar = self._files.pop(video_id, None)
         if bar is not None:
             self._bars.remove_task(bar)
-
-
-@contextmanager
-def _display(console: Console, *, live: bool) -> Iterator[_Live | _Plain]:
-    if not live:
-        yield _Plain(console)
-        return
-    bars = Bars(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[told]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-    with bars:
-        yield _Live(bars)

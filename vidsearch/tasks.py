@@ -61,7 +61,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one file has come: frames and seconds decoded, of `duration_s` (0 if unknown)."""
+    """How far one file has come: frames and seconds decoded, of `duration_s` (0 if unknown).
+
+    `size` is that of the file in bytes.
+    """
 
     video_id: str
     path: str
@@ -69,6 +72,7 @@ class Progress:
     seconds: float
     duration_s: float
     shots: int
+    size: int = 0
 
 
 @dataclass(frozen=True, eq=False)
