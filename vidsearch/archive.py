@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from idclip.encoders import Encoder
     from idclip.faces import FaceModel
     from idclip.identity import IdentityScorer
+    from vidsearch.describe import Models
     from vidsearch.indexing import Event, IndexReport, PathLike
     from vidsearch.photos import Picture
     from vidsearch.store import ShotRow, Store
@@ -39,7 +40,8 @@ class Archive:
 
     The folder is made by the first `index` or `enrol`. `encoder` and `faces` name the models of a
     new archive; an existing one knows its own, and refuses others with `ArchiveMismatch`.
-    `waiting` is told, in a sentence, when a method has to wait for another writer.
+    `waiting` is told, in a sentence, when a method has to wait for another writer, and under
+    which licence a model stands that a new archive is made with in the place of a default.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Archive:
             models = load_models(
                 self._asked_encoder or chosen.encoder, self._asked_faces or chosen.faces
             )
+            self._tell_licences(models)
             Store.create(
                 self.path,
                 encoder=models.encoder.name,
@@ -135,6 +138,17 @@ class Archive:
                 face_model=stamp.face_weights and face_digest(stamp.face_model),
             )
             yield store
+
+    def _tell_licences(self, models: Models) -> None:
+        from vidsearch.settings import Settings
+
+        chosen = (
+            ("encoder", models.encoder, Settings.encoder),
+            ("face model", models.faces, Settings.faces),
+        )
+        for kind, model, default in chosen:
+            if self._waiting is not None and model.name != default:
+                self._waiting(f"{kind} {model.name}: {model.licence}")
 
     # --- questions -------------------------------------------------------------------------------
 
