@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import vidsearch
 from vidsearch import opencv_build, selftest
 from vidsearch.errors import VidsearchError
+from vidsearch.present import counted
 
 if TYPE_CHECKING:
     from vidsearch.stamp import Stamp
@@ -169,13 +171,17 @@ def _version(name: str) -> str:
 def _extras() -> Iterator[Finding]:
     names = metadata.packages_distributions()
     for extra, modules in EXTRAS.items():
-        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        missing = _missing_modules(extra)
         if missing:
             remedy = f'pip install "vidsearch[{extra}]"'
             yield Finding("extras", extra, f"lacks {', '.join(missing)}", "absent", remedy)
             continue
         versions = (f"{m} {_version(names.get(m, [m])[0])}".strip() for m in modules)
         yield Finding("extras", extra, ", ".join(versions))
+
+
+def _missing_modules(extra: str) -> list[str]:
+    return [module for module in EXTRAS[extra] if importlib.util.find_spec(module) is None]
 
 
 def _opencv() -> Iterator[Finding]:
@@ -260,23 +266,41 @@ def _face_models() -> Iterator[Finding]:
     else:
         yield Finding("models", "faces: default", DefaultFaces.licence)
     home = Path(os.environ.get("INSIGHTFACE_HOME", "~/.insightface")).expanduser()
-    here = (home / "models" / "buffalo_l").is_dir() and importlib.util.find_spec("insightface")
-    yield Finding(
-        "models",
+    folder = home / "models" / "buffalo_l"
+    yield _optional(
         "faces: insightface:buffalo_l",
+        "insightface",
         "non-commercial research only; commercial use: no",
-        "ok" if here else "absent",
-        "" if here else 'pip install "vidsearch[insightface]"; fetched when first used',
+        weights=folder.is_dir(),
+        remedy="vidsearch index --faces insightface:buffalo_l PATH... fetches them when first "
+        f"used; without a network put the pack's .onnx files into {folder}",
     )
 
 
 def _shot_model() -> Finding:
     from vidsearch.detectors_transnetv2 import model_path
 
-    here = model_path().is_file()
-    remedy = "" if here else 'pip install "vidsearch[transnetv2]"; exported when first used'
-    said = "MIT; commercial use: yes"
-    return Finding("models", "detector: transnetv2", said, "ok" if here else "absent", remedy)
+    return _optional(
+        "detector: transnetv2",
+        "transnetv2",
+        "MIT; commercial use: yes",
+        weights=model_path().is_file(),
+        alone=True,
+        remedy="vidsearch index --detector transnetv2 PATH... exports them when first used",
+    )
+
+
+def _optional(
+    name: str, extra: str, licence: str, *, weights: bool, remedy: str, alone: bool = False
+) -> Finding:
+    """A model that lacks its extra, or its weights, or nothing; `alone` weights are enough."""
+    missing = _missing_modules(extra)
+    if weights and (alone or not missing):
+        return Finding("models", name, licence)
+    if missing:
+        install = f'pip install "vidsearch[{extra}]"'
+        return Finding("models", name, f"{licence}; extra absent", "absent", install)
+    return Finding("models", name, f"{licence}; weights absent", "absent", remedy)
 
 
 # --- does it work? -------------------------------------------------------------------------------
@@ -329,11 +353,17 @@ def _weights(folder: Path, stamp: Stamp) -> Iterator[Finding]:
 def _archive(folder: Path) -> Iterator[Finding]:
     from vidsearch.store import Store
 
+    if not folder.exists():
+        remedy = f"vidsearch index --archive {shlex.quote(str(folder))} PATH... makes one"
+        yield Finding("archive", str(folder), f"no archive at {folder}", "absent", remedy)
+        return
     try:
         with Store.open(folder, read_only=True) as store:
             health = store.health()
     except VidsearchError as error:
-        yield Finding("archive", str(folder), str(error), "warning")
+        # Who reads this has followed its last sentence already.
+        said = str(error).removesuffix(" If this stays so, look with: vidsearch doctor")
+        yield Finding("archive", str(folder), said, "warning")
         return
     stamp = health.stamp
     made = time.strftime("%Y-%m-%d", time.localtime(stamp.created_at))
@@ -344,10 +374,15 @@ def _archive(folder: Path) -> Iterator[Finding]:
     videos = ", ".join(f"{count} {status}" for status, count in health.videos.items())
     yield Finding("archive", "videos", f"{videos}; {health.size / 1e6:.1f} MB")
     for name, table in health.tables.items():
-        said = f"{table.rows} rows, {table.fragments} fragments, {table.versions} versions"
-        yield Finding("archive", f"table {name}", f"{said}, {table.size / 1e6:.1f} MB")
+        parts = (
+            counted(table.rows, "row"),
+            counted(table.fragments, "fragment"),
+            counted(table.versions, "version"),
+            f"{table.size / 1e6:.1f} MB",
+        )
+        yield Finding("archive", f"table {name}", ", ".join(parts))
     if health.orphans:
-        said = f"{health.orphans} rows of an interrupted run"
+        said = f"{counted(health.orphans, 'row')} of an interrupted run"
         remedy = "nothing to do: no reader sees them and the next `vidsearch index` sweeps them"
         yield Finding("archive", "orphans", said, "warning", remedy)
     for number, problem in enumerate(health.problems, 1):

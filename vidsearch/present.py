@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,18 +16,80 @@ from vidsearch.inputs import printable
 from vidsearch.timecodes import timecode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from idclip.pull import Availability
     from vidsearch.indexing import IndexReport
     from vidsearch.records import Answer, Hit, Person, Sighting, Video
     from vidsearch.store import ShotRow
 
+UNBROKEN = 100_000  # a width that no line reaches
+INDENT = "    "
+
 
 def stdout() -> Console:
-    """The console that results go to; as wide as needed where it is no terminal."""
+    """The console that results go to; where it is no terminal no line is ever broken."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=160)
+    return console if console.is_terminal else Console(highlight=False, width=UNBROKEN)
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 photo`, `2 photos`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], prose: str = "") -> None:
+    """A table; in a terminal that is too narrow for it, each row as a paragraph.
+
+    A paragraph breaks between cells, and inside those of the column `prose` between words, so
+    that names and times stay whole and can be copied. A column whose name ends in ">" is aligned
+    on the right.
+    """
+    console = stdout()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in columns:
+        right = name.endswith(">")
+        table.add_column(name.rstrip(">"), justify="right" if right else "left", no_wrap=True)
+    rows = list(rows)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    wide = console.measure(table, options=console.options.update(width=UNBROKEN)).maximum
+    if wide <= console.width:
+        console.print(table)
+        return
+    names = [name.rstrip(">") for name in columns]
+    console.print("  ".join(names), style="dim", markup=False, soft_wrap=True)
+    for row in rows:
+        for line in _paragraph(row, [name == prose for name in names], console.width):
+            console.print(line, markup=False, soft_wrap=True)
+
+
+def _paragraph(row: Sequence[str], loose: Sequence[bool], width: int) -> Iterator[str]:
+    """The cells of a row in lines of `width`, those after the first line indented."""
+    cells = [
+        part
+        for cell, breakable in zip(row, loose, strict=True)
+        for part in (_clauses(cell, width) if breakable else [cell])
+        if part
+    ]
+    line = cells[0]
+    for cell in cells[1:]:
+        if cell_len(line) + 2 + cell_len(cell) <= width:
+            line = f"{line}  {cell}"
+        else:
+            yield line
+            line = INDENT + cell
+    yield line
+
+
+def _clauses(text: str, width: int) -> list[str]:
+    """Prose cut after its semicolons, and between words only where that is not enough."""
+    clauses = re.split(r"(?<=;) ", text)
+    return [part for clause in clauses for part in _wrapped(clause, width - len(INDENT))]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def print_answer(answer: Answer) -> None:
@@ -33,23 +98,18 @@ def print_answer(answer: Answer) -> None:
     if not answer.hits:
         console.print(escape(answer.message))
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("#", justify="right")
-    table.add_column("video", overflow="fold")
-    table.add_column("from")
-    table.add_column("to")
-    table.add_column("score", justify="right")
-    table.add_column("why", overflow="fold")
-    for hit in answer.hits:
-        table.add_row(
+    rows = (
+        (
             str(hit.rank),
-            escape(printable(PurePath(hit.video).name)),
+            printable(PurePath(hit.video).name),
             timecode(hit.start_s),
             timecode(hit.end_s),
             f"{hit.score:.2f}",
-            escape(why(hit)),
+            why(hit),
         )
-    console.print(table)
+        for hit in answer.hits
+    )
+    print_rows(("#>", "video", "from", "to", "score>", "why"), rows, prose="why")
     if answer.message:
         console.print(f"[dim]{escape(answer.message)}[/dim]")
 
@@ -135,21 +195,21 @@ def video_as_json(video: Video) -> dict[str, Any]:
 
 
 def print_videos(videos: Sequence[Video]) -> None:
-    """What the archive holds, one line a file."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("status", "video", "length", "shots", "picture", "codec", "note"):
-        table.add_column(name, overflow="fold")
-    for video in videos:
-        table.add_row(
+    """What the archive holds, one row a file; nothing is known of one that failed but why."""
+    rows = (
+        (
             video.status,
-            escape(printable(video.path)),
-            timecode(video.duration_s),
-            str(video.n_shots),
+            printable(video.path),
+            timecode(video.duration_s) if video.duration_s else "",
+            str(video.n_shots) if video.status != "failed" else "",
             f"{video.width}x{video.height}" if video.width else "",
             video.codec,
-            escape(video.error),
+            video.error,
         )
-    stdout().print(table)
+        for video in videos
+    )
+    columns = ("status", "video", "length", "shots>", "picture", "codec", "note")
+    print_rows(columns, rows, prose="note")
 
 
 def person_as_json(person: Person) -> dict[str, Any]:
@@ -168,46 +228,43 @@ def person_as_json(person: Person) -> dict[str, Any]:
 
 def print_people(people: Sequence[Person]) -> None:
     """Who is enrolled."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("name", "aliases", "photos", "best quality"):
-        table.add_column(name, overflow="fold")
-    for person in people:
-        best = max((photo.quality for photo in person.photos), default=0.0)
-        aliases = ", ".join(person.aliases)
-        table.add_row(escape(person.name), escape(aliases), str(len(person.photos)), f"{best:.2f}")
-    stdout().print(table)
+    rows = (
+        (
+            person.name,
+            ", ".join(person.aliases),
+            str(len(person.photos)),
+            f"{max((photo.quality for photo in person.photos), default=0.0):.2f}",
+        )
+        for person in people
+    )
+    print_rows(("name", "aliases", "photos>", "best quality>"), rows, prose="aliases")
 
 
 def print_person(person: Person) -> None:
     """One person with every photo."""
-    console = stdout()
     aliases = f" (also {', '.join(person.aliases)})" if person.aliases else ""
-    console.print(f"[bold]{escape(person.name)}[/bold]{escape(aliases)}")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("photo", "quality", "face"):
-        table.add_column(name, overflow="fold")
+    stdout().print(f"[bold]{escape(person.name)}[/bold]{escape(aliases)}")
+    rows = []
     for photo in person.photos:
         x0, y0, x1, y1 = photo.box
-        table.add_row(
-            escape(photo.name), f"{photo.quality:.2f}", f"{x0:.2f},{y0:.2f} to {x1:.2f},{y1:.2f}"
-        )
-    console.print(table)
+        box = f"{x0:.2f},{y0:.2f} to {x1:.2f},{y1:.2f}"
+        rows.append((photo.name, f"{photo.quality:.2f}", box))
+    print_rows(("photo", "quality>", "face"), rows)
 
 
 def print_shots(shots: Sequence[ShotRow]) -> None:
     """The shots of one video."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("shot", "from", "to", "frames", "faces"):
-        table.add_column(name, justify="right")
-    for shot in shots:
-        table.add_row(
+    rows = (
+        (
             str(shot.index),
             timecode(shot.start_s),
             timecode(shot.end_s),
             f"{shot.start_frame} to {shot.end_frame}",
             str(shot.n_tracks),
         )
-    stdout().print(table)
+        for shot in shots
+    )
+    print_rows(("shot>", "from>", "to>", "frames>", "faces>"), rows)
 
 
 def shot_as_json(shot: ShotRow) -> dict[str, Any]:
@@ -254,44 +311,23 @@ def print_detectors() -> None:
 
 def models_as_json(known: Sequence[Availability], chosen: str) -> list[dict[str, Any]]:
     """The named encoders with origin, licence and whether they are on this machine."""
-    return [
-        {
-            "name": one.info.name,
-            "present": one.present,
-            "remedy": one.remedy,
-            "used_for_new_archives": one.info.name == chosen,
-            "about": one.info.about,
-            "origin": one.info.origin,
-            "licence": one.info.licence,
-            "commercial_use": one.info.commercial,
-            "note": one.info.note,
-            "dimensions": one.info.dim,
-            "megabytes": one.info.megabytes,
-        }
-        for one in known
-    ]
+    return [{**one.as_data(), "used_for_new_archives": one.info.name == chosen} for one in known]
 
 
 def print_models(known: Sequence[Availability], chosen: str) -> None:
-    """The named encoders, the one for new archives marked."""
+    """The named encoders, the one for new archives marked: a name a line, details below it."""
     console = stdout()
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("", "encoder", "MB", "here", "commercial use", "licence"):
-        table.add_column(name, no_wrap=True)
     for one in known:
         info = one.info
-        table.add_row(
-            "*" if info.name == chosen else "",
-            escape(info.name),
-            str(info.megabytes),
-            "yes" if one.present else "no",
-            info.commercial,
-            escape(info.licence.partition(" (")[0]),
-        )
-    console.print(table)
+        used = " (for new archives)" if info.name == chosen else ""
+        console.print(f"[bold]{escape(info.name)}[/bold]{used}", soft_wrap=True)
+        allowed = f"{info.licence}, commercial use: {info.commercial}"
+        here = "here" if one.present else f"not here: {one.remedy}"
+        for line in (info.about, f"{info.megabytes} MB; {allowed}", here):
+            for part in _wrapped(line, console.width - len(INDENT)):
+                console.print(INDENT + part, markup=False, soft_wrap=True)
     console.print(
-        "[dim]* for new archives; another: vidsearch models use NAME. Fetch one that is not here: "
-        "vidsearch models pull NAME.\n"
-        '"ask": the licence of the weights allows it, the data or the model card may not. '
-        "Origin and notes: --json.[/dim]"
+        "[dim]Another for new archives: vidsearch models use NAME.\n"
+        'Commercial use "ask": the licence of the weights allows it, the data or the model card '
+        "may not. Origin and notes: --json.[/dim]"
     )

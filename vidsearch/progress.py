@@ -18,6 +18,7 @@ from rich.text import Text
 
 from vidsearch.indexing import Event, Failed, Indexed, IndexReport, Planned, Tally
 from vidsearch.inputs import printable
+from vidsearch.present import counted
 from vidsearch.tasks import Progress
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def summary(report: IndexReport) -> str:
     if n:
         speed = seconds / report.seconds if report.seconds else 0.0
         said.append(
-            f"indexed {_count(n, 'video')}, {_count(shots, 'shot')}, {clock(seconds)} of video "
+            f"indexed {counted(n, 'video')}, {counted(shots, 'shot')}, {clock(seconds)} of video "
             f"in {clock(report.seconds)} ({speed:.1f}x real time)"
         )
     elif not report.failed:
@@ -92,16 +93,12 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d} h" if hours else f"{minutes}:{rest:02d} min"
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 def _line(event: Indexed) -> str:
     video: Video = event.video
     speed = f"{video.duration_s / event.seconds:.1f}x" if event.seconds else ""
     line = (
         f"[green]{video.status}[/green] {escape(printable(video.path))}: "
-        f"{_count(video.n_shots, 'shot')}, {clock(video.duration_s)}, {speed}"
+        f"{counted(video.n_shots, 'shot')}, {clock(video.duration_s)}, {speed}"
     )
     return f"{line}; [yellow]{escape(video.error)}[/yellow]" if video.error else line
 
@@ -111,8 +108,8 @@ def state(tally: Tally) -> str:
     fps, speed = tally.rates()
     shots = tally.shots + sum(file.shots for file in tally.open.values())
     said = [
-        f"{len(tally.indexed)} of {_count(tally.planned.todo, 'video')}",
-        _count(shots, "shot"),
+        f"{len(tally.indexed)} of {counted(tally.planned.todo, 'video')}",
+        counted(shots, "shot"),
         f"{fps:.0f} frames/s",
         f"{speed:.1f}x real time",
     ]
@@ -152,7 +149,7 @@ class _Plain:
 
     def tell(self, event: Event, tally: Tally) -> None:
         if isinstance(event, Planned) and event.todo:
-            self._console.print(f"{_count(event.todo, 'video')} to index", soft_wrap=True)
+            self._console.print(f"{counted(event.todo, 'video')} to index", soft_wrap=True)
         now = time.monotonic()
         if now - self._last >= PLAIN_EVERY_S:
             self._last = now

@@ -1,0 +1,145 @@
+"""`vidsearch people`: who is known, and from which photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from vidsearch.command import (
+    NOTHING_FOUND,
+    archive_option,
+    json_option,
+    print_json,
+    say,
+    sheet_option,
+)
+
+
+@click.group()
+def people() -> None:
+    """Enrol people from photos, list, rename and remove them."""
+
+
+@people.command("add")
+@click.argument("name")
+@click.argument("photos", nargs=-1, metavar="PHOTO...")
+@archive_option
+@click.option("--alias", "aliases", multiple=True, metavar="NAME", help="Another name of theirs.")
+@click.option(
+    "--face",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Which face, in photos with several (a numbered picture is written).",
+)
+@click.option("--more", is_flag=True, help="Add photos or aliases to somebody who is enrolled.")
+@click.option("--trust", is_flag=True, help="Take photos that do not look like each other.")
+@json_option
+def people_add(
+    name: str,
+    photos: Sequence[str],
+    folder: Path,
+    aliases: Sequence[str],
+    face: int | None,
+    more: bool,
+    trust: bool,
+    as_json: bool,
+) -> int:
+    """Enrol NAME from photos; a photo may also be a moment, VIDEO@00:00:04.2.
+
+    Nothing has to be indexed again: they are found at once.
+    """
+    from vidsearch.archive import Archive
+    from vidsearch.present import person_as_json, print_person
+
+    person = Archive(folder, waiting=say).enrol(
+        name, photos, aliases=aliases, face=face, more=more, trust=trust
+    )
+    if as_json:
+        print_json(person_as_json(person))
+    else:
+        print_person(person)
+    return 0
+
+
+@people.command("list")
+@archive_option
+@json_option
+def people_list(folder: Path, as_json: bool) -> int:
+    """List who is enrolled."""
+    from vidsearch.archive import Archive
+    from vidsearch.present import person_as_json, print_people
+
+    everybody = Archive(folder).people()
+    if as_json:
+        print_json([person_as_json(person) for person in everybody])
+    elif everybody:
+        print_people(everybody)
+    else:
+        click.echo('nobody is enrolled; add somebody with: vidsearch people add "NAME" PHOTO...')
+    return 0 if everybody else NOTHING_FOUND
+
+
+@people.command("show")
+@click.argument("name")
+@archive_option
+@sheet_option("Write their photos, with the chosen faces framed, as one picture.")
+@json_option
+def people_show(name: str, folder: Path, sheet: Path | None, as_json: bool) -> int:
+    """Show one person: aliases, photos, how good each photo is."""
+    from vidsearch.archive import Archive
+    from vidsearch.present import person_as_json, print_person
+
+    archive = Archive(folder)
+    person = archive.person(name)
+    if as_json:
+        print_json(person_as_json(person))
+    else:
+        print_person(person)
+    if sheet is not None:
+        archive.person_sheet(person, sheet)
+        say(f"photos: {sheet}")
+    return 0
+
+
+@people.command("rename")
+@click.argument("name")
+@click.argument("new_name")
+@archive_option
+def people_rename(name: str, new_name: str, folder: Path) -> int:
+    """Give NAME the name NEW_NAME."""
+    from vidsearch.archive import Archive
+
+    person = Archive(folder, waiting=say).rename(name, new_name)
+    click.echo(f"{name} is now {person.name}")
+    return 0
+
+
+@people.command("remove")
+@click.argument("name")
+@archive_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def people_remove(name: str, folder: Path, yes: bool) -> int:
+    """Remove NAME and the photos; the videos stay indexed."""
+    from vidsearch.archive import Archive
+    from vidsearch.present import counted
+
+    archive = Archive(folder, waiting=say)
+    person = archive.person(name)
+    if not yes and not _agreed(f"Remove {person.name} and {counted(len(person.photos), 'photo')}?"):
+        say("nothing was removed")
+        return NOTHING_FOUND
+    archive.remove_person(name)
+    click.echo(f"{person.name} is removed")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    """The answer of whoever sits there; where nobody does, no."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        return False

@@ -1,0 +1,118 @@
+"""`vidsearch query`: a question to an archive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from vidsearch.command import (
+    NOTHING_FOUND,
+    archive_option,
+    json_option,
+    print_json,
+    say,
+    sheet_option,
+)
+from vidsearch.errors import UnknownPerson
+from vidsearch.timecodes import parse_timecode
+
+
+@click.command()
+@click.argument("text", required=False)
+@archive_option
+@click.option(
+    "-k",
+    "count",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="At most so many shots.",
+)
+@click.option(
+    "--person",
+    "persons",
+    multiple=True,
+    metavar="NAME",
+    help="This enrolled person must be in the shot; may be repeated.",
+)
+@click.option("--context-only", is_flag=True, help="Take no word of TEXT for a name.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Least probability that a shot shows the person.",
+)
+@click.option("--since", metavar="TIME", help="From this moment of a video (12.5, 1:02, 00:01:02).")
+@click.option("--until", metavar="TIME", help="Up to this moment of a video.")
+@click.option("--video", "video_glob", metavar="GLOB", help="Only videos whose path matches.")
+@sheet_option("Write a contact sheet of the hits.")
+@click.option("--open", "open_first", is_flag=True, help="Play the first hit in your player.")
+@json_option
+@click.pass_context
+def query(
+    ctx: click.Context,
+    text: str | None,
+    folder: Path,
+    count: int,
+    persons: Sequence[str],
+    context_only: bool,
+    threshold: float,
+    since: str | None,
+    until: str | None,
+    video_glob: str | None,
+    sheet: Path | None,
+    open_first: bool,
+    as_json: bool,
+) -> int:
+    """Find the shots that show TEXT, such as "Anna Rossi giving a speech outdoors".
+
+    TEXT may be left out beside --person.
+    """
+    from vidsearch.archive import Archive
+    from vidsearch.present import answer_as_json, print_answer
+    from vidsearch.records import Answer
+
+    if text is None and not persons:
+        raise click.UsageError("say what to look for: TEXT, or --person NAME, or both")
+    after, before = _moments(since, until)
+    archive = Archive(folder)
+    try:
+        answer = archive.query(
+            text or "",
+            k=count,
+            people=persons,
+            context_only=context_only,
+            threshold=threshold,
+            since=after,
+            until=before,
+            video=video_glob,
+        )
+    except UnknownPerson as error:  # the answer that a name in TEXT gets
+        answer = Answer(text or "", (), "", str(error), ())
+    if as_json:
+        print_json(answer_as_json(answer))
+    else:
+        print_answer(answer)
+    given = ctx.get_parameter_source("threshold") is ParameterSource.COMMANDLINE
+    if given and answer.hits and not answer.people:
+        say("--threshold is about people, and the question names none: it changed nothing")
+    if sheet is not None:
+        archive.sheet([answer], sheet)
+        say(f"contact sheet: {sheet}")
+    if open_first and answer.hits:
+        archive.open_hit(answer.hits[0])
+    return 0 if answer.hits else NOTHING_FOUND
+
+
+def _moments(since: str | None, until: str | None) -> tuple[float | None, float | None]:
+    """The two options in seconds."""
+    after = None if since is None else parse_timecode(since)
+    before = None if until is None else parse_timecode(until)
+    if after is not None and before is not None and after >= before:
+        wrong = "after" if after > before else "the same moment as"
+        raise click.UsageError(f"--since {since} is {wrong} --until {until}: nothing lies between")
+    return after, before
