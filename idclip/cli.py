@@ -115,20 +115,7 @@ def models(as_json: bool) -> None:
 
     states = available()
     if as_json:
-        data = [
-            {
-                "name": state.info.name,
-                "present": state.present,
-                "licence": state.info.licence,
-                "commercial": state.info.commercial,
-                "note": state.info.note,
-                "origin": state.info.origin,
-                "dim": state.info.dim,
-                "megabytes": state.info.megabytes,
-                "remedy": state.remedy,
-            }
-            for state in states
-        ]
+        data = [state.as_data() for state in states]
         click.echo(json.dumps(data, indent=2))
         return
     for state in states:

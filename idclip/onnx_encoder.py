@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .clip_tokenizer import clip_tokenizer, token_ids
-from .encoders import full_name
+from .encoders import REGISTRY, full_name
 from .errors import ModelUnavailable
 from .onnx_session import open_session
 from .pull import models_folder
@@ -232,6 +232,11 @@ def _root(folder: str) -> Path:
     root = Path(folder).expanduser()
     if not root.is_dir() and "/" not in folder and (models_folder() / folder).is_dir():
         root = models_folder() / folder
+    if not root.is_dir() and f"onnx:{folder}" in REGISTRY:
+        raise ModelUnavailable(
+            f"onnx:{folder} is not on this machine; fetch it with: vidsearch models pull "
+            f"onnx:{folder}"
+        )
     if not root.is_dir():
         raise ModelUnavailable(
             f"onnx:{folder}: no such folder; make one with idclip export-onnx, or see "

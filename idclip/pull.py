@@ -15,7 +15,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,6 +35,22 @@ class Availability:
     info: EncoderInfo
     present: bool
     remedy: str
+
+    def as_data(self) -> dict[str, object]:
+        """What is known of the encoder, for programs."""
+        info = self.info
+        return {
+            "name": info.name,
+            "present": self.present,
+            "remedy": self.remedy,
+            "about": info.about,
+            "origin": info.origin,
+            "licence": info.licence,
+            "commercial_use": info.commercial,
+            "note": info.note,
+            "dimensions": info.dim,
+            "megabytes": info.megabytes,
+        }
 
 
 def models_folder() -> Path:
@@ -60,6 +76,7 @@ def _availability(info: EncoderInfo) -> Availability:
         present = (models_folder() / info.name.partition(":")[2]).is_dir()
     else:
         present = _shipped(info.name)
+        info = _measured(info) if present else info
     mend = f"vidsearch models pull {info.name}" if info.repo else "install vidsearch again"
     return Availability(info, present, "" if present else mend)
 
@@ -68,6 +85,14 @@ def _shipped(name: str) -> bool:
     from . import concept
 
     return name == "concept" and all((concept.WEIGHTS / file).is_file() for file in concept.FILES)
+
+
+def _measured(info: EncoderInfo) -> EncoderInfo:
+    """What ships says its size itself: its weights change more often than the registry."""
+    from . import concept
+
+    size = sum((concept.WEIGHTS / file).stat().st_size for file in concept.FILES)
+    return replace(info, megabytes=round(size / 1e6))
 
 
 def torch_installed() -> bool:

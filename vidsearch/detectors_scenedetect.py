@@ -49,7 +49,7 @@ class _Fed:
 
 def adaptive(threshold: float, window: float, min_content: float) -> _Fed:
     """Content difference over the mean of `window` neighbours on either side."""
-    width = max(1, round(window))
+    width = round(window)
     detector = AdaptiveDetector(
         adaptive_threshold=threshold,
         min_scene_len=0,
@@ -66,13 +66,13 @@ def content(threshold: float) -> _Fed:
 
 def histogram(threshold: float, bins: float) -> _Fed:
     """Correlation of luma histograms."""
-    detector = HistogramDetector(threshold=threshold, bins=max(2, round(bins)), min_scene_len=0)
+    detector = HistogramDetector(threshold=threshold, bins=round(bins), min_scene_len=0)
     return _Fed("histogram", 0, detector)
 
 
 def perceptual_hash(threshold: float, size: float) -> _Fed:
     """Hamming distance of perceptual hashes."""
-    detector = HashDetector(threshold=threshold, size=max(2, round(size)), min_scene_len=0)
+    detector = HashDetector(threshold=threshold, size=round(size), min_scene_len=0)
     return _Fed("hash", 0, detector)
 
 

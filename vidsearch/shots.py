@@ -53,12 +53,16 @@ class ShotDetector(Protocol):
 
 @dataclass(frozen=True)
 class Option:
-    """A number that sets a detector: its default, its unit and what it does."""
+    """A number that sets a detector: its default, its unit and what it does.
+
+    `least` is the smallest that can be used; `whole` ones have no fraction.
+    """
 
     default: float
     unit: str
     help: str
     least: float = 0.0
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ DETECTORS: Mapping[str, DetectorInfo] = {
             "PySceneDetect: HSV difference against its rolling mean; hard cuts",
             _SCENEDETECT + "adaptive",
             threshold=Option(3.0, "ratio", "difference over the mean of its neighbours"),
-            window=Option(2, "frames", "neighbours on either side"),
+            window=Option(2, "frames", "neighbours on either side", 1, whole=True),
             min_content=Option(15.0, "0-255", "least HSV difference of a cut"),
         ),
         _info(
@@ -110,14 +114,14 @@ DETECTORS: Mapping[str, DetectorInfo] = {
             "PySceneDetect: luma histograms of neighbouring frames; hard cuts",
             _SCENEDETECT + "histogram",
             threshold=Option(0.20, "0-1", "one minus the correlation of the histograms"),
-            bins=Option(128, "bins", "of a histogram"),
+            bins=Option(128, "bins", "of a histogram", 2, whole=True),
         ),
         _info(
             "hash",
             "PySceneDetect: perceptual hashes of neighbouring frames; hard cuts",
             _SCENEDETECT + "perceptual_hash",
             threshold=Option(0.35, "0-1", "share of the hash's bits that differ"),
-            size=Option(8, "pixels", "side of the hash"),
+            size=Option(8, "pixels", "side of the hash", 2, whole=True),
         ),
         _info(
             "threshold",
@@ -130,7 +134,7 @@ DETECTORS: Mapping[str, DetectorInfo] = {
             "a neural network; all kinds, slow; needs the extra `transnetv2` once",
             "vidsearch.detectors_transnetv2:transnetv2",
             threshold=Option(0.5, "0-1", "probability from which a frame is a transition"),
-            threads=Option(1, "threads", "of the processor; 0 for all cores"),
+            threads=Option(1, "threads", "of the processor; 0 for all cores", whole=True),
         ),
     )
 }
@@ -142,7 +146,7 @@ def make_detector(name: str = DEFAULT_DETECTOR, **options: float) -> ShotDetecto
     """A fresh detector, for one video.
 
     `options` are those of `DETECTORS[name].options`, in the units told there. Raises
-    VidsearchError on an unknown name, an unknown option or a value that is too small,
+    VidsearchError on an unknown name, an unknown option or a value that cannot be used,
     ModelUnavailable where the detector's weights are not on this machine.
     """
     info = DETECTORS.get(name)
@@ -154,11 +158,13 @@ def make_detector(name: str = DEFAULT_DETECTOR, **options: float) -> ShotDetecto
             raise VidsearchError(
                 f"the shot detector {name!r} has no option {key!r}; it has {known}"
             )
-        least = info.options[key].least
-        if not (math.isfinite(value) and value >= least):
+        option = info.options[key]
+        broken = option.whole and not float(value).is_integer()
+        if broken or not (math.isfinite(value) and value >= option.least):
+            kind = "a whole number of " if option.whole else ""
             raise VidsearchError(
-                f"{key}={value:g} cannot be used: the shot detector {name!r} needs {least:g} "
-                f"{info.options[key].unit} or more"
+                f"{key}={value:g} cannot be used: the shot detector {name!r} needs {kind}"
+                f"{option.least:g} or more ({option.unit})"
             )
     values = {key: option.default for key, option in info.options.items()} | options
     min_shot_s = values.pop("min_shot_s")

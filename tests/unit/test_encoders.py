@@ -99,6 +99,28 @@ def test_what_is_here_and_how_to_get_the_rest(monkeypatch: pytest.MonkeyPatch) -
             assert "vidsearch[torch]" in state.remedy
 
 
+def test_what_ships_says_its_size_as_it_is_on_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from idclip import concept
+
+    for file, size in zip(concept.FILES, (1_000, 2_000_000, 9_000_000, 400_000), strict=True):
+        (tmp_path / file).write_bytes(bytes(size))
+    monkeypatch.setattr(concept, "WEIGHTS", tmp_path)
+    (shipped,) = [state for state in pull.available() if state.info.name == "concept"]
+    assert shipped.as_data()["megabytes"] == 11
+
+
+def test_a_model_that_can_be_pulled_is_asked_for_with_the_command_that_pulls_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VIDSEARCH_MODELS", str(tmp_path))
+    with pytest.raises(ModelUnavailable, match=f"vidsearch models pull {EXPORTED}"):
+        load_encoder(EXPORTED)
+    with pytest.raises(ModelUnavailable, match="idclip export-onnx"):
+        load_encoder("onnx:nowhere")
+
+
 def test_the_command_lists_them_and_tells_errors_without_a_traceback() -> None:
     from click.testing import CliRunner
 
@@ -106,6 +128,7 @@ def test_the_command_lists_them_and_tells_errors_without_a_traceback() -> None:
 
     listed = CliRunner().invoke(main, ["models", "--json"])
     assert [entry["name"] for entry in json.loads(listed.output)] == list(REGISTRY)
+    assert {"commercial_use", "dimensions"} <= json.loads(listed.output)[0].keys()
     shown = CliRunner().invoke(main, ["models"]).output
     assert all(f"commercial use: {info.commercial}" in shown for info in REGISTRY.values())
     failed = CliRunner().invoke(main, ["export-onnx", "x/y", str(Path(__file__).parent)])

@@ -220,10 +220,37 @@ def test_unknown_detectors_and_options_are_told_with_the_known_ones() -> None:
         make_detector("magic")
     with pytest.raises(VidsearchError, match=r"no option 'colour'.*threshold \(ratio, default 3\)"):
         make_detector("adaptive", colour=1)
-    with pytest.raises(VidsearchError, match=r"min_shot_s=0\.1 .* needs 0\.25 s or more"):
+    with pytest.raises(VidsearchError, match=r"min_shot_s=0\.1 .* needs 0\.25 or more \(s\)"):
         make_detector(min_shot_s=0.1)
     with pytest.raises(VidsearchError, match="threshold=nan"):
         make_detector("content", threshold=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("detector", "option", "value", "needs"),
+    [
+        ("histogram", "bins", 2.5, r"a whole number of 2 or more \(bins\)"),
+        ("histogram", "bins", 1, r"a whole number of 2 or more \(bins\)"),
+        ("hash", "size", 0, r"a whole number of 2 or more \(pixels\)"),
+        ("adaptive", "window", 0, r"a whole number of 1 or more \(frames\)"),
+        ("transnetv2", "threads", 1.5, r"a whole number of 0 or more \(threads\)"),
+        ("threshold", "threshold", -1, r"needs 0 or more \(0-255\)"),
+    ],
+)
+def test_values_that_cannot_be_used_are_refused_and_never_rounded(
+    detector: str, option: str, value: float, needs: str
+) -> None:
+    with pytest.raises(VidsearchError, match=f"{option}={value:g} cannot be used.*{needs}"):
+        make_detector(detector, **{option: value})
+
+
+def test_the_smallest_values_are_enough() -> None:
+    for detector in ("histogram", "hash", "adaptive"):
+        options = DETECTORS[detector].options
+        made = make_detector(detector, **{name: option.least for name, option in options.items()})
+        for index in range(4):
+            made.push(index, index / 25, scene(index))
+        made.finish()
 
 
 def test_the_default_is_one_of_the_detectors() -> None:
