@@ -257,12 +257,18 @@ def _models() -> Iterator[Finding]:
 
 
 def _face_models() -> Iterator[Finding]:
-    from idclip.faces import WEIGHTS
+    from idclip import faces
+    from idclip.digests import face_digest
     from idclip.faces_default import DefaultFaces
 
-    missing = [f for f in ("centerface.onnx", "dlib_face.onnx") if not (WEIGHTS / f).is_file()]
+    try:
+        face_digest("default")  # reads every file that its vectors depend on
+        finder = faces.WEIGHTS / "centerface.onnx"
+        missing = "" if finder.is_file() else f"{finder}: is missing"
+    except VidsearchError as error:
+        missing = str(error)
     if missing:
-        yield Finding("models", "faces: default", f"lacks {missing}", "failed", REINSTALL)
+        yield Finding("models", "faces: default", missing, "failed", REINSTALL)
     else:
         yield Finding("models", "faces: default", DefaultFaces.licence)
     home = Path(os.environ.get("INSIGHTFACE_HOME", "~/.insightface")).expanduser()

@@ -284,3 +284,20 @@ def test_doctor_tells_an_absent_extra_from_absent_weights(
     (tmp_path / "vidsearch").mkdir()
     (tmp_path / "vidsearch" / "transnetv2.onnx").touch()
     assert found([]).status == "ok"
+
+
+def test_doctor_misses_face_weights_that_do_not_ship(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from idclip import faces
+    from vidsearch import doctor
+
+    (well,) = [f for f in doctor._models() if f.name == "faces: default"]
+    assert well.status == "ok"
+    shutil.copytree(faces.WEIGHTS, tmp_path / "weights")
+    monkeypatch.setattr(faces, "WEIGHTS", tmp_path / "weights")
+    for file in ("centerface.onnx", "face_vector.onnx"):
+        (tmp_path / "weights" / file).unlink()
+        (found,) = [f for f in doctor._models() if f.name == "faces: default"]
+        assert (found.status, found.remedy) == ("failed", doctor.REINSTALL)
+        assert file in found.value
