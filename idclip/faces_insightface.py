@@ -26,7 +26,10 @@ from idclip.onnx_session import open_session
 LICENCE = "insightface packs: non-commercial research only"
 _REACH_S = 3.0  # how long the origin may take to answer at all
 _MULTIPLE = 32
-_NETWORK = ("*r[0-9]*.onnx", "w600k_*.onnx")  # ArcFace, by what packs call it
+_BATCH = 16  # crops at once: a crowd would take gigabytes
+# SCRFD and ArcFace, by what packs call them: buffalo_* first, antelopev2 second; r50, mbf.
+_DETECTOR = ("det_*.onnx", "scrfd_*.onnx")
+_NETWORK = ("*r[0-9]*.onnx", "w600k_*.onnx")
 
 
 class InsightFaces:
@@ -50,14 +53,20 @@ class InsightFaces:
                 'pip install "vidsearch[insightface]"'
             ) from error
         folder = _pack_folder(pack)
-        finder, reader = _file(folder, "det_*.onnx"), _file(folder, *_NETWORK)
+        finder, reader = _file(folder, *_DETECTOR), _file(folder, *_NETWORK)
         try:
             self._detector: Any = SCRFD(str(finder), open_session(finder, threads=threads))
             self._network: Any = ArcFaceONNX(str(reader), open_session(reader, threads=threads))
-        except (AssertionError, ValueError, IndexError) as error:
+            self._side = int(self._network.input_size[0])
+            self.dim = int(self._network.output_shape[-1])
+        except (AssertionError, TypeError, ValueError, IndexError) as error:
             raise ModelUnavailable(f"{folder}: no insightface pack: {error}") from error
+        if not self._detector.use_kps:
+            raise ModelUnavailable(
+                f"{finder}: this detector tells no landmarks, without which faces cannot be "
+                "compared: use one with nine outputs, as det_10g.onnx"
+            )
         self._quality = QualityModel.load(WEIGHTS / "quality.json")
-        self.dim = int(self._network.output_shape[-1])
 
     def detect(self, image: Image, *, long_side: int) -> list[Face]:
         """See `FaceModel.detect`."""
@@ -68,7 +77,10 @@ class InsightFaces:
         size = max(1, round(width * ratio)), max(1, round(height * ratio))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if ratio < 1 else image
         side = -(-max(size) // _MULTIPLE) * _MULTIPLE
-        rows, points = self._detector.detect(_bgr(small), input_size=(side, side))
+        # insightface fits other shapes into the square by one rounded ratio for both sides.
+        square = np.zeros((side, side, 3), np.uint8)
+        square[: size[1], : size[0]] = _bgr(small)
+        rows, points = self._detector.detect(square, input_size=(side, side))
         faces = []
         for row, five in zip(rows, points, strict=True):
             x0, y0, x1, y1 = (float(v) for v in row[:4] / ratio)
@@ -79,17 +91,17 @@ class InsightFaces:
 
     def embed(self, image: Image, faces: Sequence[Face]) -> Floats:
         """See `FaceModel.embed`."""
-        if not faces:
-            return np.zeros((0, self.dim), np.float32)
         from insightface.utils.face_align import arcface_dst
 
-        side = int(self._network.input_size[0])
-        template = (arcface_dst * (side / 112)).astype(np.float32)
+        template = (arcface_dst * (self._side / 112)).astype(np.float32)
         crops = [
-            alignment.cut(image, alignment.similarity(face.landmarks, template), side)
-            for face in faces
+            _bgr(alignment.cut(image, alignment.similarity(f.landmarks, template), self._side))
+            for f in faces
         ]
-        vectors = self._network.get_feat([_bgr(crop) for crop in crops])
+        step = 1 if self._network.input_shape[0] == 1 else _BATCH
+        vectors = np.zeros((len(crops), self.dim), np.float32)
+        for start in range(0, len(crops), step):
+            vectors[start : start + step] = self._network.get_feat(crops[start : start + step])
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: Floats = (vectors / np.maximum(norms, 1e-9)).astype(np.float32)
         return unit

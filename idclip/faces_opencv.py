@@ -50,6 +50,8 @@ class OpenCVFaces:
                 str(detector), "", (320, 320), _SCORE, _OVERLAP, _MOST
             )
             self._network: Any = cv2.FaceRecognizerSF.create(str(network), "")
+            # Files of other networks load, and fail when first used.
+            self._detector.detect(np.zeros((320, 320, 3), np.uint8))
             self.dim = self._network.feature(np.zeros((_CROP, _CROP, 3), np.uint8)).size
         except cv2.error as error:
             raise ModelUnavailable(
@@ -99,4 +101,5 @@ def _file(folder: Path, pattern: str) -> Path:
             f"{folder}: no {pattern}; opencv:FOLDER wants YuNet and SFace of the OpenCV Zoo "
             "(face_detection_yunet_*.onnx, face_recognition_sface_*.onnx) in one folder"
         )
-    return found[-1]
+    # The zoo's folders hold int8 copies beside the networks, which lose accuracy.
+    return ([file for file in found if "int8" not in file.name] or found)[-1]
