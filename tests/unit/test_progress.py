@@ -142,8 +142,10 @@ def test_verbose_adds_a_line_for_each_video(hands: Clock) -> None:
 
 def test_the_summary_is_wrapped_between_words(hands: Clock) -> None:
     for width in range(40, 80):
-        words = told(hands, terminal=True, width=width).split()
-        assert "failed" in words, width
+        said = told(hands, terminal=True, width=width)
+        lines = said[said.rindex("indexed 2 videos") :].splitlines()
+        assert max(map(len, lines)) <= width
+        assert " ".join(" ".join(lines).split()).endswith("(6.7x real time); 1 failed")
 
 
 @pytest.mark.parametrize(
