@@ -8,6 +8,7 @@ import os
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -19,11 +20,14 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from vidsearch.analyze import Stopped, analyze
-from vidsearch.errors import UnreadableVideo
+from vidsearch.analyze import Stopped, analyze, prepare
+from vidsearch.errors import UnreadableVideo, VidsearchError
 from vidsearch.tasks import Analyst, Analyzed, Progress, Recipe, Task, Unreadable
 
 Report = Callable[[Progress], None]
+# What no other file would be spared: models that do not load, a stopped run, no memory left.
+_ENDS_THE_RUN = (VidsearchError, Stopped, MemoryError, ImportError)
+_ENGINES = ("onnxruntime", "torch")  # an error of theirs is one of a model, not of a file
 POLL_S = 0.2  # how often the waiting process looks for progress
 
 
@@ -33,13 +37,32 @@ def local(jobs: int) -> Analyst:
 
 
 def run_task(task: Task, recipe: Recipe, report: Report) -> Analyzed | Unreadable:
-    """Analyse one file; an unreadable one is news, not an exception."""
+    """Analyse one file; an unreadable one is news, not an exception.
+
+    So is one that meets a fault of ours: it must not keep the files behind it from being indexed,
+    run after run. What would fail for every file (`_ENDS_THE_RUN`, an inference engine) is raised.
+    """
     began = time.monotonic()
+    prepare(recipe)  # whatever goes wrong with the models has nothing to do with this file
     try:
         result = analyze(task, recipe, report)
     except UnreadableVideo as error:
         return Unreadable(task, error.reason)
+    except _ENDS_THE_RUN:
+        raise
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in _ENGINES:
+            raise
+        return Unreadable(task, _unexpected(error), traceback.format_exc())
     return Analyzed(task, result, time.monotonic() - began)
+
+
+def _unexpected(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return (
+        f"unexpected {type(error).__name__}: {said or 'no message'}; this is a fault of vidsearch,"
+        " please report it with what `vidsearch index -v` prints"
+    )
 
 
 def in_this_process(

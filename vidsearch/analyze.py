@@ -68,6 +68,11 @@ def _models(recipe: Recipe) -> Models:
     return load_models(recipe.encoder, recipe.faces, recipe.threads)
 
 
+def prepare(recipe: Recipe) -> None:
+    """Load the models of a recipe, if this process has not yet; raises what keeps them out."""
+    _models(recipe)
+
+
 def analyze(task: Task, recipe: Recipe, report: Report = lambda progress: None) -> AnalyzedVideo:
     """Analyse one file.
 
@@ -98,10 +103,10 @@ def analyze(task: Task, recipe: Recipe, report: Report = lambda progress: None) 
         with _in_background(shots.add) as hand_on:
             for part in segment(frames, detector, seen):
                 hand_on(part)
-        return AnalyzedVideo(_video(task, frames, shots.done), tuple(shots.done))
+        return AnalyzedVideo(_video(task, recipe, frames, shots.done), tuple(shots.done))
 
 
-def _video(task: Task, frames: Decoder, shots: Sequence[Shot]) -> Video:
+def _video(task: Task, recipe: Recipe, frames: Decoder, shots: Sequence[Shot]) -> Video:
     """The `videos` row of a pass that has come to its end."""
     probe, problem = frames.probe, frames.problem
     return task.video(
@@ -115,6 +120,7 @@ def _video(task: Task, frames: Decoder, shots: Sequence[Shot]) -> Video:
         frame_rate=probe.frame_rate,
         n_frames=frames.n_frames,
         n_shots=len(shots),
+        detector=recipe.split_with,
     )
 
 

@@ -12,8 +12,10 @@ for hit in archive.query("Anna Rossi giving a speech outdoors").hits:
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,16 +32,19 @@ if TYPE_CHECKING:
     from idclip.identity import IdentityScorer
     from vidsearch.describe import Models
     from vidsearch.indexing import Event, IndexReport, PathLike
+    from vidsearch.people import Refit
     from vidsearch.photos import Picture
+    from vidsearch.stamp import Stamp
     from vidsearch.store import ShotRow, Store
-    from vidsearch.tasks import Analyst
+    from vidsearch.tasks import Analyst, Recipe
 
 
 class Archive:
     """One archive folder: what is in the videos, who is enrolled, and questions about both.
 
-    The folder is made by the first `index` or `enrol`. `encoder` and `faces` name the models of a
-    new archive; an existing one knows its own, and refuses others with `ArchiveMismatch`.
+    The folder is made by the first `index` that finds a file, or `enrol` that succeeds. `encoder`
+    and `faces` name the models of a new archive; an existing one knows its own, and refuses
+    others with `ArchiveMismatch`.
     `waiting` is told, in a sentence, when a method has to wait for another writer, and under
     which licence a model stands that a new archive is made with in the place of a default.
     """
@@ -87,39 +92,33 @@ class Archive:
         writer is waited for, `wait_s` seconds at most, then `ArchiveBusy` is raised. A bad file
         is an event, never an exception; `ArchiveMismatch` and `ArchiveUnavailable` are raised.
         Whatever was told as `Indexed` is on disk, so the iteration may be ended at any moment.
+        Where there is no archive and no file either, none is made.
         """
         from vidsearch.analysts import local
-        from vidsearch.indexing import index
+        from vidsearch.indexing import index, nothing_found
+        from vidsearch.inputs import find_videos
         from vidsearch.shots import DEFAULT_DETECTOR, make_detector
-        from vidsearch.tasks import Recipe
+        from vidsearch.store import Store
 
         name, thresholds = detector or DEFAULT_DETECTOR, dict(detector_options or {})
         make_detector(name, **thresholds)  # a wrong option is told before any work
+        if not Store.exists(self.path) and not (found := find_videos(paths)).files:
+            yield from nothing_found(found)
+            return
         with self._made(wait_s) as store:
-            stamp = store.stamp
-            recipe = Recipe(
-                stamp.encoder,
-                stamp.face_model,
-                name,
-                tuple(sorted(thresholds.items())),
-                encoder_weights=stamp.encoder_weights,
-                face_weights=stamp.face_weights,
-            )
-            yield from index(store, paths, recipe, analyst or local(jobs), force=force)
+            recipe = _recipe(store.stamp, name, thresholds)
+            asked = recipe.split_with if detector or thresholds else ""
+            analyst = analyst or local(jobs)
+            yield from index(store, paths, recipe, analyst, force=force, split_with=asked)
 
     @contextmanager
     def _made(self, wait_s: float = 60.0) -> Iterator[Store]:
         """The store, open for writing vectors, made first where there is none."""
         from idclip.digests import encoder_digest, face_digest
-        from vidsearch.analyze import load_models
-        from vidsearch.settings import read
         from vidsearch.store import Store
 
         if not Store.exists(self.path):
-            chosen = read()
-            models = load_models(
-                self._asked_encoder or chosen.encoder, self._asked_faces or chosen.faces
-            )
+            models = self._new_models()
             self._tell_licences(models)
             Store.create(
                 self.path,
@@ -138,6 +137,14 @@ class Archive:
                 face_model=stamp.face_weights and face_digest(stamp.face_model),
             )
             yield store
+
+    def _new_models(self) -> Models:
+        """The models of an archive that is to be made."""
+        from vidsearch.analyze import load_models
+        from vidsearch.settings import read
+
+        chosen = read()
+        return load_models(self._asked_encoder or chosen.encoder, self._asked_faces or chosen.faces)
 
     def _tell_licences(self, models: Models) -> None:
         from vidsearch.settings import Settings
@@ -179,7 +186,7 @@ class Archive:
         store = self._comparable
         enrolled = store.people(pictures=False)
         query = parse(text, enrolled, forced=people, context_only=context_only)
-        return search(
+        answer = search(
             store.rows(),
             self._encoder,
             self._scorer,
@@ -191,10 +198,23 @@ class Archive:
             since=since,
             until=until,
         )
+        return replace(answer, hits=tuple(self._best_copy(hit, video) for hit in answer.hits))
+
+    def _best_copy(self, hit: Hit, glob: str | None) -> Hit:
+        """A hit that names, of several copies of its video, one that was asked for and is there."""
+        from vidsearch.copies import best_first
+
+        video = self._reader.find(hit.video_id)
+        if video is None or len(video.paths) < 2:
+            return hit
+        return replace(hit, video=best_first(video, glob).path, copies=len(video.paths) - 1)
 
     def videos(self) -> list[Video]:
         """Every video the archive knows, those that failed included, by path."""
-        return sorted(self._reader.videos(), key=lambda video: video.paths[:1])
+        from vidsearch.copies import best_first
+
+        videos = [best_first(video) for video in self._reader.videos()]
+        return sorted(videos, key=lambda video: video.paths[:1])
 
     def video(self, name: str) -> Video:
         """The video with this path (or the end of one, or id); raises VidsearchError if none."""
@@ -210,18 +230,51 @@ class Archive:
         many = f"{len(ending)} videos" if ending else "no video"
         raise VidsearchError(f"{many} of the archive is called {name}; see: vidsearch videos")
 
+    def forget_videos(self, names: Sequence[str]) -> list[Video]:
+        """Forget videos, by path or id, with all that is stored of them; the files stay.
+
+        Of several copies of a video the one at a given path is forgotten, and the shots with the
+        last. Gives what was forgotten, as it was. Raises VidsearchError, and forgets nothing,
+        where a name is of no video.
+        """
+        from vidsearch.copies import release
+
+        with self._writer() as store:
+            known = [(name, self.video(name)) for name in names]
+            paths = {path for name, video in known for path in _paths_called(name, video)}
+            return release(store, paths, {video.video_id for _, video in known})
+
+    def forget_missing(self) -> list[Video]:
+        """Forget the videos, and the copies of videos, whose files are gone; gives what they were.
+
+        A disk that is not plugged in makes its files look deleted: look at `missing_videos` first.
+        """
+        from vidsearch.copies import gone, release
+
+        with self._writer() as store:
+            missing = [video for video in store.videos() if gone(video)]
+            paths = {path for video in missing for path in gone(video)}
+            return release(store, paths, [video.video_id for video in missing])
+
+    def missing_videos(self) -> list[Video]:
+        """The videos of which a file is gone (see `vidsearch.copies.gone`), by path."""
+        from vidsearch.copies import gone
+
+        return [video for video in self.videos() if gone(video)]
+
     def shots(self, video: str) -> list[ShotRow]:
         """The shots of a video (path or id), in order: they tile it without gap or overlap."""
         return self._reader.shots(self.video(video).video_id)
 
     def open_hit(self, hit: Hit) -> None:
         """Play a hit, from its start, in the player of this machine."""
+        from vidsearch.copies import file_of
         from vidsearch.player import play
 
         video = self._reader.find(hit.video_id)
         if video is None:
             raise VidsearchError(f"{hit.video} is no longer in the archive")
-        play(self._path_of(video), hit.start_s + video.media_offset_s)
+        play(file_of(video), hit.start_s + video.media_offset_s)
 
     # --- pictures --------------------------------------------------------------------------------
 
@@ -229,7 +282,8 @@ class Archive:
         """Write the hits of one or more answers as a contact sheet (JPEG or PNG, by its name)."""
         from vidsearch.sheet import contact_sheet
 
-        pages = [(a.query, a, [self._picture_of(hit) for hit in a.hits]) for a in answers]
+        pictures = iter(self._pictures_of([hit for answer in answers for hit in answer.hits]))
+        pages = [(a.query, a, [next(pictures) for _ in a.hits]) for a in answers]
         _save(contact_sheet(pages), Path(file))
 
     def person_sheet(self, person: Person, file: str | os.PathLike[str]) -> None:
@@ -238,23 +292,41 @@ class Archive:
 
         _save(photo_sheet(person), Path(file))
 
-    def _picture_of(self, hit: Hit) -> Picture:
-        """The frame that shows a hit: read again from the file, or the thumbnail."""
-        from vidsearch.media import read_picture
+    def pictures(self, video: str, times: Sequence[float]) -> list[Picture]:
+        """The frames of a video (path or id) shown at `times`, in that order.
+
+        Each is RGB uint8 [H, W, 3], upright, display aspect, deinterlaced, SDR; times are seconds
+        from the first frame, those outside the video give its first or last. Many at once are
+        cheaper than one by one. Raises `UnreadableVideo`, also where the file is gone, and
+        VidsearchError for a video that the archive does not know.
+        """
+        from vidsearch.copies import file_of
+        from vidsearch.media import read_pictures
+
+        return read_pictures(file_of(self.video(video)), times) if times else []
+
+    def _pictures_of(self, hits: Sequence[Hit]) -> list[Picture]:
+        """The frames that show hits, each file opened once; thumbnails where it cannot be read."""
         from vidsearch.photos import decode_jpeg
         from vidsearch.sheet import moment_of
 
-        video = self._reader.find(hit.video_id)
-        if video is not None:
+        moments: dict[str, list[float]] = defaultdict(list)
+        for hit in hits:
+            moments[hit.video_id].append(moment_of(hit))
+        read: dict[tuple[str, float], Picture] = {}
+        for video_id, times in moments.items():
+            # A file that is gone or damaged, a video that was removed since the question.
             with suppress(VidsearchError):
-                return read_picture(self._path_of(video), moment_of(hit))
-        return decode_jpeg(self._reader.thumbnail(hit.video_id, hit.shot, hit.keyframe_s))
-
-    @staticmethod
-    def _path_of(video: Video) -> Path:
-        """The first of the video's paths that is there."""
-        paths = [Path(os.fsdecode(path)) for path in video.paths]
-        return next((path for path in paths if path.exists()), paths[0])
+                pictures = self.pictures(video_id, times)
+                read |= {(video_id, at): p for at, p in zip(times, pictures, strict=True)}
+        found = []
+        for hit in hits:
+            picture = read.get((hit.video_id, moment_of(hit)))
+            if picture is None:
+                jpeg = self._reader.thumbnail(hit.video_id, hit.shot, hit.keyframe_s)
+                picture = decode_jpeg(jpeg)
+            found.append(picture)
+        return found
 
     # --- people ----------------------------------------------------------------------------------
 
@@ -275,21 +347,43 @@ class Archive:
         not look like each other. Raises `EnrolmentError`, `UnreadableImage`, `UnreadableVideo`,
         each naming the photo and the remedy.
         """
-        with self._made() as store:
-            enrolled = store.people()
-            person = enrolment.enrol(
+        from vidsearch.store import Store
+
+        def judged(faces: FaceModel, scorer: IdentityScorer, enrolled: Sequence[Person]) -> Person:
+            return enrolment.enrol(
                 name,
                 photos,
-                self._faces,
-                self._scorer,
+                faces,
+                scorer,
                 enrolled=enrolled,
                 aliases=aliases,
                 face=face,
                 more=more,
                 trust=trust,
             )
+
+        if not Store.exists(self.path):  # photos that are refused must not leave an archive
+            models = self._new_models()
+            judged(models.faces, models.scorer, ())
+        with self._made() as store:
+            person = judged(self._faces, self._scorer, store.people())
             (store.update_person if more else store.add_person)(person)
         return person
+
+    def refit_people(self, source: str | os.PathLike[str]) -> Refit:
+        """Bring the people of the archive `source` here, with vectors of this one's face model.
+
+        They are made from the photos that `source` keeps, so it may be of another face model or
+        of weights that are no longer installed. Who is here already, by name or from a refit
+        before, is refitted in place. Nothing is changed in `source`.
+        """
+        people = Archive(source).people()
+        if not people:
+            raise VidsearchError(f"nobody is enrolled in the archive {source}")
+        with self._made() as store:
+            refit = enrolment.refit(people, self._faces, self._scorer, enrolled=store.people())
+            store.put_people(refit.people)
+        return refit
 
     def people(self) -> list[Person]:
         """Who is enrolled, by name."""
@@ -368,6 +462,35 @@ class Archive:
         from idclip.identity import IdentityScorer
 
         return IdentityScorer.for_model(self._reader.stamp.face_model)
+
+
+def _recipe(stamp: Stamp, detector: str, options: Mapping[str, float]) -> Recipe:
+    """How an archive's files are analysed; options that are defaults anyway are left out."""
+    from vidsearch.shots import DETECTORS
+    from vidsearch.tasks import Recipe
+
+    known = DETECTORS[detector].options
+    changed = {name: value for name, value in options.items() if value != known[name].default}
+    return Recipe(
+        stamp.encoder,
+        stamp.face_model,
+        detector,
+        tuple(sorted(changed.items())),
+        encoder_weights=stamp.encoder_weights,
+        face_weights=stamp.face_weights,
+    )
+
+
+def _paths_called(name: str, video: Video) -> tuple[bytes, ...]:
+    """The one path of a video that `name` is, or the end of; all for its id."""
+    raw, full = os.fsencode(name), os.fsencode(Path(name).absolute())
+    for is_it in (
+        lambda path: path in (raw, full),
+        lambda path: path.endswith(b"/" + raw),
+    ):
+        if called := tuple(path for path in video.paths if is_it(path)):
+            return called
+    return video.paths
 
 
 def _save(image: Image, file: Path) -> None:

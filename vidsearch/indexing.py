@@ -7,15 +7,18 @@ the process that runs `index` writes.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidsearch.copies import release
 from vidsearch.errors import UnreadableVideo
-from vidsearch.inputs import find_videos, fingerprint, os_reason, printable
+from vidsearch.inputs import Found, find_videos, fingerprint, os_reason, printable
 from vidsearch.records import Video
 from vidsearch.tasks import Analyst, Analyzed, Progress, Recipe, Task, Unreadable
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 PathLike = str | bytes | Path
 
+log = logging.getLogger(__name__)
+
 # Small videos are published in groups: one commit for many rows keeps the tables compact.
 GROUP_VIDEOS = 8
 GROUP_SECONDS = 10.0
@@ -31,7 +36,10 @@ GROUP_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Planned:
-    """The first event of a run: what was found and what is left to do."""
+    """The first event of a run: what was found and what is left to do.
+
+    `notes` are sentences on what was asked for and is not done.
+    """
 
     todo: int
     bytes_todo: int
@@ -39,6 +47,7 @@ class Planned:
     moved: int
     hidden: int
     other: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +93,7 @@ class Plan:
     planned: Planned
     tasks: tuple[Task, ...]
     failed: tuple[Unreadable, ...]
+    unmatched: tuple[Failed, ...]  # globs that match nothing: told, not recorded
 
 
 class Tally:
@@ -158,14 +168,17 @@ def index(
     analyst: Analyst,
     *,
     force: bool = False,
+    split_with: str = "",
 ) -> Iterator[Event]:
     """Index the videos below `paths` into `store`, which must be open for writing.
 
     Yields one `Planned`, then `Progress`, `Indexed` and `Failed` as they happen. A bad file is
     recorded in the archive and the run goes on. Whatever was yielded as `Indexed` is on disk.
+    `split_with` is the detector that was asked for, "" if any is welcome.
     """
-    work = plan(store, paths, force=force)
+    work = plan(store, paths, split_with=split_with, force=force)
     yield work.planned
+    yield from work.unmatched
     for bad in work.failed:
         yield from _record_failure(store, bad)
     group: list[Analyzed] = []
@@ -174,6 +187,8 @@ def index(
         if isinstance(news, Progress):
             yield news
         elif isinstance(news, Unreadable):
+            if news.trace:
+                log.debug("%s: %s", printable(news.task.path), news.trace)
             yield from _record_failure(store, news)
         else:
             group.append(news)
@@ -185,58 +200,102 @@ def index(
         store.optimize()
 
 
-def plan(store: Store, paths: Sequence[PathLike], *, force: bool = False) -> Plan:
+def nothing_found(found: Found) -> Iterator[Event]:
+    """The events of a run that met no file at all, for which no archive need be made."""
+    yield Planned(0, 0, 0, 0, found.n_hidden, found.n_other)
+    for path, reason in found.missing:
+        task = _unknown(path)
+        yield Failed(task.video_id, printable(path), reason)
+    yield from _unmatched(found)
+
+
+def _unmatched(found: Found) -> Iterator[Failed]:
+    for glob in found.unmatched:
+        yield Failed("", printable(glob), "matches no file")
+
+
+def plan(
+    store: Store, paths: Sequence[PathLike], *, split_with: str = "", force: bool = False
+) -> Plan:
     """Compare the files below `paths` with the archive; note renamed and moved ones there.
 
     A file whose path, size and time of change are known is not read at all. Others are known
     again by content (`fingerprint`): their rows stay and the new path is noted. Files that
-    failed before are tried again.
+    failed before are tried again. Videos that stay although another detector than `split_with`
+    found their shots are told in `Planned.notes`.
     """
     found = find_videos(paths)
-    videos = {video.video_id: video for video in store.videos()}
-    holders: dict[bytes, set[str]] = {}
-    for video in videos.values():
-        for name in video.paths:
-            holders.setdefault(name, set()).add(video.video_id)
-    tasks: dict[str, Task] = {}
-    failed = [Unreadable(_unknown(path), reason) for path, reason in found.missing]
-    unchanged = moved = 0
+    comparison = _Comparison(store, force)
     for path in found.files:
-        raw = os.fsencode(path)
-        held = holders.get(raw, set())
         try:
-            stat = path.stat()
-            same = next((i for i in held if _untouched(videos[i], stat)), None)
-            if not force and same is not None:
-                _release(store, (raw,), held - {same})
-                unchanged += 1
-                continue
-            video_id = fingerprint(path)
+            comparison.add(path)
         except UnreadableVideo as error:
-            failed.append(Unreadable(_unknown(raw), error.reason))
-            continue
+            comparison.failed.append(Unreadable(_unknown(path), error.reason))
         except OSError as error:
-            failed.append(Unreadable(_unknown(raw), os_reason(error)))
-            continue
-        task = Task((raw,), video_id, stat.st_size, stat.st_mtime, frozenset(held - {video_id}))
-        twin = videos.get(video_id)
-        if video_id in tasks:  # a byte-identical copy of a file of this run
-            tasks[video_id] = _with_copy(tasks[video_id], task)
-        elif force or twin is None or twin.status == "failed":
-            tasks[video_id] = task
-        else:
-            unchanged += raw in twin.paths  # touched, not changed
-            moved += raw not in twin.paths
-            videos[video_id] = _note_path(store, twin, task)
+            comparison.failed.append(Unreadable(_unknown(path), os_reason(error)))
+    tasks = tuple(comparison.tasks.values())
     planned = Planned(
         todo=len(tasks),
-        bytes_todo=sum(task.size for task in tasks.values()),
-        unchanged=unchanged,
-        moved=moved,
+        bytes_todo=sum(task.size for task in tasks),
+        unchanged=comparison.unchanged,
+        moved=comparison.moved,
         hidden=found.n_hidden,
         other=found.n_other,
+        notes=_split_otherwise(comparison.kept.values(), split_with),
     )
-    return Plan(planned, tuple(tasks.values()), tuple(failed))
+    missing = [Unreadable(_unknown(path), reason) for path, reason in found.missing]
+    return Plan(planned, tasks, (*missing, *comparison.failed), tuple(_unmatched(found)))
+
+
+class _Comparison:
+    """The state of one `plan`: what to do with the files looked at so far."""
+
+    def __init__(self, store: Store, force: bool) -> None:
+        self.tasks: dict[str, Task] = {}
+        self.failed: list[Unreadable] = []
+        self.kept: dict[str, Video] = {}
+        self.unchanged = self.moved = 0
+        self._store = store
+        self._force = force
+        self._videos = {video.video_id: video for video in store.videos()}
+        self._holders: dict[bytes, set[str]] = {}
+        for video in self._videos.values():
+            for path in video.paths:
+                self._holders.setdefault(path, set()).add(video.video_id)
+
+    def add(self, path: Path) -> None:
+        """Decide on one file. Raises OSError and UnreadableVideo."""
+        raw = os.fsencode(path)
+        held = self._holders.get(raw, set())
+        stat = path.stat()
+        same = next((i for i in held if _untouched(self._videos[i], stat)), None)
+        if same is not None and not self._force:
+            release(self._store, (raw,), held - {same})
+            self.unchanged += 1
+            self.kept[same] = self._videos[same]
+            return
+        video_id = fingerprint(path)
+        others = frozenset(held - {video_id})
+        task = Task((raw,), video_id, stat.st_size, stat.st_mtime, others)
+        twin = self._videos.get(video_id)
+        if video_id in self.tasks:  # a byte-identical copy of a file of this run
+            self.tasks[video_id] = _with_copy(self.tasks[video_id], task)
+        elif self._force or twin is None or twin.status == "failed":
+            self.tasks[video_id] = task
+        else:
+            self.unchanged += raw in twin.paths  # touched, not changed
+            self.moved += raw not in twin.paths
+            self._videos[video_id] = self.kept[video_id] = _note_path(self._store, twin, task)
+
+
+def _split_otherwise(kept: Iterable[Video], split_with: str) -> tuple[str, ...]:
+    """A sentence for each other detector that videos were split with; "" asks for none."""
+    others = Counter(v.detector for v in kept if v.detector and v.detector != split_with)
+    return tuple(
+        f"{n} {'video was' if n == 1 else 'videos were'} split with {detector};"
+        f" --force indexes {'it' if n == 1 else 'them'} again"
+        for detector, n in (sorted(others.items()) if split_with else ())
+    )
 
 
 def _untouched(video: Video, stat: os.stat_result) -> bool:
@@ -254,7 +313,7 @@ def _note_path(store: Store, video: Video, task: Task) -> Video:
     alive = tuple(path for path in video.paths if path != task.paths[0] and os.path.exists(path))
     noted = replace(video, paths=(*task.paths, *alive), mtime=task.mtime)
     store.update_video(noted)
-    _release(store, task.paths, task.replaces)
+    release(store, task.paths, task.replaces)
     return noted
 
 
@@ -268,7 +327,7 @@ def _record_failure(store: Store, bad: Unreadable) -> Iterator[Failed]:
     """One row for a content that cannot be read; each of its copies is told."""
     video = bad.task.video(status="failed", error=bad.reason)
     store.record_failure(video)
-    _release(store, bad.task.paths, bad.task.replaces)
+    release(store, bad.task.paths, bad.task.replaces)
     for path in bad.task.paths:
         size = bad.task.size if path == bad.task.paths[0] else 0
         yield Failed(video.video_id, printable(os.fsdecode(path)), bad.reason, size)
@@ -279,18 +338,5 @@ def _publish(store: Store, group: Sequence[Analyzed]) -> Iterator[Indexed]:
         return
     store.publish_many([news.result for news in group])
     for news in group:
-        _release(store, news.task.paths, news.task.replaces)
+        release(store, news.task.paths, news.task.replaces)
         yield Indexed(news.result.video, news.seconds)
-
-
-def _release(store: Store, paths: Sequence[bytes], holders: Iterable[str]) -> None:
-    """Take `paths` from the videos that held them; a video without a path goes."""
-    for video_id in holders:
-        before = store.find(video_id)
-        if before is None:
-            continue
-        rest = tuple(path for path in before.paths if path not in paths)
-        if rest:
-            store.update_video(replace(before, paths=rest))
-        else:
-            store.remove_video(video_id)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from vidsearch.stamp import is_archive
+
 PathLike: TypeAlias = str | bytes | Path
 
 _SUFFIXES = """
@@ -33,14 +35,16 @@ class Found:
 
     `files` are absolute, sorted within each given path, each file once. `n_hidden` counts hidden
     files and folders that were passed over (a hidden folder counts once), `n_other` files that are
-    not videos by their suffix, and `missing` holds each given path that led nowhere and each
-    folder that could not be listed, with a one-line reason.
+    not videos by their suffix, and `missing` holds, absolute too, each given path that led nowhere
+    and each folder that could not be listed, with a one-line reason. `unmatched` are the globs
+    that match nothing: no file has such a name, so there is none to remember.
     """
 
     files: tuple[Path, ...]
     n_hidden: int
     n_other: int
     missing: tuple[tuple[Path, str], ...]
+    unmatched: tuple[str, ...] = ()
 
 
 def printable(path: PathLike) -> str:
@@ -65,23 +69,33 @@ def find_videos(paths: Sequence[PathLike]) -> Found:
 
     Folders are walked recursively and sorted by name; inside them hidden entries are passed over
     and files are chosen by `VIDEO_SUFFIXES`. Links to folders are followed, each folder once, so
-    loops end. A path that is itself a file is taken as it is: whether it is a video is found out
-    on opening it. A path that does not exist is tried as a glob (`**` crosses folders).
+    loops end; archives are passed over, for all they hold is their own. A path that is itself a
+    file is taken as it is: whether it is a video is found out on opening it. A path that does not
+    exist is tried as a glob (`**` crosses folders).
     """
     found = _Collector()
+    unmatched = []
     for given in paths:
         path = Path(os.fsdecode(given))
         if _exists(path):
             found.add(path)
             continue
-        is_glob = glob.has_magic(str(path))
+        if not glob.has_magic(str(path)):
+            found.missing.append((path.absolute(), "does not exist"))
+            continue
         # Path.glob takes no absolute patterns.
-        matches = sorted(glob.glob(str(path), recursive=True)) if is_glob else []
+        matches = sorted(glob.glob(str(path), recursive=True))
         for match in matches:
             found.add(Path(match), explicit=False)
         if not matches:
-            found.missing.append((path, "matches no file" if is_glob else "does not exist"))
-    return Found(tuple(found.files), found.n_hidden, found.n_other, tuple(found.missing))
+            unmatched.append(str(path))
+    return Found(
+        tuple(found.files),
+        found.n_hidden,
+        found.n_other,
+        tuple(found.missing),
+        tuple(unmatched),
+    )
 
 
 class _Collector:
@@ -122,6 +136,9 @@ class _Collector:
             if (here.st_dev, here.st_ino) in self._folders:
                 return
             self._folders.add((here.st_dev, here.st_ino))
+            # By the table beside the stamp too: `archive.json` may be the name of anybody's file.
+            if is_archive(folder) and (folder / "videos.lance").is_dir():
+                return
             children = sorted(folder.iterdir())
         except OSError as error:
             self.missing.append((folder, os_reason(error)))

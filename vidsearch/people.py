@@ -10,7 +10,7 @@ import tempfile
 import time
 import unicodedata
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +41,7 @@ _BYSTANDER = 0.4  # faces less wide than this share of the widest are people in 
 # P(same person) under which two photos are told to disagree. Of pairs of LFW photos of one person
 # 4 % lie under it (of photos beside two others 0.3 %), of pairs of strangers 98 %.
 _STRANGERS = 0.01
+_SAME_FACE = 0.3  # overlap from which two detectors' boxes are of one face
 _LOOKING_SIDES = (640, 1280)  # long side of the copy that faces are looked for in, in turn
 
 
@@ -65,12 +66,13 @@ def enrol(
     """A new `Person` from photos (files, or moments `VIDEO@00:00:04.2`).
 
     `enrolled` is everybody the archive knows. `face` chooses, in photos with several faces, the
-    one with this number (from 1, left to right). With `more` the photos and aliases are added to
-    the person of this name, who keeps their `person_id`. With `trust` photos that do not look
-    like each other are taken nevertheless.
+    one with this number (from 1, left to right); a photo with one face is used as it is. With
+    `more` the photos and aliases are added to the person of this name, who keeps their
+    `person_id`. With `trust` photos that do not look like each other are taken nevertheless.
 
     Raises `EnrolmentError` for a name that cannot be one or that is taken, a photo without a
-    face, with several faces, with one too small or too poor, given twice, or unlike the others;
+    face, with several faces, with one too small or too poor, given twice, or unlike the others,
+    and a `face` that no photo has;
     `UnreadableImage` and `UnreadableVideo` for files that cannot be read; `UnknownPerson` where
     `more` is meant for a name nobody has.
     """
@@ -87,26 +89,36 @@ def enrol(
         raise EnrolmentError(f'"{name}" needs at least one photo')
     person = known or Person(uuid.uuid4().hex, name, (), (), time.time())
     person = with_aliases(person, aliases, enrolled)
+    given: dict[str, str] = {}  # the photos of this call, by digest, as they were named
+    most = 0
     for source in sources:
-        photo = photo_from_file(source, faces, scorer, face=face)
-        _refuse_double(photo, source, person, enrolled)
+        photo, n_faces = _photo_from_file(source, faces, scorer, face)
+        most = max(most, n_faces)
+        _refuse_double(photo, source, person, enrolled, given)
         person = replace(person, photos=(*person.photos, photo))
+        given[photo.sha256] = printable(source)
+    if face is not None and sources and face > most:
+        one = "it shows one" if len(given) == 1 else "each shows one"
+        raise EnrolmentError(
+            f"{', '.join(given.values())}: there is no face {face}: {one}; leave out --face"
+        )
     if not trust and sources:
-        _refuse_disagreement(person, len(sources), scorer)
+        _refuse_disagreement(person, given, scorer)
     return person
 
 
-def photo_from_file(
-    source: str | Path, faces: FaceModel, scorer: IdentityScorer, *, face: int | None = None
-) -> Photo:
-    """The reference photo in one file or moment, with its face chosen, measured and cut.
+def _photo_from_file(
+    source: str | Path, faces: FaceModel, scorer: IdentityScorer, face: int | None
+) -> tuple[Photo, int]:
+    """The reference photo in one file or moment, and how many faces it shows.
 
-    With several faces in it and no `face`, a picture with their numbers is written beside the
-    file and named in the `EnrolmentError`. See `enrol` for what else is raised.
+    Its face is chosen, measured and cut. With several faces in it and no `face`, a picture with
+    their numbers is written beside the file and named in the `EnrolmentError`. See `enrol` for
+    what else is raised.
     """
     shown = printable(source)
     read, seen = _look(photos.read(source), faces)
-    chosen = _choose(read, seen, face)
+    chosen = _choose(read, shown, seen, face)
     found = chosen.face
     width = min(found.box[2] - found.box[0], found.box[3] - found.box[1])
     if width < SMALLEST_FACE:
@@ -124,19 +136,86 @@ def photo_from_file(
             f"{found.quality:.2f}; at least {scorer.least_quality:.2f} is needed): take a "
             "photo from the front, in good light"
         )
-    vectors = faces.embed(read.picture, [found])
-    mean, std = scorer.cohort_stats(vectors)
     jpeg, box = photos.kept(read.picture, chosen.box)
-    return Photo(
-        read.name,
-        read.sha256,
-        jpeg,
-        box,
-        np.asarray(vectors[0], np.float32),
-        float(found.quality),
-        float(mean[0]),
-        float(std[0]),
+    measured = _measured(read.picture, found, faces, scorer)
+    return Photo(read.name, read.sha256, jpeg, box, *measured), len(seen)
+
+
+def _measured(
+    picture: NDArray[np.uint8], face: Face, faces: FaceModel, scorer: IdentityScorer
+) -> tuple[NDArray[np.float32], float, float, float]:
+    """Vector [F], quality, cohort mean and deviation of a face."""
+    vectors = faces.embed(picture, [face])
+    mean, std = scorer.cohort_stats(vectors)
+    vector = np.asarray(vectors[0], np.float32)
+    return vector, float(face.quality), float(mean[0]), float(std[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Refit:
+    """What became of people whose vectors were made anew; `lost` says of whom a photo was left out.
+
+    A photo is lost where the face model finds no face in what was kept of it, a person where that
+    is so of all their photos, or where somebody else has their name or alias here.
+    """
+
+    people: tuple[Person, ...]
+    lost: tuple[str, ...]
+
+
+def refit(
+    people: Sequence[Person],
+    faces: FaceModel,
+    scorer: IdentityScorer,
+    *,
+    enrolled: Sequence[Person] = (),
+) -> Refit:
+    """`people` with vectors of another face model, made from the photos that were kept of them.
+
+    Those of `enrolled` who have the same id, or the same name, are replaced.
+    """
+    done: list[Person] = []
+    lost: list[str] = []
+    for person in people:
+        twin = named(person.name, enrolled)
+        same = {person.person_id} | ({twin.person_id} if twin else set())
+        others = [each for each in enrolled if each.person_id not in same]
+        taken = next((name for name in person.names if named(name, others)), None)
+        refitted = [_refitted(photo, faces, scorer) for photo in person.photos]
+        kept = tuple(photo for photo in refitted if photo is not None)
+        if taken is not None:
+            lost.append(f'{person.name}: somebody else has the name "{taken}" here')
+            continue
+        lost += [
+            f"{person.name}: no face found any more in {photo.name}; enrol them from it again"
+            for photo, new in zip(person.photos, refitted, strict=True)
+            if new is None
+        ]
+        if kept:
+            place = twin.person_id if twin else person.person_id
+            done.append(replace(person, person_id=place, photos=kept))
+    return Refit(tuple(done), tuple(lost))
+
+
+def _refitted(photo: Photo, faces: FaceModel, scorer: IdentityScorer) -> Photo | None:
+    """A kept photo with a new vector of the face that was chosen in it; None if none is there."""
+    picture = photos.decode_jpeg(photo.jpeg)
+    read, seen = _look(Source(photo.name, picture, photo.sha256, Path()), faces)
+    # `_look` may have laid a border around the picture.
+    height, width = picture.shape[:2]
+    whole_height, whole_width = read.picture.shape[:2]
+    left, top = (whole_width - width) / 2, (whole_height - height) / 2
+    x0, y0, x1, y1 = photo.box
+    box = _relative(
+        (left + x0 * width, top + y0 * height, left + x1 * width, top + y1 * height),
+        whole_width,
+        whole_height,
     )
+    best = max(seen, key=lambda found: _overlap(found.box, box), default=None)
+    if best is None or _overlap(best.box, box) < _SAME_FACE:
+        return None
+    vector, quality, mean, std = _measured(read.picture, best.face, faces, scorer)
+    return replace(photo, vector=vector, quality=quality, cohort_mean=mean, cohort_std=std)
 
 
 def valid_name(name: str) -> str:
@@ -238,30 +317,26 @@ def _relative(box: tuple[float, float, float, float], width: int, height: int) -
     return (x0 / width, y0 / height, x1 / width, y1 / height)
 
 
-def _choose(read: Source, found: list[_Found], number: int | None) -> _Found:
+def _choose(read: Source, shown: str, found: list[_Found], number: int | None) -> _Found:
     if not found:
         raise EnrolmentError(
-            f"{read.name}: no face found in it: the face should look into the camera, unhidden"
+            f"{shown}: no face found in it: the face should look into the camera, unhidden"
         )
+    if len(found) == 1:
+        return found[0]
     if number is not None:
         if not 1 <= number <= len(found):
-            raise EnrolmentError(
-                f"{read.name}: there is no face {number}: {_count_faces(len(found))}"
-            )
+            raise EnrolmentError(f"{shown}: there is no face {number}: it shows {len(found)} faces")
         return found[number - 1]
     widest = max(f.face.box[2] - f.face.box[0] for f in found)
     near_ones = [f for f in found if f.face.box[2] - f.face.box[0] >= _BYSTANDER * widest]
     if len(near_ones) == 1:
         return near_ones[0]
-    shown = _write_numbers(read, found)
+    numbers = _write_numbers(read, found)
     raise EnrolmentError(
-        f"{read.name}: {_count_faces(len(found))}; say which one with --face N, "
-        f"by the numbers in {printable(shown)}"
+        f"{shown}: it shows {len(found)} faces; say which one with --face N, "
+        f"by the numbers in {printable(numbers)}"
     )
-
-
-def _count_faces(count: int) -> str:
-    return "it shows one face" if count == 1 else f"it shows {count} faces"
 
 
 def _sharpness(picture: NDArray[np.uint8], face: Face) -> float:
@@ -286,7 +361,11 @@ def _write_numbers(read: Source, found: Sequence[_Found]) -> Path:
 
 
 def _refuse_double(
-    photo: Photo, source: str | Path, person: Person, enrolled: Sequence[Person]
+    photo: Photo,
+    source: str | Path,
+    person: Person,
+    enrolled: Sequence[Person],
+    given: Mapping[str, str],
 ) -> None:
     for other in (person, *(p for p in enrolled if p.person_id != person.person_id)):
         for known in other.photos:
@@ -294,8 +373,9 @@ def _refuse_double(
                 continue
             shown = printable(source)
             if other.person_id == person.person_id:
+                first = given.get(known.sha256, known.name)
                 raise EnrolmentError(
-                    f"{shown}: the same photo twice: it is {known.name} of {person.name}"
+                    f"{shown}: the same photo twice: it is {first} of {person.name}"
                 )
             if _overlap(known.box, photo.box) > 0.5:
                 raise EnrolmentError(
@@ -314,16 +394,16 @@ def _overlap(one: Box, other: Box) -> float:
     return wide * high / (areas - wide * high)
 
 
-def _refuse_disagreement(person: Person, n_new: int, scorer: IdentityScorer) -> None:
-    """Each of the last `n_new` photos should look like one of the others at least."""
+def _refuse_disagreement(person: Person, given: Mapping[str, str], scorer: IdentityScorer) -> None:
+    """Each of the photos `given` (digest to name), the last, should look like one of the others."""
     if len(person.photos) < 2:
         return
     known = faces_of(person)
     same = scorer.pairs(known, known)
     np.fill_diagonal(same, 0.0)
     best = same.max(axis=1)
-    names = [photo.name for photo in person.photos]
-    odd = [names[at] for at in range(len(names) - n_new, len(names)) if best[at] < _STRANGERS]
+    names = [given.get(photo.sha256, photo.name) for photo in person.photos]
+    odd = [names[at] for at in range(len(names) - len(given), len(names)) if best[at] < _STRANGERS]
     if not odd:
         return
     if len(names) == 2:

@@ -25,7 +25,8 @@ class Video:
     `video_id` is made from the size and a hash of three 1 MiB ranges, so it survives renaming
     and moving. `paths` are the file system's own bytes (`os.fsencode`), first the one that was
     indexed. `media_offset_s` is where the first video frame stands in the file's own clock.
-    `error` is "" unless `status` is "failed" or "partial".
+    `error` is "" unless `status` is "failed" or "partial". `detector` is what found its shots,
+    with the options that were set; "" where that was not noted yet.
     """
 
     video_id: str
@@ -43,6 +44,7 @@ class Video:
     n_frames: int = 0
     n_shots: int = 0
     indexed_at: float = 0.0
+    detector: str = ""
 
     @property
     def path(self) -> str:
@@ -158,6 +160,7 @@ class Hit:
     score: float
     context_score: float | None  # None where the question had no context
     people: tuple[Sighting, ...]
+    copies: int = 0  # how many more files hold the same video
 
 
 @dataclass(frozen=True, eq=False)

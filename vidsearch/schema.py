@@ -95,6 +95,7 @@ def schemas(stamp: Stamp) -> dict[str, pa.Schema]:
                 ("n_frames", pa.int64()),
                 ("n_shots", pa.int32()),
                 ("indexed_at", pa.float64()),
+                ("detector", pa.string()),
             ]
         ),
         "shots": pa.schema(
@@ -172,6 +173,8 @@ def videos_from(table: pa.Table) -> list[tuple[Video, int]]:
     generations = columns.pop("generation")
     columns.pop("path")
     columns["paths"] = [tuple(paths) for paths in columns["paths"]]
+    # Empty in rows that are older than the column.
+    columns["detector"] = [each or "" for each in columns.get("detector", [""] * table.num_rows)]
     names = list(columns)
     return [
         (Video(**dict(zip(names, values, strict=True))), generation)

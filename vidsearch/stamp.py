@@ -18,8 +18,9 @@ from pathlib import Path
 from vidsearch import __version__
 from vidsearch.errors import ArchiveMismatch, ArchiveUnavailable
 
-SCHEMA = 2
-"""2 since the stamp knows of weights; the tables are those of 1, which is read as ever."""
+SCHEMA = 3
+"""2 since the stamp knows of weights; 3 since `videos` knows its detector. Older ones are read as
+ever; the next writer adds the column."""
 _FILE = "archive.json"
 
 
@@ -82,8 +83,9 @@ class Stamp:
                     f"The archive {folder} was made with the {kind} {made_with!r}, and"
                     f" {wanted!r} was asked for; their vectors cannot be compared. Leave out"
                     f" {option} to go on with {made_with!r}, or index the videos into an archive"
-                    f" of their own:\n"
-                    f"  vidsearch index --archive {other} {option} {shlex.quote(wanted)} PATHS..."
+                    " of their own, and bring the people enrolled here there:\n"
+                    f"  vidsearch index --archive {other} {option} {shlex.quote(wanted)} PATHS...\n"
+                    f"  {_refit(folder, other)}"
                 )
 
     def check_weights(self, folder: Path, *, encoder: str = "", face_model: str = "") -> None:
@@ -106,9 +108,15 @@ class Stamp:
                     f"The archive {folder} was made with the weights {made_with} of the {kind}"
                     f" {name!r}, and {here} are installed; their vectors cannot be compared. Put"
                     f" {made_with} back to go on, or index the videos into an archive of their"
-                    " own, and enrol people there:\n"
-                    f"  vidsearch index --archive {other} {models} PATHS..."
+                    " own, and bring the people enrolled here there, from the photos kept of"
+                    " them:\n"
+                    f"  vidsearch index --archive {other} {models} PATHS...\n"
+                    f"  {_refit(folder, other)}"
                 )
+
+
+def _refit(folder: Path, other: str) -> str:
+    return f"vidsearch people refit --from {shlex.quote(str(folder))} --archive {other}"
 
 
 def is_archive(folder: Path) -> bool:

@@ -47,7 +47,7 @@ from vidsearch.schema import (
     videos_from,
 )
 from vidsearch.search import Rows
-from vidsearch.stamp import Stamp, is_archive, read_stamp, write_stamp
+from vidsearch.stamp import SCHEMA, Stamp, is_archive, read_stamp, write_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -204,11 +204,30 @@ class Store:
             lock.acquire(wait_s, waiting)
         try:
             store = cls(folder, stamp, lock)
+            store._bring_up_to_date()
             store.sweep()
         except BaseException:
             lock.release()
             raise
         return store
+
+    def _bring_up_to_date(self) -> None:
+        """Add the columns that came with newer layouts, empty, to an archive of an older one.
+
+        The stamp is written first: with it an older vidsearch refuses the archive, which it could
+        not read with the new columns. It is the columns that are looked at, so a writer that is
+        killed in between leaves the rest to the next.
+        """
+        if self.stamp.schema < SCHEMA:
+            self.stamp = replace(self.stamp, schema=SCHEMA)
+            with _explained(self.folder, "written"):
+                write_stamp(self.folder, self.stamp)
+        there = self._columns_of("videos")[1].column_names
+        new = [field for field in self._schemas["videos"] if field.name not in there]
+        if new:
+            with _explained(self.folder, "written"):
+                self._table("videos").add_columns(new)
+            self._commits += 1
 
     def close(self) -> None:
         """Bring the copies for searches up to date and give the lock back."""
@@ -246,11 +265,6 @@ class Store:
         """The video with this id."""
         entry = self._catalogue().get(video_id)
         return entry[0] if entry else None
-
-    def by_path(self, path: bytes) -> Video | None:
-        """The video at a path (`os.fsencode`), one that is indexed before one that failed."""
-        held = [video for video in self.videos() if path in video.paths]
-        return min(held, key=lambda video: video.status == "failed", default=None)
 
     def shots(self, video_id: str) -> list[ShotRow]:
         """The shots of a video in order; none of one that is unknown or failed."""
@@ -305,12 +319,8 @@ class Store:
 
     # --- writing videos --------------------------------------------------------------------------
 
-    def publish(self, analyzed: AnalyzedVideo) -> None:
-        """Store one analysed video in place of what was known of it."""
-        self.publish_many([analyzed])
-
     def publish_many(self, analyzed: Sequence[AnalyzedVideo]) -> None:
-        """Store several at once, with the commits of one: all of them appear together.
+        """Store analysed videos in place of what was known of them; they appear together.
 
         Raises ValueError if vectors have another length than those of the archive's models.
         """
@@ -349,19 +359,15 @@ class Store:
             self._put([(video, generation)])
         self._after_commit()
 
-    def set_paths(self, video_id: str, paths: Sequence[bytes]) -> None:
-        """Note where the copies of a video lie now. Unknown ones raise KeyError."""
-        self.update_video(replace(self._catalogue()[video_id][0], paths=tuple(paths)))
-
-    def remove_video(self, video_id: str) -> None:
-        """Remove a video and its rows; an unknown one is none already."""
-        entry = self._catalogue().get(video_id)
-        if entry is None:
+    def remove_videos(self, video_ids: Iterable[str]) -> None:
+        """Remove videos and their rows, by one commit a table; unknown ones are gone already."""
+        known = self._catalogue()
+        there = [video_id for video_id in video_ids if video_id in known]
+        if not there:
             return
         with _explained(self.folder, "written"):
-            self._table("videos").delete(f"video_id = {_quoted(video_id)}")
-            self._catalogue().pop(video_id)
-            self._delete_generations([entry[1]])
+            self._table("videos").delete(f"video_id IN ({', '.join(map(_quoted, there))})")
+            self._delete_generations([known.pop(video_id)[1] for video_id in there])
         self._after_commit()
 
     def sweep(self) -> int:
@@ -424,8 +430,13 @@ class Store:
 
     def update_person(self, person: Person) -> None:
         """Replace what is known of a person; what was replaced is gone from the disk."""
-        others = [each for each in self.people() if each.person_id != person.person_id]
-        self._rewrite_people([*others, person])
+        self.put_people([person])
+
+    def put_people(self, people: Sequence[Person]) -> None:
+        """Enrol people, each in place of who had their id, by one rewriting of the table."""
+        new = {person.person_id: person for person in people}
+        kept = [each for each in self.people() if each.person_id not in new]
+        self._rewrite_people([*kept, *new.values()])
 
     def remove_person(self, person_id: str) -> None:
         """Remove a person; their name, photos and vectors are gone from the disk afterwards."""

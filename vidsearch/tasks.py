@@ -55,6 +55,11 @@ class Recipe:
     encoder_weights: str = ""
     face_weights: str = ""
 
+    @property
+    def split_with(self) -> str:
+        """The detector and the options that were set, as one word after the other."""
+        return " ".join([self.detector, *(f"{n}={value:g}" for n, value in self.detector_options)])
+
     def with_threads(self, threads: int) -> Recipe:
         return replace(self, threads=threads)
 
@@ -86,10 +91,11 @@ class Analyzed:
 
 @dataclass(frozen=True, eq=False)
 class Unreadable:
-    """An analyst's bad news."""
+    """An analyst's bad news; with a `trace` where it is a fault of ours, for whoever mends it."""
 
     task: Task
     reason: str
+    trace: str = ""
 
 
 class Analyst(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -16,12 +17,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from videos import cut_off, encode
+from PIL import Image
+from videos import cut_off, encode, read_number
 
 from vidsearch import Archive
-from vidsearch.errors import ArchiveMismatch, VidsearchError
+from vidsearch.analyze import analyze
+from vidsearch.errors import (
+    ArchiveMismatch,
+    EnrolmentError,
+    ModelUnavailable,
+    UnreadableVideo,
+    VidsearchError,
+)
 from vidsearch.indexing import Indexed, Planned
-from vidsearch.tasks import Progress
+from vidsearch.tasks import Progress, Task
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +184,67 @@ def test_a_wrong_detector_option_is_told_before_any_work(archive: Archive, video
     assert not archive.path.exists()
 
 
+# --- pictures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "by_decord"), [("many.mp4", True), ("many.ts", False)])
+def test_many_pictures_of_a_video_come_by_decord_where_it_is_right(
+    name: str, by_decord: bool, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("decord")
+    path = encode(tmp_path / name, n_frames=60)
+    archive.index([path])
+    used = watch(monkeypatch, "_read_by_decord")
+    numbers = list(np.random.default_rng(1).permutation(60)[:40])
+    pictures = archive.pictures(name, [number * 0.04 for number in numbers])
+    assert [read_number(picture) for picture in pictures] == numbers
+    assert bool(used) is by_decord
+    assert read_number(archive.pictures(str(path), [0.4])[0]) == 10
+    assert archive.pictures(name, []) == []
+    path.unlink()
+    with pytest.raises(UnreadableVideo, match="does not exist"):
+        archive.pictures(name, [0.4])
+
+
+def test_a_sheet_reads_each_file_once_and_takes_thumbnails_where_it_cannot(
+    archive: Archive, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flat = [(200, 30, 30), (30, 170, 60), (30, 40, 220)]
+
+    def draw(number: int, size: tuple[int, int]) -> np.ndarray:
+        return np.full((size[1], size[0], 3), flat[number // 15 % 3], np.uint8)
+
+    encode(videos / "many.mp4", n_frames=15 * 26, draw=draw)
+    archive.index([videos])
+    answer = archive.query("a pattern", k=40)
+    assert sum("many.mp4" in hit.video for hit in answer.hits) >= 24
+    opened = watch(monkeypatch, "read_pictures", "vidsearch.media")
+    by_decord = watch(monkeypatch, "_read_by_decord")
+    archive.sheet([answer], tmp_path / "sheet.jpg")
+    assert len(opened) == len({hit.video_id for hit in answer.hits})
+    assert len(by_decord) == 1
+    (videos / "many.mp4").unlink()
+    archive.sheet([answer], tmp_path / "thumbnails.jpg")
+    with Image.open(tmp_path / "sheet.jpg") as one, Image.open(tmp_path / "thumbnails.jpg") as two:
+        assert one.size == two.size
+
+
+def watch(
+    monkeypatch: pytest.MonkeyPatch, name: str, module: str = "vidsearch.rereads"
+) -> list[object]:
+    """The results of a function from now on."""
+    results: list[object] = []
+    function = getattr(importlib.import_module(module), name)
+
+    def watched(*arguments: object) -> object:
+        result = function(*arguments)
+        results.append(result)
+        return result
+
+    monkeypatch.setattr(f"{module}.{name}", watched)
+    return results
+
+
 # --- bad input ----------------------------------------------------------------------------------
 
 
@@ -226,6 +296,190 @@ def test_a_file_that_is_mended_is_no_longer_failed(archive: Archive, tmp_path: P
     encode(path, n_frames=25)
     assert archive.index([path]).failed == ()
     assert [video.status for video in archive.videos()] == ["indexed"]
+
+
+def test_a_file_that_comes_late_is_no_longer_failed_however_it_was_named(
+    archive: Archive, originals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.index([originals / "c.mp4"])
+    monkeypatch.chdir(tmp_path)
+    assert [bad.path for bad in archive.index(["late.mp4"]).failed] == [str(tmp_path / "late.mp4")]
+    shutil.copy2(originals / "a.mp4", tmp_path / "late.mp4")
+    assert archive.index(["late.mp4"]).failed == ()
+    assert [video.status for video in archive.videos()] == ["indexed", "indexed"]
+
+
+def test_a_glob_that_matches_nothing_is_told_and_not_recorded(
+    archive: Archive, originals: Path, tmp_path: Path
+) -> None:
+    report = archive.index([originals / "c.mp4", tmp_path / "*.none"])
+    assert [(bad.path, bad.reason) for bad in report.failed] == [
+        (str(tmp_path / "*.none"), "matches no file")
+    ]
+    assert [video.status for video in archive.videos()] == ["indexed"]
+
+
+def test_no_archive_is_made_where_nothing_was_found(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("no video")
+    done = run("index", "nothing", "in", "*.none", "--archive", "archive", cwd=tmp_path)
+    assert done.returncode == 3
+    assert f"{tmp_path / 'nothing'}: does not exist" in done.stderr
+    assert "*.none: matches no file" in done.stderr
+    done = run("index", "in", "--archive", "archive", cwd=tmp_path)
+    assert done.returncode == 0
+    assert not (tmp_path / "archive").exists()
+
+
+def test_an_archive_among_the_videos_counts_none_of_its_own_files(videos: Path) -> None:
+    archive = Archive(videos / "archive")
+    archive.index([videos])
+    planned = archive.index([videos]).planned
+    assert (planned.unchanged, planned.other) == (3, 0)
+
+
+# --- what goes wrong in the program itself -------------------------------------------------------
+
+
+def test_a_fault_of_ours_in_one_file_is_recorded_and_the_run_goes_on(
+    archive: Archive,
+    videos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def faulty(task: Task, *rest: object) -> object:
+        if task.path.name == "a.mp4":
+            raise ZeroDivisionError("never heard of")
+        return analyze(task, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("vidsearch.analysts.analyze", faulty)
+    with caplog.at_level("DEBUG", "vidsearch"):
+        report = archive.index([videos])
+    (bad,) = report.failed
+    assert bad.path == str(videos / "a.mp4")
+    assert "ZeroDivisionError: never heard of" in bad.reason
+    assert "Traceback" in caplog.text
+    assert len(report.indexed) == 2
+    monkeypatch.undo()
+    assert archive.index([videos]).failed == ()
+    assert {video.status for video in archive.videos()} == {"indexed"}
+
+
+@pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt(), ModelUnavailable("gone")])
+def test_what_every_file_would_meet_ends_the_run(
+    archive: Archive, videos: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("vidsearch.analysts.analyze", broken)
+    with pytest.raises(type(error)):
+        archive.index([videos])
+    assert archive.videos() == []
+
+
+# --- detectors -----------------------------------------------------------------------------------
+
+
+def test_another_detector_is_told_with_the_command_that_applies_it(
+    archive: Archive, videos: Path
+) -> None:
+    archive.index([videos])
+    assert {video.detector for video in archive.videos()} == {"blend"}
+    assert archive.index([videos]).planned.notes == ()
+    thresholds = {"threshold": 20.0, "min_shot_s": 0.25}
+    options = {"detector": "content", "detector_options": thresholds}
+    (note,) = archive.index([videos], **options).planned.notes
+    assert note == "3 videos were split with blend; --force indexes them again"
+    assert len(archive.index([videos], force=True, **options).indexed) == 3
+    assert {video.detector for video in archive.videos()} == {"content threshold=20"}
+    assert archive.index([videos], **options).planned.notes == ()
+
+
+# --- forgetting ----------------------------------------------------------------------------------
+
+
+def test_a_forgotten_video_is_gone_from_everywhere(archive: Archive, videos: Path) -> None:
+    archive.index([videos])
+    with pytest.raises(VidsearchError, match=r"no video .* called absent\.mp4"):
+        archive.forget_videos(["a.mp4", "absent.mp4"])
+    assert len(archive.videos()) == 3
+    (forgotten,) = archive.forget_videos(["a.mp4"])
+    assert forgotten.paths == (os.fsencode(videos / "a.mp4"),)
+    assert set(rows(archive.path)) == {"b.mkv", "c.mp4"}
+    assert len(Archive(archive.path)._reader.rows().videos) == 2
+    assert Archive(archive.path)._reader.health().orphans == 0
+    assert (videos / "a.mp4").exists()
+
+
+def test_of_copies_the_named_one_is_forgotten(archive: Archive, videos: Path) -> None:
+    shutil.copy2(videos / "a.mp4", videos / "copy.mp4")
+    archive.index([videos])
+    archive.forget_videos([str(videos / "a.mp4")])
+    assert archive.video("copy.mp4").paths == (os.fsencode(videos / "copy.mp4"),)
+    assert len(archive.videos()) == 3
+
+
+def test_missing_files_are_listed_and_forgotten(archive: Archive, videos: Path) -> None:
+    shutil.copy2(videos / "b.mkv", videos / "copy.mkv")
+    archive.index([videos, videos / "never.mp4"])
+    assert [Path(video.path).name for video in archive.missing_videos()] == ["never.mp4"]
+    (videos / "a.mp4").unlink()
+    (videos / "b.mkv").unlink()
+    assert len(archive.missing_videos()) == 3
+    assert len(archive.forget_missing()) == 3
+    assert archive.missing_videos() == []
+    assert set(rows(archive.path)) == {"copy.mkv", "c.mp4"}
+
+
+def test_a_hit_names_the_copy_that_was_asked_for_and_is_there(
+    archive: Archive, videos: Path
+) -> None:
+    shutil.copy2(videos / "c.mp4", videos / "café.mp4")
+    archive.index([videos])
+    for glob, name in (("caf*", "café.mp4"), ("c.mp4", "c.mp4")):
+        (hit,) = archive.query("a pattern", video=glob).hits
+        assert hit.video == str(videos / name)
+        assert hit.copies == 1
+    (videos / "c.mp4").unlink()
+    assert archive.query("a pattern", video="c*").hits[0].video == str(videos / "café.mp4")
+    assert str(videos / "café.mp4") in {video.path for video in archive.videos()}
+
+
+# --- enrolment -----------------------------------------------------------------------------------
+
+
+def test_an_enrolment_that_fails_leaves_no_archive(
+    archive: Archive, tmp_path: Path, example_media: Path
+) -> None:
+    Image.new("RGB", (300, 300)).save(tmp_path / "black.png")
+    for photo in ("absent.jpg", "black.png"):
+        with pytest.raises(EnrolmentError):
+            archive.enrol("Joe Biden", [tmp_path / photo])
+    assert not archive.path.exists()
+    archive.enrol("Joe Biden", [example_media / "people" / "Joe_Biden.jpg"])
+    assert [person.name for person in archive.people()] == ["Joe Biden"]
+
+
+def test_people_move_to_an_archive_of_other_weights(
+    archive: Archive, videos: Path, tmp_path: Path, example_media: Path
+) -> None:
+    archive.enrol("Joe Biden", [example_media / "people" / "Joe_Biden.jpg"])
+    stamp = json.loads((archive.path / "archive.json").read_text())
+    (archive.path / "archive.json").write_text(json.dumps(stamp | {"face_weights": "0" * 12}))
+    old = Archive(archive.path)
+    with pytest.raises(ArchiveMismatch, match=r"people refit --from .*archive --archive .*archive"):
+        old.query("Joe Biden")
+    new = Archive(tmp_path / "new")
+    new.index([videos / "c.mp4"])
+    for _ in range(2):  # again changes nothing
+        refit = new.refit_people(archive.path)
+        assert (len(refit.people), refit.lost) == (1, ())
+    assert [person.person_id for person in new.people()] == [old.people()[0].person_id]
+    assert new.query("Joe Biden").people == ("Joe Biden",)
+    new.remove_person("Joe Biden")
+    with pytest.raises(VidsearchError, match="nobody is enrolled"):
+        new.refit_people(new.path)
 
 
 @pytest.mark.parametrize("name", ['it\'s "so" .mp4', "line\nbreak.mp4", "🎬.mp4", b"\xff\xfe.mp4"])

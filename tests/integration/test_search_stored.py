@@ -112,11 +112,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     dims = {"encoder_dim": CONTEXT_DIM, "face_dim": FACE_DIM, "tracks": 0}
     with Store.open(folder) as store:
-        store.publish(video("meeting", *[("dog", [(JOE, SURE)])] * 3))
+        store.publish_many([video("meeting", *[("dog", [(JOE, SURE)])] * 3)])
         store.publish_many([analyzed_video(name, shots=9, **dims) for name in ("x", "y")])
-        store.publish(video("gone", ("singing", [(JOE, SURE)])))
+        store.publish_many([video("gone", ("singing", [(JOE, SURE)]))])
         store.publish_many([CONCERT, MEETING])
-        store.remove_video("id-gone")
+        store.remove_videos(["id-gone"])
         for name, number in (("Anna Rossi", ANNA), ("Marco Bianchi", MARCO), ("Joe Biden", JOE)):
             store.add_person(enrolled(name, number))
     return folder

@@ -74,11 +74,10 @@ def in_new_process(code: str, *, check: bool = True, **options: object) -> str:
 
 def test_a_video_comes_back_as_it_was_stored(store: Store) -> None:
     given = analyzed_video("a", shots=6)
-    store.publish(given)
+    store.publish_many([given])
     for each in (store, reader(store)):
         assert each.videos() == [given.video]
         assert each.find("id-a") == given.video
-        assert each.by_path(b"/videos/a.mp4") == given.video
         assert each.shots("id-a") == [
             ShotRow("id-a", s.index, s.start_s, s.end_s, s.start_frame, s.end_frame, len(s.tracks))
             for s in given.shots
@@ -135,7 +134,7 @@ def test_shots_without_faces_and_videos_without_shots_are_stored(store: Store) -
 
 def test_thumbnails_are_those_of_the_keyframe_asked_for(store: Store) -> None:
     given = analyzed_video("a", shots=5)
-    store.publish(given)
+    store.publish_many([given])
     for shot in given.shots:
         for keyframe in shot.keyframes:
             found = reader(store).thumbnail("id-a", shot.index, keyframe.time_s)
@@ -147,10 +146,8 @@ def test_thumbnails_are_those_of_the_keyframe_asked_for(store: Store) -> None:
 def test_any_file_name_is_kept_byte_by_byte(store: Store) -> None:
     paths = (b"/v/new\nline.mp4", b"/v/caf\xe9 '\"\\.mp4", "/v/\N{CLAPPER BOARD}.mp4".encode())
     given = analyzed_video("a")
-    store.publish(AnalyzedVideo(replace(given.video, paths=paths), given.shots))
+    store.publish_many([AnalyzedVideo(replace(given.video, paths=paths), given.shots)])
     assert reader(store).videos()[0].paths == paths
-    for path in paths:
-        assert reader(store).by_path(path) is not None
 
 
 def test_vectors_of_another_length_are_refused_and_nothing_is_stored(store: Store) -> None:
@@ -196,7 +193,7 @@ def test_rows_are_made_a_slice_at_a_time(store: Store) -> None:
 def test_publishing_again_replaces_every_row(store: Store) -> None:
     store.publish_many([analyzed_video("a", shots=5), analyzed_video("b")])
     again = analyzed_video("a", shots=2, seed=1)
-    store.publish(again)
+    store.publish_many([again])
     rows = reader(store).rows()
     assert len(store.shots("id-a")) == 2
     assert len(rows.shot_index) == 2 + 3
@@ -215,23 +212,23 @@ def test_a_failure_is_recorded_and_a_later_success_replaces_it(store: Store) -> 
     store.record_failure(broken)
     assert reader(store).videos() == [broken]
     assert reader(store).rows().videos == ()
-    store.publish(analyzed_video("a"))
+    store.publish_many([analyzed_video("a")])
     assert [video.status for video in reader(store).videos()] == ["indexed"]
 
 
 def test_a_failure_leaves_what_was_indexed_well_of_the_same_content(store: Store) -> None:
     given = analyzed_video("a")
-    store.publish(given)
+    store.publish_many([given])
     store.record_failure(replace(given.video, status="failed", error="out of memory"))
     assert reader(store).videos() == [given.video]
     assert len(reader(store).shots("id-a")) == 3
 
 
 def test_a_moved_video_keeps_its_rows(store: Store) -> None:
-    store.publish(analyzed_video("a"))
-    store.set_paths("id-a", [b"/new/a.mp4", b"/copy/a.mp4"])
-    assert reader(store).by_path(b"/videos/a.mp4") is None
-    found = reader(store).by_path(b"/copy/a.mp4")
+    store.publish_many([analyzed_video("a")])
+    moved = (b"/new/a.mp4", b"/copy/a.mp4")
+    store.update_video(replace(store.videos()[0], paths=moved))
+    found = reader(store).find("id-a")
     assert found is not None
     assert found.path == "/new/a.mp4"
     assert len(reader(store).shots("id-a")) == 3
@@ -240,8 +237,8 @@ def test_a_moved_video_keeps_its_rows(store: Store) -> None:
 
 def test_a_removed_video_is_gone_from_everywhere(store: Store) -> None:
     store.publish_many([analyzed_video("it's"), analyzed_video("b")])
-    store.remove_video("id-it's")
-    store.remove_video("id-unknown")
+    store.remove_videos(["id-it's"])
+    store.remove_videos(["id-unknown"])
     assert [video.video_id for video in reader(store).videos()] == ["id-b"]
     assert reader(store).shots("id-it's") == []
     assert len(reader(store).rows().shot_index) == 3
@@ -251,9 +248,9 @@ def test_a_removed_video_is_gone_from_everywhere(store: Store) -> None:
 def test_a_reader_that_stays_open_sees_each_change(store: Store) -> None:
     watching = reader(store)
     assert watching.videos() == []
-    store.publish(analyzed_video("a"))
+    store.publish_many([analyzed_video("a")])
     assert len(watching.rows().shot_index) == 3
-    store.publish(analyzed_video("a", shots=7))
+    store.publish_many([analyzed_video("a", shots=7)])
     assert len(watching.rows().shot_index) == 7
     assert len(watching.shots("id-a")) == 7
     store.add_person(person("Anna Rossi"))
@@ -291,10 +288,10 @@ def test_readers_never_see_a_part_of_a_change(store: Store) -> None:
         for turn in range(12):
             shots = 8 if turn % 2 else 3
             store.publish_many([analyzed_video("a", shots=shots, seed=turn)])
-            store.publish(analyzed_video("b", shots=4, seed=turn))
+            store.publish_many([analyzed_video("b", shots=4, seed=turn)])
             if turn % 4 == 3:
                 store.optimize()
-                store.remove_video("id-b")
+                store.remove_videos(["id-b"])
     finally:
         stop.set()
         watcher.join()
@@ -307,7 +304,7 @@ def test_readers_never_see_a_part_of_a_change(store: Store) -> None:
 
 def test_a_search_in_a_new_process_needs_neither_lancedb_nor_pandas(folder: Path) -> None:
     with Store.open(folder) as store:
-        store.publish(analyzed_video("a"))
+        store.publish_many([analyzed_video("a")])
         store.add_person(person())
     told = in_new_process(
         f"""
@@ -325,7 +322,7 @@ print(sorted({{"lancedb", "lance", "pandas", "torch", "cv2"}} & set(sys.modules)
 def test_a_writer_with_nothing_to_write_needs_no_lancedb(folder: Path) -> None:
     """Indexing the same files again must say so in less time than lancedb's import takes."""
     with Store.open(folder) as store:
-        store.publish(analyzed_video("a"))
+        store.publish_many([analyzed_video("a")])
         store.add_person(person())
     told = in_new_process(
         f"""
@@ -333,7 +330,7 @@ import sys
 from pathlib import Path
 from vidsearch.store import Store
 with Store.open(Path({str(folder)!r})) as store:
-    print(len(store.videos()), store.by_path(b"/videos/a.mp4").video_id)
+    print(len(store.videos()), store.videos()[0].video_id)
 print(sorted({{"lancedb", "lance", "pandas"}} & set(sys.modules)))
 """
     )
@@ -342,10 +339,10 @@ print(sorted({{"lancedb", "lance", "pandas"}} & set(sys.modules)))
 
 def test_a_copy_that_is_stale_cut_short_or_gone_is_made_again(folder: Path) -> None:
     with Store.open(folder) as store:
-        store.publish(analyzed_video("a"))
+        store.publish_many([analyzed_video("a")])
     stale = (folder / "cache" / "keyframes.arrow").read_bytes()
     with Store.open(folder) as store:
-        store.publish(analyzed_video("b", shots=4))
+        store.publish_many([analyzed_video("b", shots=4)])
     wanted = Store.open(folder, read_only=True).rows().keyframe_vectors.tolist()
     for damaged in (stale, stale[:100], b""):
         (folder / "cache" / "keyframes.arrow").write_bytes(damaged)
@@ -442,7 +439,7 @@ def test_a_folder_without_an_archive_is_told_with_the_remedy(tmp_path: Path) -> 
 
 def test_making_an_archive_again_leaves_it_as_it_is(folder: Path) -> None:
     with Store.open(folder) as store:
-        store.publish(analyzed_video("a"))
+        store.publish_many([analyzed_video("a")])
     Store.create(folder, **{**MODELS, "encoder": "another"})
     assert Store.open(folder, read_only=True).stamp.encoder == "test-encoder"
     assert len(Store.open(folder, read_only=True).videos()) == 1
@@ -453,12 +450,12 @@ def test_an_archive_whose_making_was_cut_short_is_made_again(folder: Path) -> No
     shutil.rmtree(folder / "faces.lance")
     Store.create(folder, **{**MODELS, "encoder_dim": 5})
     with Store.open(folder) as store:
-        store.publish(analyzed_video("a", encoder_dim=5))
+        store.publish_many([analyzed_video("a", encoder_dim=5)])
 
 
 def test_an_archive_that_lost_its_stamp_is_not_overwritten(folder: Path) -> None:
     with Store.open(folder) as store:
-        store.publish(analyzed_video("a"))
+        store.publish_many([analyzed_video("a")])
     (folder / "archive.json").unlink()
     with pytest.raises(ArchiveUnavailable, match=r"no archive\.json but a table"):
         Store.create(folder, **MODELS)
@@ -472,6 +469,32 @@ def test_other_models_are_refused_with_both_names_and_a_command(store: Store) ->
         assert part in str(refused.value)
     with pytest.raises(ArchiveMismatch, match=r"face model 'test-faces'.*'opencv:x'"):
         store.check(face_model="opencv:x")
+
+
+def test_an_archive_from_before_detectors_were_noted_opens_and_gets_the_column(
+    folder: Path,
+) -> None:
+    """A fault here would cost a user the archive, so this takes a real table without the column."""
+    import lancedb
+
+    with Store.open(folder) as store:
+        store.publish_many([analyzed_video("a")])
+    lancedb.connect(folder).open_table("videos").drop_columns(["detector"])
+    stamp = json.loads((folder / "archive.json").read_text())
+    (folder / "archive.json").write_text(json.dumps(stamp | {"schema": 2}))
+
+    before = Store.open(folder, read_only=True)
+    assert [video.detector for video in before.videos()] == [""]
+    assert len(before.rows().shot_index) == 3
+    new = analyzed_video("b")
+    with Store.open(folder) as store:
+        store.publish_many(
+            [AnalyzedVideo(replace(new.video, detector="content threshold=20"), new.shots)]
+        )
+    after = {video.video_id: video.detector for video in reader(store).videos()}
+    assert after == {"id-a": "", "id-b": "content threshold=20"}
+    assert json.loads((folder / "archive.json").read_text())["schema"] == 3
+    assert reader(store).health().problems == ()
 
 
 def test_a_newer_layout_is_refused(folder: Path) -> None:
@@ -491,7 +514,7 @@ def test_a_damaged_stamp_is_told(folder: Path, damaged: str) -> None:
 
 def test_a_lost_table_is_told(folder: Path) -> None:
     with Store.open(folder) as store:
-        store.publish(analyzed_video("a"))
+        store.publish_many([analyzed_video("a")])
     shutil.rmtree(folder / "keyframes.lance")
     with pytest.raises(ArchiveUnavailable, match="vidsearch doctor"):
         Store.open(folder, read_only=True).rows()
@@ -504,7 +527,7 @@ def test_a_lost_table_is_told(folder: Path) -> None:
 
 def test_a_second_writer_is_told_who_is_writing(folder: Path) -> None:
     with Store.open(folder) as store:
-        store.publish(analyzed_video("a"))
+        store.publish_many([analyzed_video("a")])
         with pytest.raises(ArchiveBusy, match=f"process {os.getpid()} on .*nothing was changed"):
             Store.open(folder, wait_s=0.2)
         assert len(Store.open(folder, read_only=True).videos()) == 1
@@ -517,7 +540,7 @@ def test_a_second_writer_waits_and_says_so(folder: Path) -> None:
     told: list[str] = []
     threading.Timer(0.5, first.close).start()
     with Store.open(folder, wait_s=30, waiting=told.append) as second:
-        second.publish(analyzed_video("a"))
+        second.publish_many([analyzed_video("a")])
     (sentence,) = told
     assert f"is being written by process {os.getpid()}" in sentence
 
@@ -550,7 +573,7 @@ def test_two_that_make_the_same_archive_at_once_make_one(tmp_path: Path) -> None
     def make(name: str) -> None:
         Store.create(tmp_path / "a", **MODELS)
         with Store.open(tmp_path / "a") as store:
-            store.publish(analyzed_video(name))
+            store.publish_many([analyzed_video(name)])
 
     threads = [threading.Thread(target=make, args=(name,)) for name in "abc"]
     for thread in threads:
@@ -586,12 +609,12 @@ def test_on_a_full_disk_what_was_stored_stays_and_the_next_run_goes_on(
 ) -> None:
     folder = shutil.copytree(empty, small_disk / "archive")
     store = Store.open(folder)
-    store.publish(analyzed_video("a"))
+    store.publish_many([analyzed_video("a")])
     with pytest.raises(ArchiveUnavailable, match=r"the disk is full\. Free some space"):
-        store.publish(analyzed_video("b", shots=10, thumbnail=200_000))
+        store.publish_many([analyzed_video("b", shots=10, thumbnail=200_000)])
     _fill(small_disk)
     with pytest.raises(ArchiveUnavailable, match="the disk is full"):
-        store.publish(analyzed_video("c"))
+        store.publish_many([analyzed_video("c")])
     with pytest.raises(ArchiveUnavailable, match="the disk is full"):
         store.add_person(person(photos=1))
     assert [video.video_id for video in reader(store).videos()] == ["id-a"]
@@ -601,7 +624,7 @@ def test_on_a_full_disk_what_was_stored_stays_and_the_next_run_goes_on(
         store.close()
     (small_disk / "filler").unlink()
     with Store.open(folder, wait_s=0) as store:
-        store.publish(analyzed_video("b"))
+        store.publish_many([analyzed_video("b")])
     health = Store.open(folder, read_only=True).health()
     assert health.videos["indexed"] == 2
     assert (health.orphans, health.problems) == (0, ())
@@ -626,12 +649,12 @@ def test_on_a_full_disk_no_archive_is_made_and_a_later_try_makes_it(small_disk: 
 def test_a_write_that_fails_half_way_leaves_the_old_version(folder: Path) -> None:
     """Without root: a limit on the size of files stands in for the full disk."""
     store = Store.open(folder)
-    store.publish(analyzed_video("a"))
+    store.publish_many([analyzed_video("a")])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(ArchiveUnavailable, match="cannot be written: ") as refused:
-            store.publish(analyzed_video("a", shots=5, seed=1, thumbnail=300_000))
+            store.publish_many([analyzed_video("a", shots=5, seed=1, thumbnail=300_000)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert ".rs:" not in str(refused.value)
@@ -659,7 +682,7 @@ def seen_by_all(empty: Path) -> Iterator[Path]:
 def test_a_folder_that_may_only_be_read_is_searched_but_not_written(seen_by_all: Path) -> None:
     folder = seen_by_all
     with Store.open(folder) as store:
-        store.publish(analyzed_video("a"))
+        store.publish_many([analyzed_video("a")])
         store.add_person(person())
     shutil.rmtree(folder / "cache")  # the harder case: the reader cannot keep a copy either
     for path in (folder, *folder.rglob("*")):
@@ -719,7 +742,7 @@ def _leave_orphans(folder: Path) -> None:
 
 def test_rows_that_were_never_published_are_unseen_then_swept(folder: Path) -> None:
     with Store.open(folder) as store:
-        store.publish(analyzed_video("a"))
+        store.publish_many([analyzed_video("a")])
     _leave_orphans(folder)
     before = Store.open(folder, read_only=True)
     assert [video.video_id for video in before.videos()] == ["id-a"]
@@ -738,8 +761,8 @@ def test_rows_that_were_never_published_are_unseen_then_swept(folder: Path) -> N
 
 def test_many_small_commits_are_merged_and_nothing_changes(store: Store) -> None:
     for number in range(12):
-        store.publish(analyzed_video(f"v{number}"))
-    store.remove_video("id-v3")
+        store.publish_many([analyzed_video(f"v{number}")])
+    store.remove_videos(["id-v3"])
     before = reader(store).rows()
     vectors = before.keyframe_vectors.copy()
     assert store.health().tables["keyframes"].fragments > 8
@@ -754,9 +777,9 @@ def test_many_small_commits_are_merged_and_nothing_changes(store: Store) -> None
 
 
 def test_large_tables_are_not_written_anew_for_a_few_small_files(store: Store) -> None:
-    store.publish(analyzed_video("large", shots=300))
+    store.publish_many([analyzed_video("large", shots=300)])
     for number in range(10):
-        store.publish(analyzed_video(f"v{number}"))
+        store.publish_many([analyzed_video(f"v{number}")])
     store.optimize()
     assert store.health().tables["keyframes"].fragments == 11
 

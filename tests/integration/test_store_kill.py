@@ -62,7 +62,7 @@ def next_step(state: State, rng: random.Random) -> Step:
     elif kind == "remove" and videos:
         name = rng.choice(sorted(videos))
         videos.pop(name)
-        do = lambda store: store.remove_video("id-" + name)  # noqa: E731
+        do = lambda store: store.remove_videos(["id-" + name])  # noqa: E731
     elif kind == "fail":
         name = rng.choice(NAMES)
         videos.setdefault(name, -1)

@@ -58,9 +58,29 @@ def test_what_is_not_there_is_named_with_the_reason(tmp_path: Path) -> None:
     assert found.files == ()
     assert [(path.name, reason) for path, reason in found.missing] == [
         ("no.mp4", "does not exist"),
-        ("*.none", "matches no file"),
         ("dead.mp4", "is a link to something that does not exist"),
     ]
+    assert found.unmatched == (f"{tmp_path}/*.none",)
+
+
+def test_what_is_not_there_is_named_as_what_is_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_videos(["no.mp4"]).missing == ((tmp_path / "no.mp4", "does not exist"),)
+
+
+def test_archives_are_passed_over_and_other_folders_with_such_a_file_are_not(
+    tmp_path: Path,
+) -> None:
+    (video,) = touch(tmp_path, "a.mp4")
+    for folder in ("archive/videos.lance", "archive/cache", "mine"):
+        (tmp_path / folder).mkdir(parents=True)
+    touch(tmp_path / "archive", "archive.json", "cache/x.arrow", "videos.lance/x.mp4")
+    _, mine = touch(tmp_path / "mine", "archive.json", "b.mp4")
+    found = find_videos([tmp_path])
+    assert found.files == (video, mine)
+    assert found.n_other == 1
 
 
 def test_each_file_is_taken_once(tmp_path: Path) -> None:
