@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -33,7 +35,17 @@ def show(events: Iterable[Event], *, quiet: bool = False, verbose: bool = False)
 
     `quiet` tells of failures only, `verbose` adds a line for each video.
     """
-    return tell(events, Console(stderr=True, highlight=False), quiet=quiet, verbose=verbose)
+    return tell(events, _Stderr(stderr=True, highlight=False), quiet=quiet, verbose=verbose)
+
+
+class _Stderr(Console):
+    """A run goes on when nobody reads what it says any more, as `2>&1 | head` does."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
 
 
 def tell(
@@ -50,6 +62,9 @@ def tell(
                 console.print(said, soft_wrap=True)
             elif isinstance(event, Indexed) and (verbose or event.video.status == "partial"):
                 console.print(_line(event), soft_wrap=True)
+            elif isinstance(event, Planned) and not quiet:
+                for note in event.notes:
+                    console.print(escape(note), soft_wrap=True)
             display(event, tally)
     report = tally.report()
     if not quiet:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from store_records import MODELS, analyzed_video, person
+from videos import encode
 
 from vidsearch import Archive, search
 from vidsearch.cli import main
@@ -87,6 +88,27 @@ def test_an_output_that_is_full_is_one_message(stored: Path, command: list[str])
         done = _left(full.fileno(), *command, *options)
     assert done.returncode == 2
     assert done.stderr == "vidsearch: the output cannot be written: No space left on device\n"
+
+
+def test_a_run_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    encode(tmp_path / "video.mp4", n_frames=25)
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = ["index", tmp_path, "--archive", tmp_path / "archive", "-v"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "vidsearch", *map(str, command)],
+            stderr=writing,
+            timeout=120,
+        )
+    finally:
+        os.close(writing)
+    assert done.returncode == 3
+    assert [video.status for video in Archive(tmp_path / "archive").videos()] == [
+        "failed",
+        "indexed",
+    ]
 
 
 # --- query ---------------------------------------------------------------------------------------
