@@ -6,8 +6,10 @@ The commands about questions, people and models are in modules of their own; wha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,11 +21,15 @@ from vidsearch.command import (
     NOTHING_FOUND,
     SOME_FAILED,
     Command,
+    agreed,
     archive_option,
     json_option,
     print_json,
     say,
 )
+
+if TYPE_CHECKING:
+    from vidsearch.archive import Archive
 
 
 @click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
@@ -114,6 +120,9 @@ def index(
         analyst=analyst,
         wait_s=wait_s,
     )
+    if verbose:  # the traceback of what should not have happened
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("vidsearch").setLevel(logging.DEBUG)
     report = show(events, quiet=quiet, verbose=verbose)
     if as_json:
         print_json(report_as_json(report))
@@ -126,13 +135,32 @@ def index(
 @main.command()
 @archive_option
 @click.option("--failed", is_flag=True, help="Only those that failed or are there in part.")
+@click.option(
+    "--forget",
+    multiple=True,
+    metavar="VIDEO",
+    help="Forget this video (a path, or a video id) with all that is stored of it; the file stays."
+    " May be repeated.",
+)
+@click.option("--forget-missing", is_flag=True, help="Forget the videos whose files are gone.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-def videos(folder: Path, failed: bool, as_json: bool) -> int:
-    """List the videos of the archive, with what went wrong with each."""
+def videos(
+    folder: Path,
+    failed: bool,
+    forget: Sequence[str],
+    forget_missing: bool,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """List the videos of the archive, with what went wrong with each, or forget some."""
     from vidsearch.archive import Archive
     from vidsearch.present import print_videos, video_as_json
 
-    rows = [row for row in Archive(folder).videos() if not failed or row.status != "indexed"]
+    archive = Archive(folder, waiting=say)
+    if forget or forget_missing:
+        return _forget(archive, forget, forget_missing, yes, as_json)
+    rows = [row for row in archive.videos() if not failed or row.status != "indexed"]
     if as_json:
         print_json([video_as_json(row) for row in rows])
     elif rows:
@@ -142,6 +170,28 @@ def videos(folder: Path, failed: bool, as_json: bool) -> int:
     else:
         say(f"the archive {folder} holds no videos; add some with: vidsearch index PATH...")
     return 0 if rows else NOTHING_FOUND
+
+
+def _forget(archive: Archive, names: Sequence[str], missing: bool, yes: bool, as_json: bool) -> int:
+    """Forget the videos with these names and, where they are meant, those that are missing."""
+    from vidsearch.copies import gone
+    from vidsearch.inputs import printable
+    from vidsearch.present import counted, video_as_json
+
+    forgotten = archive.forget_videos(names) if names else []
+    paths = [path for video in archive.missing_videos() for path in gone(video)] if missing else []
+    if paths and not yes:
+        for path in paths:
+            say(f"missing  {printable(path)}")
+        # A disk that is not plugged in looks the same as deleted files.
+        if not agreed(f"Forget {counted(len(paths), 'missing file')}?"):
+            paths = []
+    forgotten += archive.forget_missing() if paths else []
+    if as_json:
+        print_json([video_as_json(video) for video in forgotten])
+    else:
+        say(f"forgot {counted(len(forgotten), 'video')}" if forgotten else "nothing was forgotten")
+    return 0 if forgotten else NOTHING_FOUND
 
 
 @main.command()

@@ -9,6 +9,8 @@ import click
 
 from vidsearch.command import (
     NOTHING_FOUND,
+    SOME_FAILED,
+    agreed,
     archive_option,
     json_option,
     print_json,
@@ -116,6 +118,37 @@ def people_rename(name: str, new_name: str, folder: Path) -> int:
     return 0
 
 
+@people.command("refit")
+@archive_option
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="ARCHIVE",
+    help="The archive whose people are to be brought here.",
+)
+@json_option
+def people_refit(folder: Path, source: Path, as_json: bool) -> int:
+    """Bring the people of another archive here, fitted to the face model of this one.
+
+    Their photos are kept for this: after a change of the face model or its weights, index the
+    videos into a new archive, and nobody has to be enrolled again.
+    """
+    from vidsearch.archive import Archive
+    from vidsearch.present import person_as_json, print_people
+
+    refit = Archive(folder, waiting=say).refit_people(source)
+    if as_json:
+        people = [person_as_json(person) for person in refit.people]
+        print_json({"people": people, "lost": list(refit.lost)})
+    elif refit.people:
+        print_people(refit.people)
+    for line in refit.lost:
+        say(f"left out: {line}")
+    return SOME_FAILED if refit.lost else 0
+
+
 @people.command("remove")
 @click.argument("name")
 @archive_option
@@ -127,19 +160,9 @@ def people_remove(name: str, folder: Path, yes: bool) -> int:
 
     archive = Archive(folder, waiting=say)
     person = archive.person(name)
-    if not yes and not _agreed(f"Remove {person.name} and {counted(len(person.photos), 'photo')}?"):
+    if not yes and not agreed(f"Remove {person.name} and {counted(len(person.photos), 'photo')}?"):
         say("nothing was removed")
         return NOTHING_FOUND
     archive.remove_person(name)
     click.echo(f"{person.name} is removed")
     return 0
-
-
-def _agreed(question: str) -> bool:
-    """The answer of whoever sits there; where nobody does, no."""
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort as stop:
-        if isinstance(stop.__context__, KeyboardInterrupt):
-            raise
-        return False

@@ -134,3 +134,13 @@ def say(sentence: str) -> None:
 def print_json(data: Any) -> None:
     """Print a result for programs."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def agreed(question: str) -> bool:
+    """The answer of whoever sits there; where nobody does, no."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        return False

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vidsearch.copies import gone
 from vidsearch.inputs import printable
 from vidsearch.timecodes import timecode
 
@@ -101,7 +102,7 @@ def print_answer(answer: Answer) -> None:
     rows = (
         (
             str(hit.rank),
-            printable(PurePath(hit.video).name),
+            printable(PurePath(hit.video).name) + _and_copies(hit.copies),
             timecode(hit.start_s),
             timecode(hit.end_s),
             f"{hit.score:.2f}",
@@ -171,6 +172,7 @@ def report_as_json(report: IndexReport) -> dict[str, Any]:
         "unchanged": report.planned.unchanged,
         "moved": report.planned.moved,
         "skipped": {"hidden": report.planned.hidden, "other": report.planned.other},
+        "notes": list(report.planned.notes),
         "seconds": report.seconds,
     }
 
@@ -191,6 +193,8 @@ def video_as_json(video: Video) -> dict[str, Any]:
         "n_frames": video.n_frames,
         "n_shots": video.n_shots,
         "size": video.size,
+        "detector": video.detector,
+        "missing": [path.decode("utf-8", "backslashreplace") for path in gone(video)],
     }
 
 
@@ -199,17 +203,31 @@ def print_videos(videos: Sequence[Video]) -> None:
     rows = (
         (
             video.status,
-            printable(video.path),
+            printable(video.path) + _and_copies(len(video.paths) - 1),
             timecode(video.duration_s) if video.duration_s else "",
             str(video.n_shots) if video.status != "failed" else "",
             f"{video.width}x{video.height}" if video.width else "",
             video.codec,
-            video.error,
+            _note(video),
         )
         for video in videos
     )
     columns = ("status", "video", "length", "shots>", "picture", "codec", "note")
     print_rows(columns, rows, prose="note")
+
+
+def _and_copies(n: int) -> str:
+    return "" if n < 1 else f" and {n} {'copy' if n == 1 else 'copies'}"
+
+
+def _note(video: Video) -> str:
+    """What went wrong with a video, and whether files of it are gone."""
+    missing = gone(video)
+    if not missing or video.error == "does not exist":
+        return video.error
+    whole = len(missing) == len(video.paths)
+    said = "missing" if whole else f"missing: {', '.join(map(printable, missing))}"
+    return "; ".join(filter(None, (said, video.error)))
 
 
 def person_as_json(person: Person) -> dict[str, Any]:

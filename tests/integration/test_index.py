@@ -432,6 +432,25 @@ def test_missing_files_are_listed_and_forgotten(archive: Archive, videos: Path) 
     assert set(rows(archive.path)) == {"copy.mkv", "c.mp4"}
 
 
+def test_the_commands_mark_and_forget_what_is_missing(videos: Path, tmp_path: Path) -> None:
+    archive = ["--archive", tmp_path / "archive"]
+    shutil.copy2(videos / "b.mkv", videos / "copy.mkv")
+    assert run("index", videos, *archive).returncode == 0
+    (videos / "a.mp4").unlink()
+    listed = run("videos", *archive).stdout.splitlines()
+    assert [Path(line.split()[1]).name for line in listed if line.endswith("missing")] == ["a.mp4"]
+    assert any("and 1 copy" in line for line in listed)
+    asked = run("videos", "--forget-missing", *archive, stdin=subprocess.DEVNULL)
+    assert asked.returncode == 1
+    assert f"missing  {videos / 'a.mp4'}" in asked.stderr
+    assert len(Archive(tmp_path / "archive").videos()) == 3
+    both = ["--forget-missing", "--yes", "--forget", "c.mp4", "--json"]
+    done = run("videos", *both, *archive)
+    assert done.returncode == 0, done.stderr
+    assert {Path(row["paths"][0]).name for row in json.loads(done.stdout)} == {"a.mp4", "c.mp4"}
+    assert set(rows(tmp_path / "archive")) == {"b.mkv"}
+
+
 def test_a_hit_names_the_copy_that_was_asked_for_and_is_there(
     archive: Archive, videos: Path
 ) -> None:
