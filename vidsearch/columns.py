@@ -11,9 +11,13 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
+
+from vidsearch.schema import ORDER, SEARCHED
+from vidsearch.tables import Tables, explained
 
 _KEY = b"vidsearch:table"
 _FOLDER = "cache"
@@ -83,3 +87,44 @@ def sweep(folder: Path) -> None:
     """
     for path in (folder / _FOLDER).glob("*.part"):
         path.unlink(missing_ok=True)
+
+
+class Columns:
+    """What searches read of an archive's tables, held in memory for as long as it is current."""
+
+    def __init__(self, tables: Tables, archive_id: str) -> None:
+        self._tables = tables
+        self._folder = tables.folder
+        self._archive_id = archive_id
+        self._held: dict[str, tuple[str, pa.Table]] = {}
+
+    def key(self, name: str) -> str:
+        """Names the state of a table as it is now."""
+        with explained(self._folder, "read"):
+            return table_key(self._folder, self._archive_id, name)
+
+    def of(self, name: str) -> tuple[str, pa.Table]:
+        """What searches read of a table, and its key; "" if a commit came while it was read."""
+        key = self.key(name)
+        if name in self._held and self._held[name][0] == key:
+            return self._held[name]
+        table = load(self._folder, name, key)
+        if table is None:
+            order = [(column, "ascending") for column in ORDER[name]]
+            with explained(self._folder, "read"):
+                table = self._tables.read(name, SEARCHED[name]).sort_by(order).combine_chunks()
+            if self.key(name) != key:
+                return "", table
+            # A copy is for speed only: a reader may have no right to write it, and a full disk is
+            # told by whoever writes rows.
+            with suppress(OSError):
+                save(self._folder, name, key, table)
+                if self.key(name) != key:  # what a writer removed meanwhile must not stay here
+                    forget(self._folder, name)
+        self._held[name] = key, table
+        return key, table
+
+    def forget(self, name: str) -> None:
+        """Keep nothing of a table, in memory or on the disk. Raises OSError."""
+        forget(self._folder, name)
+        self._held.pop(name, None)

@@ -58,12 +58,95 @@ ORDER: dict[str, tuple[str, ...]] = {
 }
 
 
+_OWNER = (("video_id", pa.string()), ("generation", pa.int64()), ("shot", pa.int32()))
+_SPAN = (("start_s", pa.float64()), ("end_s", pa.float64()))
+
+
 def schemas(stamp: Stamp) -> dict[str, pa.Schema]:
     """The schema of every table, with the vector lengths of the archive's models."""
     context = pa.list_(pa.float32(), stamp.encoder_dim)
     face = pa.list_(pa.float32(), stamp.face_dim)
-    owner = [("video_id", pa.string()), ("generation", pa.int64()), ("shot", pa.int32())]
-    span = [("start_s", pa.float64()), ("end_s", pa.float64())]
+    return {
+        "videos": _videos(),
+        "shots": _shots(context),
+        "keyframes": _keyframes(context),
+        "faces": _faces(face),
+        "people": _people(),
+    }
+
+
+def _videos() -> pa.Schema:
+    return pa.schema(
+        [
+            ("video_id", pa.string()),
+            ("generation", pa.int64()),
+            ("path", pa.string()),
+            ("paths", pa.list_(pa.binary())),
+            ("size", pa.int64()),
+            ("mtime", pa.float64()),
+            ("status", pa.string()),
+            ("error", pa.string()),
+            ("media_offset_s", pa.float64()),
+            ("codec", pa.string()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("duration_s", pa.float64()),
+            ("frame_rate", pa.float64()),
+            ("n_frames", pa.int64()),
+            ("n_shots", pa.int32()),
+            ("indexed_at", pa.float64()),
+            ("detector", pa.string()),
+        ]
+    )
+
+
+def _shots(context: pa.DataType) -> pa.Schema:
+    return pa.schema(
+        [
+            *_OWNER,
+            *_SPAN,
+            ("start_frame", pa.int64()),
+            ("end_frame", pa.int64()),
+            ("n_tracks", pa.int32()),
+            ("vector", context),
+        ]
+    )
+
+
+def _keyframes(context: pa.DataType) -> pa.Schema:
+    return pa.schema(
+        [
+            *_OWNER,
+            ("time_s", pa.float64()),
+            ("frame", pa.int64()),
+            *_SPAN,
+            ("n_faces", pa.int32()),
+            ("vector", context),
+            ("thumbnail", pa.binary()),
+        ]
+    )
+
+
+def _faces(face: pa.DataType) -> pa.Schema:
+    return pa.schema(
+        [
+            *_OWNER,
+            ("track", pa.int32()),
+            ("look", pa.int32()),
+            ("track_start_s", pa.float64()),
+            ("track_end_s", pa.float64()),
+            ("time_s", pa.float64()),
+            ("box", pa.list_(pa.float32(), 4)),
+            ("quality", pa.float32()),
+            ("cohort_mean", pa.float32()),
+            ("cohort_std", pa.float32()),
+            ("vector", face),
+            ("thumbnail", pa.binary()),
+        ]
+    )
+
+
+def _people() -> pa.Schema:
     photo = pa.struct(
         [
             ("name", pa.string()),
@@ -75,77 +158,16 @@ def schemas(stamp: Stamp) -> dict[str, pa.Schema]:
             ("cohort_std", pa.float64()),
         ]
     )
-    return {
-        "videos": pa.schema(
-            [
-                ("video_id", pa.string()),
-                ("generation", pa.int64()),
-                ("path", pa.string()),
-                ("paths", pa.list_(pa.binary())),
-                ("size", pa.int64()),
-                ("mtime", pa.float64()),
-                ("status", pa.string()),
-                ("error", pa.string()),
-                ("media_offset_s", pa.float64()),
-                ("codec", pa.string()),
-                ("width", pa.int32()),
-                ("height", pa.int32()),
-                ("duration_s", pa.float64()),
-                ("frame_rate", pa.float64()),
-                ("n_frames", pa.int64()),
-                ("n_shots", pa.int32()),
-                ("indexed_at", pa.float64()),
-                ("detector", pa.string()),
-            ]
-        ),
-        "shots": pa.schema(
-            [
-                *owner,
-                *span,
-                ("start_frame", pa.int64()),
-                ("end_frame", pa.int64()),
-                ("n_tracks", pa.int32()),
-                ("vector", context),
-            ]
-        ),
-        "keyframes": pa.schema(
-            [
-                *owner,
-                ("time_s", pa.float64()),
-                ("frame", pa.int64()),
-                *span,
-                ("n_faces", pa.int32()),
-                ("vector", context),
-                ("thumbnail", pa.binary()),
-            ]
-        ),
-        "faces": pa.schema(
-            [
-                *owner,
-                ("track", pa.int32()),
-                ("look", pa.int32()),
-                ("track_start_s", pa.float64()),
-                ("track_end_s", pa.float64()),
-                ("time_s", pa.float64()),
-                ("box", pa.list_(pa.float32(), 4)),
-                ("quality", pa.float32()),
-                ("cohort_mean", pa.float32()),
-                ("cohort_std", pa.float32()),
-                ("vector", face),
-                ("thumbnail", pa.binary()),
-            ]
-        ),
-        "people": pa.schema(
-            [
-                ("person_id", pa.string()),
-                ("name", pa.string()),
-                ("aliases", pa.list_(pa.string())),
-                ("created_at", pa.float64()),
-                ("photos", pa.list_(photo)),
-                ("jpegs", pa.list_(pa.binary())),
-            ]
-        ),
-    }
+    return pa.schema(
+        [
+            ("person_id", pa.string()),
+            ("name", pa.string()),
+            ("aliases", pa.list_(pa.string())),
+            ("created_at", pa.float64()),
+            ("photos", pa.list_(photo)),
+            ("jpegs", pa.list_(pa.binary())),
+        ]
+    )
 
 
 def video_rows(videos: Iterable[tuple[Video, int]], schema: pa.Schema) -> pa.Table:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -334,9 +333,3 @@ def _part_ends(start_s: float, end_s: float) -> list[float]:
     while end_s - (start_s + n * PART_S) > WHOLE_S:
         n += 1
     return [start_s + (i + 1) * PART_S for i in range(n)]
-
-
-def shot_at(spans: Sequence[Span], time_s: float) -> Span | None:
-    """The shot that holds a time, None where there is none."""
-    i = bisect_left(spans, True, key=lambda span: span.end_s > time_s)
-    return spans[i] if i < len(spans) and spans[i].start_s <= time_s else None

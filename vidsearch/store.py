@@ -1,4 +1,4 @@
-"""The archive on disk: LanceDB tables in one folder. The only module that imports lancedb.
+"""The archive on disk: LanceDB tables in one folder (`vidsearch.tables` is their engine).
 
 Tables share no transaction, so what makes a video's rows real is its row in `videos`: they carry
 a `generation`, the videos row that names it is written last, by one commit, and nobody reads rows
@@ -16,13 +16,9 @@ writer keeps up to date (`vidsearch.columns`), so that a question needs no impor
 from __future__ import annotations
 
 import datetime
-import errno
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,13 +26,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from vidsearch import columns
+from vidsearch.columns import Columns
 from vidsearch.errors import ArchiveUnavailable, VidsearchError
+from vidsearch.health import Health, examine, orphans
 from vidsearch.records import AnalyzedVideo, Person, Video
 from vidsearch.rows import is_whole, join
 from vidsearch.schema import (
     CONTENT,
     ORDER,
-    SEARCHED,
     TABLES,
     check_lengths,
     content_rows,
@@ -48,6 +45,7 @@ from vidsearch.schema import (
 )
 from vidsearch.search import Rows
 from vidsearch.stamp import SCHEMA, Stamp, is_archive, read_stamp, write_stamp
+from vidsearch.tables import Tables, explained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,37 +81,6 @@ class ShotRow:
     n_tracks: int
 
 
-@dataclass(frozen=True)
-class TableHealth:
-    """One table: visible rows, rows that nobody sees, files, versions kept, bytes on disk."""
-
-    rows: int
-    orphans: int
-    fragments: int
-    versions: int
-    size: int
-
-
-@dataclass(frozen=True)
-class Health:
-    """What `vidsearch doctor` says of an archive.
-
-    `problems` are sentences for the user, none for a sound archive. Orphans are no problem: the
-    next writer sweeps them.
-    """
-
-    stamp: Stamp
-    videos: dict[str, int]  # by status
-    tables: dict[str, TableHealth]
-    size: int  # bytes of the whole folder
-    problems: tuple[str, ...]
-
-    @property
-    def orphans(self) -> int:
-        """Rows that no reader sees."""
-        return sum(table.orphans for table in self.tables.values())
-
-
 class Store:
     """An archive that is open, for reading or as its one writer; a context manager.
 
@@ -125,12 +92,11 @@ class Store:
         self.stamp = stamp
         self._lock = lock
         self._schemas = schemas(stamp)
-        self._connection: Any = None
-        self._open_tables: dict[str, Any] = {}
+        self._tables = Tables(folder, self._schemas)
+        self._columns = Columns(self._tables, stamp.archive_id)
         self._known: dict[str, tuple[Video, int]] | None = None
         self._known_key = ""
         self._commits = 0
-        self._columns: dict[str, tuple[str, pa.Table]] = {}
         self._rows: tuple[dict[str, str], Rows] | None = None
         self._enrolled: tuple[str, list[Person]] | None = None
 
@@ -161,7 +127,7 @@ class Store:
         """
         from vidsearch.lock import WriterLock
 
-        with _explained(folder, "made"):
+        with explained(folder, "made"):
             folder.mkdir(parents=True, exist_ok=True)
             lock = WriterLock(folder)
             lock.acquire(wait_s)
@@ -172,9 +138,9 @@ class Store:
                 encoder, encoder_dim, face_model, face_dim, encoder_weights, face_weights
             )
             store = cls(folder, stamp, None)
-            with _explained(folder, "made"):
+            with explained(folder, "made"):
                 for name in TABLES:
-                    store._make_table(name)
+                    store._tables.make(name)
                 write_stamp(folder, stamp)
         finally:
             lock.release()
@@ -200,7 +166,7 @@ class Store:
         from vidsearch.lock import WriterLock
 
         lock = WriterLock(folder)
-        with _explained(folder, "written"):
+        with explained(folder, "written"):
             lock.acquire(wait_s, waiting)
         try:
             store = cls(folder, stamp, lock)
@@ -220,13 +186,13 @@ class Store:
         """
         if self.stamp.schema < SCHEMA:
             self.stamp = replace(self.stamp, schema=SCHEMA)
-            with _explained(self.folder, "written"):
+            with explained(self.folder, "written"):
                 write_stamp(self.folder, self.stamp)
-        there = self._columns_of("videos")[1].column_names
+        there = self._columns.of("videos")[1].column_names
         new = [field for field in self._schemas["videos"] if field.name not in there]
         if new:
-            with _explained(self.folder, "written"):
-                self._table("videos").add_columns(new)
+            with explained(self.folder, "written"):
+                self._tables.open("videos").add_columns(new)
             self._commits += 1
 
     def close(self) -> None:
@@ -234,9 +200,9 @@ class Store:
         try:
             if self._lock is not None and self._commits:
                 for name in TABLES:
-                    self._columns_of(name)
+                    self._columns.of(name)
         finally:
-            self._open_tables, self._connection = {}, None
+            self._tables.close()
             if self._lock is not None:
                 self._lock.release()
 
@@ -273,19 +239,20 @@ class Store:
             video, generation = self._catalogue().get(video_id, (None, NO_GENERATION))
             if video is None or generation == NO_GENERATION:
                 return []
-            with _explained(self.folder, "read"):
-                table = self._read("shots", names, f"generation = {generation}").sort_by("shot")
+            with explained(self.folder, "read"):
+                table = self._tables.read("shots", names, f"generation = {generation}")
             if table.num_rows == video.n_shots:
-                columns = [table.column(name).to_pylist() for name in names]
-                return [ShotRow(video_id, *row) for row in zip(*columns, strict=True)]
+                table = table.sort_by("shot")
+                values = [table.column(name).to_pylist() for name in names]
+                return [ShotRow(video_id, *row) for row in zip(*values, strict=True)]
             # A writer replaced the video between the two reads.
         raise self._incomplete(video_id)
 
     def thumbnail(self, video_id: str, shot: int, keyframe_s: float) -> bytes:
         """The JPEG of the shot's keyframe that is nearest to `keyframe_s`."""
         _, generation = self._catalogue().get(video_id, (None, NO_GENERATION))
-        with _explained(self.folder, "read"):
-            found = self._read(
+        with explained(self.folder, "read"):
+            found = self._tables.read(
                 "keyframes",
                 ["time_s", "thumbnail"],
                 f"generation = {generation} AND shot = {int(shot)}",
@@ -307,9 +274,10 @@ class Store:
         to. Whether something was committed since then is seen by listing four folders.
         """
         for attempt in range(_TRIES):
-            if self._rows is not None and self._rows[0] == {n: self._key(n) for n in _READ_ORDER}:
+            keys = {name: self._columns.key(name) for name in _READ_ORDER}
+            if self._rows is not None and self._rows[0] == keys:
                 return self._rows[1]
-            found = {name: self._columns_of(name) for name in _READ_ORDER}
+            found = {name: self._columns.of(name) for name in _READ_ORDER}
             rows = join({name: table for name, (_, table) in found.items()})
             if is_whole(rows):
                 self._rows = {name: key for name, (key, _) in found.items()}, rows
@@ -332,9 +300,9 @@ class Store:
         generations = self._new_generations(len(latest))
         content = list(zip(latest.values(), generations, strict=True))
         replaced = [known[video_id][1] for video_id in latest if video_id in known]
-        with _explained(self.folder, "written"):
+        with explained(self.folder, "written"):
             for name in CONTENT:
-                self._append(name, content_rows(content, name, self._schemas[name]))
+                self._tables.append(name, content_rows(content, name, self._schemas[name]))
             self._put([(replace(a.video, n_shots=len(a.shots)), g) for a, g in content])
             self._delete_generations(replaced)
         self._after_commit()
@@ -348,14 +316,14 @@ class Store:
         before = self._catalogue().get(video.video_id)
         if before is not None and before[0].status != "failed":
             return
-        with _explained(self.folder, "written"):
+        with explained(self.folder, "written"):
             self._put([(replace(video, status="failed", n_shots=0), NO_GENERATION)])
         self._after_commit()
 
     def update_video(self, video: Video) -> None:
         """Replace what is known of a video; its shots stay. Unknown ones raise KeyError."""
         generation = self._catalogue()[video.video_id][1]
-        with _explained(self.folder, "written"):
+        with explained(self.folder, "written"):
             self._put([(video, generation)])
         self._after_commit()
 
@@ -365,8 +333,8 @@ class Store:
         there = [video_id for video_id in video_ids if video_id in known]
         if not there:
             return
-        with _explained(self.folder, "written"):
-            self._table("videos").delete(f"video_id IN ({', '.join(map(_quoted, there))})")
+        with explained(self.folder, "written"):
+            self._tables.open("videos").delete(f"video_id IN ({', '.join(map(_quoted, there))})")
             self._delete_generations([known.pop(video_id)[1] for video_id in there])
         self._after_commit()
 
@@ -376,30 +344,25 @@ class Store:
         Gives the number of rows.
         """
         swept = 0
-        with _explained(self.folder, "written"):
+        with explained(self.folder, "written"):
             columns.sweep(self.folder)
             if columns.n_versions(self.folder, "people") > 1:
                 self._purge_people()
+            published = {generation for _, generation in self._catalogue().values()}
             for name in CONTENT:
                 # From the copies: where there is nothing to sweep, lancedb is not imported.
-                orphans = self._orphans(self._columns_of(name)[1])
-                if orphans:
-                    self._table(name).delete(_generation_in(orphans))
+                lost = orphans(self._columns.of(name)[1], published)
+                if lost:
+                    self._tables.open(name).delete(_generation_in(lost))
                     self._commits += 1
-                    swept += sum(orphans.values())
+                    swept += sum(lost.values())
         return swept
-
-    def _orphans(self, table: pa.Table) -> dict[int, int]:
-        """Generations that no video has, with the numbers of their rows."""
-        published = {generation for _, generation in self._catalogue().values()}
-        counts = table.column("generation").value_counts().to_pylist()
-        return {c["values"]: c["counts"] for c in counts if c["values"] not in published}
 
     def optimize(self) -> None:
         """Merge small files and drop old versions where it is worth it, keeping readers alive."""
-        with _explained(self.folder, "written"):
+        with explained(self.folder, "written"):
             for name in ("videos", *CONTENT):
-                table = self._table(name)
+                table = self._tables.open(name)
                 if _scattered(table.stats()):
                     # No other process writes, so files of no version were left by a killed one;
                     # a reader that misses a file of an old version reads the latest (`_read`).
@@ -413,19 +376,19 @@ class Store:
         Without `pictures` the photos' `jpeg` is b"", and it takes no import of lancedb.
         """
         if not pictures:
-            key, table = self._columns_of("people")
+            key, table = self._columns.of("people")
             if self._enrolled is None or not key or self._enrolled[0] != key:
                 self._enrolled = key, people_from(table)
             return list(self._enrolled[1])
-        with _explained(self.folder, "read"):
+        with explained(self.folder, "read"):
             return people_from(
-                self._read("people").sort_by([(c, "ascending") for c in ORDER["people"]])
+                self._tables.read("people").sort_by([(c, "ascending") for c in ORDER["people"]])
             )
 
     def add_person(self, person: Person) -> None:
         """Enrol somebody."""
-        with _explained(self.folder, "written"):
-            self._table("people").add(people_rows([person], self._schemas["people"]))
+        with explained(self.folder, "written"):
+            self._tables.open("people").add(people_rows([person], self._schemas["people"]))
             self._purge_people()
 
     def update_person(self, person: Person) -> None:
@@ -444,122 +407,36 @@ class Store:
 
     def _rewrite_people(self, people: Sequence[Person]) -> None:
         """Write the table anew: deleting a row would only mark it, and keep its bytes."""
-        with _explained(self.folder, "written"):
-            self._open_tables["people"] = self._database().create_table(
-                "people",
-                people_rows(people, self._schemas["people"]),
-                schema=self._schemas["people"],
-                mode="overwrite",
-            )
+        with explained(self.folder, "written"):
+            self._tables.overwrite("people", people_rows(people, self._schemas["people"]))
             self._purge_people()
 
     def _purge_people(self) -> None:
         """Keep nothing of the past of `people`: no old version, no copy made of one."""
-        self._table("people").optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
-        columns.forget(self.folder, "people")
-        self._columns.pop("people", None)
+        self._tables.open("people").optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
+        self._columns.forget("people")
         self._commits += 1
 
-    # --- health ----------------------------------------------------------------------------------
-
     def health(self) -> Health:
-        """Counts, files and faults, for `vidsearch doctor`."""
-        entries = list(self._catalogue().values())
-        status: dict[str, int] = {"indexed": 0, "partial": 0, "failed": 0}
-        for video, _ in entries:
-            status[video.status] += 1
-        with _explained(self.folder, "read"):
-            tables = {name: self._table_health(name) for name in TABLES}
-            size = _size(self.folder)
-        problems = []
-        shots = sum(video.n_shots for video, _ in entries)
-        if tables["shots"].rows != shots:
-            problems.append(
-                f"{shots} shots should be stored, {tables['shots'].rows} are: index the videos"
-                " again with --force."
-            )
-        return Health(self.stamp, status, tables, size, tuple(problems))
+        """Counts, files and faults."""
+        return examine(self._tables, self.stamp, list(self._catalogue().values()))
 
-    def _table_health(self, name: str) -> TableHealth:
-        table = self._table(name)
-        rows, orphans = table.count_rows(), 0
-        if name in CONTENT:
-            orphans = sum(self._orphans(self._read(name, ["generation"])).values())
-        return TableHealth(
-            rows=rows - orphans,
-            orphans=orphans,
-            fragments=table.stats()["fragment_stats"]["num_fragments"],
-            versions=len(table.list_versions()),
-            size=_size(self.folder / f"{name}.lance"),
-        )
-
-    # --- the tables ------------------------------------------------------------------------------
-
-    def _database(self) -> Any:
-        if self._connection is None:
-            import lancedb
-
-            # Zero: every read looks for the latest version first.
-            self._connection = lancedb.connect(
-                self.folder, read_consistency_interval=datetime.timedelta(0)
-            )
-        return self._connection
-
-    def _table(self, name: str) -> Any:
-        if name not in self._open_tables:
-            self._open_tables[name] = self._database().open_table(name)
-        return self._open_tables[name]
-
-    def _make_table(self, name: str) -> None:
-        """Make an empty table; one that a killed `create` left empty is made again."""
-        database = self._database()
-        with suppress(ValueError):  # there is none, which is as it should be
-            if database.open_table(name).count_rows():
-                raise ArchiveUnavailable(
-                    f"{self.folder} has no archive.json but a table {name} with rows in it. Put"
-                    " archive.json back from a backup, or choose another folder with --archive."
-                )
-            database.drop_table(name)
-        database.create_table(name, schema=self._schemas[name])
-
-    def _read(self, name: str, wanted: Sequence[str] = (), where: str | None = None) -> pa.Table:
-        """Columns of a table (all if none are named) in its latest version."""
-        for attempts_left in reversed(range(3)):
-            query = self._table(name).search()
-            if wanted:
-                query = query.select(list(wanted))
-            if where is not None:
-                query = query.where(where)
-            try:
-                return query.to_arrow()
-            except (OSError, RuntimeError, ValueError) as error:
-                # The writer merged files between our look at the version and at its files.
-                if not attempts_left or "not found" not in str(error).lower():
-                    raise
-                self._open_tables.pop(name)
-        raise AssertionError("unreachable")
+    # --- what every method needs -----------------------------------------------------------------
 
     def _catalogue(self) -> dict[str, tuple[Video, int]]:
         """All videos with their generations. The writer keeps its own: nobody else changes them."""
         if self._lock is None:
-            key, table = self._columns_of("videos")
+            key, table = self._columns.of("videos")
             if self._known is None or not key or self._known_key != key:
                 self._known, self._known_key = _by_id(table), key
         elif self._known is None:
-            self._known = _by_id(self._columns_of("videos")[1])
+            self._known = _by_id(self._columns.of("videos")[1])
         return self._known
-
-    def _append(self, name: str, rows: Iterator[pa.RecordBatch]) -> None:
-        """Add rows to a table by one commit, taking them as they are made; no rows, no commit."""
-        first = next(rows, None)
-        if first is not None:
-            every = pa.RecordBatchReader.from_batches(first.schema, chain([first], rows))
-            self._table(name).add(every)
 
     def _put(self, videos: Sequence[tuple[Video, int]]) -> None:
         """Insert or replace rows of `videos`, by one commit."""
         (
-            self._table("videos")
+            self._tables.open("videos")
             .merge_insert("video_id")
             .when_matched_update_all()
             .when_not_matched_insert_all()
@@ -571,7 +448,7 @@ class Store:
         gone = [generation for generation in generations if generation != NO_GENERATION]
         if gone:
             for name in _DELETE_ORDER:
-                self._table(name).delete(_generation_in(gone))
+                self._tables.open(name).delete(_generation_in(gone))
 
     def _new_generations(self, n: int) -> Iterator[int]:
         """Numbers that were never used, growing with time: the clock, or more if it went back."""
@@ -590,39 +467,9 @@ class Store:
             " writing to it just now it is damaged: index the video again with --force."
         )
 
-    # --- the copies for searches -----------------------------------------------------------------
-
-    def _key(self, name: str) -> str:
-        with _explained(self.folder, "read"):
-            return columns.table_key(self.folder, self.stamp.archive_id, name)
-
-    def _columns_of(self, name: str) -> tuple[str, pa.Table]:
-        """What searches read of a table, and its key; "" if a commit came while it was read."""
-        key = self._key(name)
-        if name in self._columns and self._columns[name][0] == key:
-            return self._columns[name]
-        table = columns.load(self.folder, name, key)
-        if table is None:
-            with _explained(self.folder, "read"):
-                table = self._read(name, SEARCHED[name]).sort_by(_order(name)).combine_chunks()
-            if self._key(name) != key:
-                return "", table
-            # A copy is for speed only: a reader may have no right to write it, and a full disk is
-            # told by whoever writes rows.
-            with suppress(OSError):
-                columns.save(self.folder, name, key, table)
-                if self._key(name) != key:  # what a writer removed meanwhile must not stay here
-                    columns.forget(self.folder, name)
-        self._columns[name] = key, table
-        return key, table
-
 
 def _by_id(table: pa.Table) -> dict[str, tuple[Video, int]]:
     return {video.video_id: (video, generation) for video, generation in videos_from(table)}
-
-
-def _order(table: str) -> list[tuple[str, str]]:
-    return [(column, "ascending") for column in ORDER[table]]
 
 
 def _scattered(stats: Mapping[str, Any]) -> bool:
@@ -640,48 +487,3 @@ def _generation_in(generations: Iterable[int]) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _size(folder: Path) -> int:
-    """Bytes of the files below a folder; those that go meanwhile count nothing."""
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += path.stat().st_size if path.is_file() else 0
-    return total
-
-
-@contextmanager
-def _explained(folder: Path, done: str) -> Iterator[None]:
-    """What the storage raises, as an `ArchiveUnavailable` that says what to do."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError, pa.ArrowException) as error:
-        raise ArchiveUnavailable(_explanation(folder, done, error)) from error
-
-
-def _explanation(folder: Path, done: str, error: Exception) -> str:
-    code = error.errno if isinstance(error, OSError) else None
-    text = str(error)
-    if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "quota" in text.lower():
-        return (
-            f"The archive {folder} cannot be {done}: the disk is full. Free some space and run the"
-            " command again; everything stored before is kept."
-        )
-    if code == errno.EROFS or "Read-only file system" in text:
-        return (
-            f"The archive {folder} cannot be {done}: it lies on a read-only file system. Choose a"
-            " folder that can be written with --archive DIR."
-        )
-    if code in (errno.EACCES, errno.EPERM) or "ermission denied" in text:
-        return (
-            f"The archive {folder} cannot be {done}: permission denied. Check the owner and the"
-            " permissions of the folder, or choose another with --archive DIR."
-        )
-    # The engine says which line of its own source it was in; that helps nobody here.
-    lines = re.sub(r",? ?\S+\.rs:\d+(:\d+)?", "", text).strip().splitlines()
-    first = lines[0] if lines else type(error).__name__
-    return (
-        f"The archive {folder} cannot be {done}: {first}. If this stays so, look with: vidsearch"
-        " doctor"
-    )

@@ -23,8 +23,8 @@ PACKAGES = ("idclip", "vidsearch", "workers")
 
 # Each engine and the only places that may import it, so that one can be replaced or left out.
 PLACES = {
-    "lancedb": ("vidsearch/store.py",),
-    "lance": ("vidsearch/store.py",),
+    "lancedb": ("vidsearch/tables.py",),
+    "lance": (),
     "av": (
         "vidsearch/containers.py",
         "vidsearch/decoding.py",

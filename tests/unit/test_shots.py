@@ -28,7 +28,6 @@ from vidsearch.shots import (
     closed_parts,
     make_detector,
     parts,
-    shot_at,
     tile,
 )
 
@@ -357,18 +356,6 @@ def test_a_long_take_closes_its_parts_while_it_is_open() -> None:
     assert closed_parts(0.0, 10.0) == []
     assert closed_parts(0.0, 10.5) == [(0.0, 4.0)]
     assert closed_parts(0.0, 21.0) == [(0.0, 4.0), (4.0, 8.0), (8.0, 12.0)]
-
-
-def test_the_shot_at_a_time_is_half_open() -> None:
-    shots = tile([10], [i / 10 for i in range(20)], 2.0)
-    assert [shot_at(shots, t) for t in (0.0, 0.99, 1.0, 1.99)] == [
-        shots[0],
-        shots[0],
-        shots[1],
-        shots[1],
-    ]
-    assert shot_at(shots, 2.0) is None
-    assert shot_at(shots, -1.0) is None
 
 
 # --- TransNetV2 --------------------------------------------------------------------------------
