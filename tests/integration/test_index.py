@@ -365,6 +365,28 @@ def test_a_fault_of_ours_in_one_file_is_recorded_and_the_run_goes_on(
     assert {video.status for video in archive.videos()} == {"indexed"}
 
 
+def test_the_traceback_of_a_fault_of_ours_is_shown_where_it_is_asked_for(
+    videos: Path, tmp_path: Path
+) -> None:
+    code = """
+from vidsearch import analysts, cli
+
+def faulty(*_):
+    raise ZeroDivisionError("never heard of")
+
+analysts.analyze = faulty
+cli.main()
+"""
+    command = [sys.executable, "-c", code, "index", str(videos / "c.mp4"), "--archive"]
+    for more, shown in ((["-v"], True), ([], False)):
+        done = subprocess.run(
+            [*command, str(tmp_path / "archive"), *more], capture_output=True, text=True
+        )
+        assert done.returncode == 3, done.stderr
+        assert "ZeroDivisionError: never heard of; this is a fault of vidsearch" in done.stderr
+        assert ("Traceback" in done.stderr) is shown
+
+
 @pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt(), ModelUnavailable("gone")])
 def test_what_every_file_would_meet_ends_the_run(
     archive: Archive, videos: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
@@ -491,9 +513,11 @@ def test_people_move_to_an_archive_of_other_weights(
         old.query("Joe Biden")
     new = Archive(tmp_path / "new")
     new.index([videos / "c.mp4"])
-    for _ in range(2):  # again changes nothing
-        refit = new.refit_people(archive.path)
-        assert (len(refit.people), refit.lost) == (1, ())
+    refit = new.refit_people(archive.path)
+    assert (len(refit.people), refit.lost) == (1, ())
+    again = run("people", "refit", "--from", archive.path, "--archive", new.path)
+    assert again.returncode == 0, again.stderr
+    assert "Joe Biden" in again.stdout
     assert [person.person_id for person in new.people()] == [old.people()[0].person_id]
     assert new.query("Joe Biden").people == ("Joe Biden",)
     new.remove_person("Joe Biden")
