@@ -1,6 +1,7 @@
 """Who is who: verification, and naming people among strangers, on people of LFW nobody fitted on.
 
-`python -m benchmarks.face_identity` writes `results/face_identity.json` and `.md`. Verification:
+`python -m benchmarks.face_identity` writes `results/face_identity.json` and `.md`; it needs `onnx`
+and dlib's network as it was (`python -m idclip.face_weights`). Verification:
 pairs of clean photos of test people. Naming: 50 people enrolled by three photos each, up to three
 other photos of each and 500 strangers to be named, clean and degraded like video. Since naming
 nobody is no answer, the figure is the share of their photos named right when nobody is named
@@ -14,20 +15,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from benchmarks import _report, lfw
 from idclip.centerface import THRESHOLD
 from idclip.face_quality import FEATURES, QualityModel
+from idclip.face_weights import ORIGINAL, parameters
 from idclip.faces import WEIGHTS
 from idclip.faces_default import DefaultFaces
 from idclip.identity import Faces, IdentityScorer
 
 Floats = NDArray[Any]
 Ints = NDArray[np.intp]
+Variants = tuple[tuple[lfw.Measured, int], ...]
 
 DRAWS, PEOPLE, PHOTOS, STRANGERS, PAIRS = 40, 50, 3, 500, 3000
 PROTOTYPE = "dlib and mirror, less its mean", "normalised"  # the recipe all are compared with
+OURS = "trained further, discriminant (shipped)"
 PROTOTYPE_TOP = 150  # best scores against the cohort in that recipe
 
 
@@ -74,11 +79,10 @@ class Way:
 
 def main() -> None:
     """Measure and write the table."""
-    model, scorer = DefaultFaces(WEIGHTS), IdentityScorer.for_model("default")
-    clean, degraded = lfw.measured(model, lfw.CLEAN), lfw.measured(model, lfw.DEGRADED)
+    clean, degraded = lfw.measured(lfw.CLEAN), lfw.measured(lfw.DEGRADED)
     seen, seen_degraded = _as_product_sees(clean), _as_product_sees(degraded)
     rows, named = [], {}
-    for way in _ways(model, scorer, clean, degraded):
+    for way in _ways(clean, degraded):
         row: dict[str, object] = {"vector": way.name, "score": way.score}
         row.update(_verification(way, clean))
         for variant, measured, probes in (
@@ -98,29 +102,38 @@ def _as_product_sees(measured: lfw.Measured) -> lfw.Measured:
     return replace(measured, found=measured.found & (score > THRESHOLD))
 
 
-def _ways(
-    model: DefaultFaces, shipped: IdentityScorer, clean: lfw.Measured, degraded: lfw.Measured
-) -> Iterator[Way]:
+def _ways(clean: lfw.Measured, degraded: lfw.Measured) -> Iterator[Way]:
+    shipped = IdentityScorer.for_model("default")
+    both = (clean, lfw.CLEAN), (degraded, lfw.DEGRADED)
     quality = QualityModel.load(WEIGHTS / "quality.json")
     rated = [
         np.where(m.found, quality.of_features(m.features), 0).astype(np.float32)
         for m in (clean, degraded)
     ]
+    dlib, mirrored = _dlibs_vectors(both)
     fitted = clean.found & (clean.split == "fit")
-    dlib = [_unit(m.pooled[:, 0] @ _dlibs_last_layer()) for m in (clean, degraded)]
-    mirrored = [_unit(m.pooled.mean(axis=1) @ _dlibs_last_layer()) for m in (clean, degraded)]
-    ours = [model.vectors(m.parts) for m in (clean, degraded)]
+    model = DefaultFaces(WEIGHTS)
+    ours = [model.vectors(lfw.parts(WEIGHTS / "face_network.onnx", *v)) for v in both]
     cohort = np.flatnonzero(clean.found & (clean.split == "cohort"))[: len(shipped.cohort)]
-    for name, vectors, scores, top in (
-        (PROTOTYPE[0], _centred(mirrored, fitted), ("normalised",), PROTOTYPE_TOP),
-        ("dlib", dlib, ("cosine", "normalised"), PROTOTYPE_TOP),
-        ("dlib less its mean", _centred(dlib, fitted), ("cosine", "normalised"), PROTOTYPE_TOP),
-        ("discriminant (shipped)", ours, ("cosine", "normalised", "probability"), shipped.top),
+    theirs = (PROTOTYPE_TOP, PROTOTYPE_TOP)
+    for name, vectors, scores, best in (
+        (PROTOTYPE[0], _centred(mirrored, fitted), ("normalised",), theirs),
+        ("dlib", dlib, ("cosine", "normalised"), theirs),
+        ("dlib less its mean", _centred(dlib, fitted), ("cosine", "normalised"), theirs),
+        (OURS, ours, ("cosine", "normalised", "probability"), (shipped.top, shipped.nearest)),
     ):
-        scorer = IdentityScorer(vectors[0][cohort], top, shipped.weights)
+        scorer = IdentityScorer(vectors[0][cohort], *best, shipped.weights)
         faces = [scorer.faces(v, q) for v, q in zip(vectors, rated, strict=True)]
         for score in scores:
             yield Way(name, score, faces[0], faces[1], scorer)
+
+
+def _dlibs_vectors(both: Variants) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """dlib's own vectors of both variants: of the crop, and of the mean of crop and mirror."""
+    original = lfw.REPO / ORIGINAL
+    ((last,),) = parameters(onnx.load(original), "MatMul")
+    pooled = [lfw.pooled(original, *variant) for variant in both]
+    return [_unit(p[:, 0] @ last) for p in pooled], [_unit(p.mean(axis=1) @ last) for p in pooled]
 
 
 def _verification(way: Way, clean: lfw.Measured) -> dict[str, float]:
@@ -235,18 +248,6 @@ def _centred(vectors: list[NDArray[np.float32]], of: Floats) -> list[NDArray[np.
 def _unit(vectors: Floats) -> NDArray[np.float32]:
     norms = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return np.asarray(vectors / norms, np.float32)
-
-
-def _dlibs_last_layer() -> Floats:
-    """dlib's own matrix [256, 128], which the shipped vector does without."""
-    import onnx
-
-    graph = onnx.load(WEIGHTS / "dlib_face.onnx").graph
-    (last,) = [node for node in graph.node if "original" in node.output]
-    name = last.input[1]
-    (cast,) = [node.input[0] for node in graph.node if name in node.output] or [name]
-    (weight,) = [w for w in graph.initializer if w.name == cast]
-    return np.asarray(onnx.numpy_helper.to_array(weight), np.float32)
 
 
 def _notes(degraded: lfw.Measured) -> list[str]:

@@ -1,8 +1,8 @@
-"""Fits what ships beside the default face networks, on people of LFW who are in no test.
+"""Fits what ships beside the face networks, on people of LFW who are in no test.
 
-`python -m benchmarks.fit_faces` writes into `idclip/weights/faces`: `face_vector.onnx` (the last
-step of the vector: a linear discriminant), `quality.json`, `cohort.npy` (1,000 strangers) and
-`calibration.json`. It needs `onnx` and `../shared/data/lfw90.tar`, and no torch.
+`python -m benchmarks.fit_faces` writes into `idclip/weights/faces`: `cohort.npy` (vectors of 1,000
+strangers), `quality.json` and `calibration.json`. It needs `../shared/data/lfw90.tar` and what
+`benchmarks/train_faces.py` writes, and neither torch nor onnx.
 """
 
 from __future__ import annotations
@@ -11,95 +11,71 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import lfw
 from idclip.face_quality import FEATURES, QualityModel
-from idclip.face_weights import vector_head
 from idclip.faces import WEIGHTS
-from idclip.faces_default import PARTS, DefaultFaces
 from idclip.identity import Faces, IdentityScorer
+from idclip.onnx_session import open_session
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.intp]
 
-DIM = 256  # like the two that follow, chosen by cross-validation within the fit
-SHRINKAGE = 0.7  # of the within-person covariance, towards a multiple of the identity
 COHORT = 1000
-TOP = 350  # best cohort scores that make a face's statistics
+TOP, NEAREST = 350, 10  # best cohort scores that make a face's deviation, and its mean
 FALSE_RATE = 1e-3  # quality is the chance to be recognised when this share of strangers would be
-FOLDS = 6  # parts of the fit, by person: scores that are fitted on are of people left out
+PARTS = 3  # of the fit, by person
+HELD_OUT = 0  # the part on whom quality and probability are fitted
+WITHOUT = lfw.REPO / "build" / "faces" / "without_a_part"  # networks trained without that part
 # Odds of a stranger against the person asked for, among the tracks of an archive. They move the
 # probability that a given score means: nobody may be given another's name.
 STRANGERS = 10000.0
 
 
+class Variant(NamedTuple):
+    """Photos in one variant (clean, or a degraded copy), and their vectors [N, F]."""
+
+    faces: lfw.Measured
+    vectors: NDArray[np.float32]
+
+
 def main() -> None:
     """Fit everything, in the order in which each step needs the one before."""
-    import onnx
+    (clean,) = variants_by(WEIGHTS, lfw.CLEAN)
+    np.save(WEIGHTS / "cohort.npy", clean.vectors[_strangers(clean.faces)].astype(np.float16))
 
-    head = WEIGHTS / "face_vector.onnx"
-    if not head.is_file():  # measuring asks for raw values only, but the model wants the file
-        onnx.save(vector_head(np.zeros(PARTS, np.float32), np.eye(PARTS, dtype=np.float32)), head)
-    model = DefaultFaces(WEIGHTS)
-    variants = [lfw.measured(model, v) for v in (lfw.CLEAN, lfw.DEGRADED, lfw.DEGRADED_AGAIN)]
-    clean = variants[0]
-    mean, matrix = discriminant(variants)
-    onnx.save(vector_head(mean, matrix), head)
-    model = DefaultFaces(WEIGHTS)
-
-    strangers = np.flatnonzero(clean.found & (clean.split == "cohort"))[:COHORT]
-    cohort = model.vectors(clean.parts[strangers])
-    np.save(WEIGHTS / "cohort.npy", cohort.astype(np.float16))
-
-    trials = [make_trials(variants, fold) for fold in range(FOLDS)]
+    trials = make_trials(variants_by(WITHOUT, lfw.CLEAN, lfw.DEGRADED, lfw.DEGRADED_AGAIN))
     quality = fit_quality(trials)
     (WEIGHTS / "quality.json").write_text(json.dumps(quality, indent=1) + "\n")
     weights = fit_probability(trials, QualityModel.load(WEIGHTS / "quality.json"))
-    calibration = {"top": TOP, "least_quality": 0.1, "weights": weights}
+    calibration = {"top": TOP, "nearest": NEAREST, "least_quality": 0.1, "weights": weights}
     (WEIGHTS / "calibration.json").write_text(json.dumps(calibration, indent=1) + "\n")
 
 
-def fold_of(person: str) -> int:
-    """Which of `FOLDS` parts of the fit somebody belongs to; independent of the split."""
-    return zlib.crc32(person.encode()) // 10 % FOLDS
+def part_of(person: str) -> int:
+    """Which of `PARTS` parts of the fit somebody belongs to; independent of the split."""
+    return zlib.crc32(person.encode()) // 10 % PARTS
 
 
-def discriminant(
-    variants: Sequence[lfw.Measured], without: int | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean [1024] and matrix [1024, DIM] of Fisher's discriminant over people of the fit.
-
-    Photos of one person, degraded copies among them, make the covariance within; a person with
-    many photos counts as their square root. People of the fold `without` are left out.
-    """
-    rows = [_of_fit(v) & (_folds(v) != without) for v in variants]
-    x = np.concatenate([v.parts[r] for v, r in zip(variants, rows, strict=True)]).astype(np.float64)
-    people = np.concatenate([v.person[r] for v, r in zip(variants, rows, strict=True)])
-    mean = x.mean(axis=0)
-    _, who, count = np.unique(people, return_inverse=True, return_counts=True)
-    centres = np.zeros((len(count), x.shape[1]))
-    np.add.at(centres, who, x)
-    centres /= count[:, None]
-    several = count[who] > 1
-    weight = 1 / np.sqrt(count[who][several])
-    unbiased = np.sqrt(count / np.maximum(count - 1, 1))[who][several]
-    spread = (x - centres[who])[several] * (unbiased * np.sqrt(weight))[:, None]
-    within = spread.T @ spread / weight.sum()
-    level = np.trace(within) / len(within)
-    within = (1 - SHRINKAGE) * within + SHRINKAGE * level * np.eye(len(within))
-    values, axes = np.linalg.eigh(within)
-    whiten = axes / np.sqrt(values)
-    values, axes = np.linalg.eigh(whiten.T @ np.cov(x.T) @ whiten)
-    best = np.argsort(-values)[:DIM]
-    return mean.astype(np.float32), (whiten @ axes[:, best]).astype(np.float32)
+def variants_by(folder: Path, *numbers: int) -> list[Variant]:
+    """Vectors by the networks in a folder; those of rows without a face mean nothing."""
+    head = open_session(folder / "face_vector.onnx")
+    variants = []
+    for number in numbers:
+        faces = lfw.measured(number)
+        parts = lfw.parts(folder / "face_network.onnx", faces, number)
+        variants.append(Variant(faces, head.run(["vector"], {"parts": parts})[0]))
+    return variants
 
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """Every face of a fold against the photos of every person of it who has some left.
+    """Every face of some people against the photos of each of them who has some left.
 
     `score` [N, G] is normalised, `same` [N, G] whether it is the same person, `allowed` [N, G]
     that the face itself is not among the photos; `features` [N, 9] are the face's, `photo_of`
@@ -113,28 +89,28 @@ class Trials:
     photo_features: tuple[NDArray[np.float32], ...]
 
 
-def make_trials(variants: Sequence[lfw.Measured], fold: int) -> Trials:
-    """One to three clean photos a person to enrol, all other faces to be named, in one fold.
+def make_trials(variants: Sequence[Variant]) -> Trials:
+    """One to three clean photos a person of the part held out to enrol, all others to be named.
 
-    The discriminant is fitted on the people of the other folds: it knows its own people better
-    than it will know anybody else, and a probability fitted on them would promise too much.
+    The networks were trained without them: they know their own people better than anybody else,
+    and a probability fitted on those would promise too much.
     """
-    mean, matrix = discriminant(variants, without=fold)
-    clean = variants[0]
-    strangers = np.flatnonzero(clean.found & (clean.split == "cohort"))[:COHORT]
-    scorer = IdentityScorer(_project(clean.parts[strangers], mean, matrix), TOP, {})
-    people, galleries = _galleries(clean, fold)
+    clean, vectors = variants[0]
+    scorer = IdentityScorer(vectors[_strangers(clean)], TOP, NEAREST, {})
+    people, galleries = _galleries(clean)
     templates = []
     for kept in galleries:
-        centre = _project(clean.parts[kept], mean, matrix).mean(axis=0)
+        centre = vectors[kept].mean(axis=0)
         templates.append(
             scorer.faces((centre / np.linalg.norm(centre))[None], np.ones(1, np.float32))
         )
     gallery = Faces(*(np.concatenate(parts) for parts in zip(*templates, strict=True)))
-    pairs = [(v, np.flatnonzero(_of_fit(v) & (_folds(v) == fold))) for v in variants]
-    probes = np.concatenate([_project(v.parts[r], mean, matrix) for v, r in pairs])
-    owner = np.concatenate([v.person[r] for v, r in pairs])
-    photo = np.concatenate([v.photo[r] for v, r in pairs])
+    each = [(v, _held_out(v.faces)) for v in variants]
+    probes = np.concatenate([v.vectors[rows] for v, rows in each])
+    owner, photo, features = (
+        np.concatenate([getattr(v.faces, name)[rows] for v, rows in each])
+        for name in ("person", "photo", "features")
+    )
     looks = scorer.faces(probes, np.ones(len(probes), np.float32))
     used = [set(clean.photo[kept]) for kept in galleries]
     taken = np.array([[name in names for names in used] for name in photo], np.bool_)
@@ -142,46 +118,42 @@ def make_trials(variants: Sequence[lfw.Measured], fold: int) -> Trials:
         scorer.normalised(looks, gallery).astype(np.float32),
         np.asarray(owner[:, None] == np.array(people)),
         ~taken,
-        np.concatenate([v.features[r] for v, r in pairs]),
+        features,
         tuple(clean.features[kept] for kept in galleries),
     )
 
 
-def _galleries(clean: lfw.Measured, fold: int) -> tuple[list[str], list[list[int]]]:
-    """People of a fold with several photos, and the rows of those to enrol, never all of them."""
+def _galleries(clean: lfw.Measured) -> tuple[list[str], list[list[int]]]:
+    """People held out who have several photos, and the rows of some to enrol, never of all."""
     rng = np.random.default_rng(5)
     by_person: dict[str, list[int]] = {}
-    for row in np.flatnonzero(_of_fit(clean) & (_folds(clean) == fold)):
+    for row in _held_out(clean):
         by_person.setdefault(str(clean.person[row]), []).append(int(row))
     several = {person: rows for person, rows in by_person.items() if len(rows) > 1}
     kept = [rows[: int(rng.integers(1, min(3, len(rows) - 1) + 1))] for rows in several.values()]
     return list(several), kept
 
 
-def _of_fit(measured: lfw.Measured) -> NDArray[np.bool_]:
-    return np.asarray(measured.found & (measured.split == "fit"))
+def _strangers(clean: lfw.Measured) -> Ints:
+    return np.flatnonzero(clean.found & (clean.split == "cohort"))[:COHORT]
 
 
-def _folds(measured: lfw.Measured) -> Ints:
-    return np.array([fold_of(person) for person in measured.person], np.intp)
+def _held_out(faces: lfw.Measured) -> Ints:
+    among = np.array([part_of(person) == HELD_OUT for person in faces.person])
+    return np.flatnonzero(faces.found & (faces.split == "fit") & among)
 
 
-def _project(parts: Floats, mean: Floats, matrix: Floats) -> NDArray[np.float32]:
-    vectors = (parts - mean) @ matrix
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
-
-
-def fit_quality(trials: Sequence[Trials]) -> dict[str, object]:
+def fit_quality(trials: Trials) -> dict[str, object]:
     """Logistic regression of "recognised at `FALSE_RATE`" on the features, brightness squared too.
 
     Photos of LFW all face the camera, so `turn` has nothing to be fitted on; it is left to the
     fixed rule in `idclip.face_quality`.
     """
-    others = np.concatenate([t.score[~t.same & t.allowed] for t in trials])
+    others = trials.score[~trials.same & trials.allowed]
     threshold = np.quantile(others, 1 - FALSE_RATE)
-    true = [(t, np.nonzero(t.same & t.allowed)) for t in trials]
-    recognised = np.concatenate([t.score[at] > threshold for t, at in true]).astype(float)
-    features = np.concatenate([t.features[at[0]] for t, at in true])
+    true = np.nonzero(trials.same & trials.allowed)
+    recognised = (trials.score[true] > threshold).astype(float)
+    features = trials.features[true[0]]
     mean, std = features.mean(axis=0), features.std(axis=0) + 1e-3
     z = np.clip((features - mean) / std, -3, 3)
     both = np.concatenate([z, z**2], axis=1)
@@ -200,15 +172,12 @@ def fit_quality(trials: Sequence[Trials]) -> dict[str, object]:
     }
 
 
-def fit_probability(trials: Sequence[Trials], model: QualityModel) -> dict[str, float]:
+def fit_probability(trials: Trials, model: QualityModel) -> dict[str, float]:
     """The weights of P(same person), with `STRANGERS` strangers for each true match."""
-    parts: list[tuple[Floats, ...]] = []
-    for t in trials:
-        rows, columns = np.nonzero(t.allowed)
-        photos = np.array([_pooled(model.of_features(f)) for f in t.photo_features])
-        face = model.of_features(t.features)[rows].astype(np.float64)
-        parts.append((t.same[rows, columns], t.score[rows, columns], face, photos[columns]))
-    same, score, face, photo = (np.concatenate(part) for part in zip(*parts, strict=True))
+    rows, columns = np.nonzero(trials.allowed)
+    same, score = trials.same[rows, columns], trials.score[rows, columns]
+    face = model.of_features(trials.features)[rows].astype(np.float64)
+    photo = np.array([_pooled(model.of_features(f)) for f in trials.photo_features])[columns]
     columns_of = {
         "score": score,
         "quality": face,

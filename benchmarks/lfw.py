@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from idclip import alignment, face_quality
-from idclip.faces_default import DefaultFaces, Raw
+from idclip.centerface import CenterFace
+from idclip.digests import of_files
+from idclip.faces import WEIGHTS
+from idclip.faces_default import quarters
+from idclip.onnx_session import open_session
 
 REPO = Path(__file__).resolve().parent.parent
 TAR = REPO.parent / "shared" / "data" / "lfw90.tar"
@@ -49,7 +53,7 @@ def chosen(names: Sequence[str], variant: int) -> list[str]:
     """
     by_person: dict[str, list[str]] = {}
     for name in sorted(names):
-        by_person.setdefault(_person(name), []).append(name)
+        by_person.setdefault(person_of(name), []).append(name)
     kept: list[str] = []
     for person, photos in by_person.items():
         kept += _chosen_of(photos, split_of(person), variant)
@@ -114,72 +118,115 @@ def _blurred(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.flo
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Faces of LFW photos, row by row: who, which photo, and what the networks say.
+    """Faces of LFW photos, row by row: who, which photo, and what is measured.
 
-    `found` is whether a face near the middle of the photo was found; without it the other values
-    mean nothing. `features` [N, 9] are those of `idclip.face_quality`, among them the detector's
-    score; `parts` and `pooled` are `idclip.faces_default.Raw`.
+    `found` is whether a face near the middle of the photo was found; without it the values that
+    follow mean nothing. `landmarks` [N, 5, 2] are those of the detector, `features` [N, 9] those
+    of `idclip.face_quality`, among them the detector's score.
     """
 
     person: NDArray[np.str_]
     photo: NDArray[np.str_]
     split: NDArray[np.str_]
     found: NDArray[np.bool_]
+    landmarks: NDArray[np.float32]
     features: NDArray[np.float32]
-    parts: NDArray[np.float32]
-    pooled: NDArray[np.float32]
 
 
-def measured(model: DefaultFaces, variant: int) -> Measured:
+def measured(variant: int) -> Measured:
     """The chosen photos in one variant; kept in `build/lfw`, since measuring takes minutes."""
-    path = CACHE / f"parts{variant}.npz"
+    return Measured(**_kept(f"faces{variant}", lambda: _measure(variant)))
+
+
+def parts(network: Path, faces: Measured, variant: int) -> NDArray[np.float32]:
+    """What a network (`idclip.faces_default.quarters`) says of the faces, [N, 1024].
+
+    Rows without a face are zero. Kept in `build/lfw` by the network's digest.
+    """
+    session = open_session(network)
+
+    def of_crops(crops: Sequence[Image]) -> NDArray[np.float32]:
+        return quarters(session, crops)
+
+    name = f"parts{variant}-{of_files([network])}"
+    return _kept(name, lambda: {"parts": _of_faces(faces, variant, of_crops)})["parts"]
+
+
+def pooled(network: Path, faces: Measured, variant: int) -> NDArray[np.float32]:
+    """The values dlib's own vector is made of, of each face and of its mirror, [N, 2, 256].
+
+    `network` is dlib's as its author trained it (`idclip.face_weights.dlib_network`).
+    """
+    session = open_session(network)
+
+    def of_crops(crops: Sequence[Image]) -> NDArray[np.float32]:
+        planes = np.stack(crops).transpose(0, 3, 1, 2)
+        both = np.concatenate([planes, planes[..., ::-1]]).astype(np.float32)
+        return np.stack(np.split(session.run(["pooled"], {"crop": both})[0], 2), axis=1)
+
+    name = f"pooled{variant}-{of_files([network])}"
+    return _kept(name, lambda: {"pooled": _of_faces(faces, variant, of_crops)})["pooled"]
+
+
+def _kept(name: str, make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The arrays of that name in `build/lfw`, made if they are not there."""
+    path = CACHE / f"{name}.npz"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **vars(_measure(model, variant)))
+        np.savez(path, **make())
     with np.load(path) as stored:
-        return Measured(**{name: stored[name] for name in stored.files})
+        return {part: stored[part] for part in stored.files}
 
 
-def _measure(model: DefaultFaces, variant: int) -> Measured:
-    photos, found, features = [], [], []
-    raw: list[Raw] = []
-    crops: list[Image] = []
-    for name, image in _photos(variant):
-        rng = np.random.default_rng(zlib.crc32(name.encode()) + 7919 * variant)
-        side = 192
-        if variant != CLEAN:
-            image, side = degrade(image, rng), int(rng.choice([96, 128, 192]))
-        landmarks, score = _middle_face(model, image, side)
-        photos.append(name)
+def _measure(variant: int) -> dict[str, NDArray[Any]]:
+    detector = CenterFace(WEIGHTS / "centerface.onnx")
+    names, found, points, features = [], [], [], []
+    for name, image, side in pictures(chosen(all_names(), variant), variant):
+        landmarks, score = middle_face(detector, image, side)
+        names.append(name)
         found.append(landmarks is not None)
         if landmarks is None:
+            points.append(np.zeros((5, 2), np.float32))
             features.append(np.zeros(len(face_quality.FEATURES), np.float32))
-            crops.append(np.zeros((alignment.CROP, alignment.CROP, 3), np.uint8))
         else:
+            points.append(landmarks)
             features.append(face_quality.measure(image, landmarks, score))
-            crops.append(alignment.cut(image, alignment.similarity(landmarks)))
-        if len(crops) == _BATCH:
-            raw.append(model.raw(crops))
+    people = [person_of(name) for name in names]
+    return {
+        "person": np.array(people),
+        "photo": np.array(names),
+        "split": np.array([split_of(person) for person in people]),
+        "found": np.array(found),
+        "landmarks": np.array(points, np.float32),
+        "features": np.array(features, np.float32),
+    }
+
+
+def _of_faces(
+    faces: Measured, variant: int, of_crops: Callable[[Sequence[Image]], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """`of_crops` of all faces found, in the rows of `faces`."""
+    rows = np.flatnonzero(faces.found)
+    values, crops = [], []
+    for row, (_, image, _) in zip(rows, pictures(faces.photo[rows], variant), strict=True):
+        crops.append(alignment.cut(image, alignment.similarity(faces.landmarks[row])))
+        if len(crops) == _BATCH or row == rows[-1]:
+            values.append(of_crops(crops))
             crops.clear()
-    if crops:
-        raw.append(model.raw(crops))
-    people = [_person(name) for name in photos]
-    return Measured(
-        np.array(people),
-        np.array(photos),
-        np.array([split_of(person) for person in people]),
-        np.array(found),
-        np.array(features, np.float32),
-        np.concatenate([part.parts for part in raw]),
-        np.concatenate([part.pooled for part in raw]),
-    )
+    made = np.concatenate(values)
+    placed = np.zeros((len(faces.found), *made.shape[1:]), np.float32)
+    placed[rows] = made
+    return placed
 
 
-def _middle_face(
-    model: DefaultFaces, image: Image, side: int
+def middle_face(
+    detector: CenterFace, image: Image, side: int
 ) -> tuple[NDArray[np.float32] | None, float]:
-    """Landmarks and score of the face LFW means: the one nearest to the middle."""
-    found = model.detector.detect(image, long_side=side, threshold=_LEAST_SCORE)
+    """Landmarks and score of the face LFW means: the one nearest to the middle.
+
+    It is looked for on a copy with the long side `side`.
+    """
+    found = detector.detect(image, long_side=side, threshold=_LEAST_SCORE)
     if not len(found.scores):
         return None, 0.0
     size = np.array([image.shape[1], image.shape[0]])
@@ -190,14 +237,26 @@ def _middle_face(
     return found.landmarks[best], float(found.scores[best])
 
 
-def _photos(variant: int) -> Iterator[tuple[str, Image]]:
+def all_names() -> list[str]:
+    """Names of all photos, sorted: `./PERSON/PERSON_0001.jpg` and so on."""
     with tarfile.open(TAR) as tar:
-        names = [name for name in tar.getnames() if name.endswith(".jpg")]
-        for name in chosen(names, variant):
-            file = tar.extractfile(name)
+        return sorted(name for name in tar.getnames() if name.endswith(".jpg"))
+
+
+def pictures(names: Iterable[str], variant: int) -> Iterator[tuple[str, Image, int]]:
+    """Each photo as the variant has it, and the long side of the copy to look for a face on.
+
+    Any variant but `CLEAN` is a degraded copy; the same name and variant give the same copy.
+    """
+    with tarfile.open(TAR) as tar:
+        for name in names:
+            file = tar.extractfile(str(name))
             assert file is not None
-            data = np.frombuffer(file.read(), np.uint8)
-            yield name, _rgb(data)
+            image, side = _rgb(np.frombuffer(file.read(), np.uint8)), 192
+            if variant != CLEAN:
+                rng = np.random.default_rng(zlib.crc32(name.encode()) + 7919 * variant)
+                image, side = degrade(image, rng), int(rng.choice([96, 128, 192]))
+            yield name, image, side
 
 
 def _rgb(data: NDArray[np.uint8]) -> Image:
@@ -208,5 +267,6 @@ def _rgb(data: NDArray[np.uint8]) -> Image:
     return np.ascontiguousarray(picture[:, :, ::-1], np.uint8)
 
 
-def _person(name: str) -> str:
+def person_of(name: str) -> str:
+    """Whose photo it is."""
     return Path(name).parent.name

@@ -63,7 +63,8 @@ def face_digest(name: str) -> str:
     if name in CALIBRATED:
         folder = CALIBRATED[name]
         files.append(folder / "cohort.npy")
-        fact = f"top {_read(folder / 'calibration.json')['top']}"
+        read = _read(folder / "calibration.json")
+        fact = f"top {read['top']}, nearest {read['nearest']}"
     return of_files(files, fact)
 
 
@@ -72,7 +73,7 @@ def _face_files(name: str) -> list[Path]:
 
     kind, _, rest = name.partition(":")
     if name == "default":
-        return [WEIGHTS / "dlib_face.onnx", WEIGHTS / "face_vector.onnx"]
+        return [WEIGHTS / "face_network.onnx", WEIGHTS / "face_vector.onnx"]
     if kind == "insightface":
         from .faces_insightface import network_file
 

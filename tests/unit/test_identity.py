@@ -71,7 +71,7 @@ def test_each_of_many_people_is_named_and_nobody_by_another_name(
 
 
 def test_a_poor_face_needs_a_better_score(scorer: IdentityScorer) -> None:
-    score = np.array([6.7])
+    score = np.array([3.6])
 
     good = scorer.probability(score, np.array([0.9]), 0.8)
     poor = scorer.probability(score, np.array([0.05]), 0.8)
@@ -140,7 +140,8 @@ def test_cohort_statistics_are_those_of_the_nearest_strangers(scorer: IdentitySc
 
     mean, std = scorer.cohort_stats(face)
 
-    assert mean[0] == pytest.approx(scores.mean(), abs=1e-5)
+    assert 0 < scorer.nearest < scorer.top
+    assert mean[0] == pytest.approx(scores[-scorer.nearest :].mean(), abs=1e-5)
     assert std[0] == pytest.approx(scores.std(), abs=1e-5)
 
 
