@@ -544,10 +544,11 @@ def test_strange_names_are_indexed_and_listed(
 
 
 KILLS = 20
-# The product publishes eight small videos at once; in twos there is more to be cut short.
-INDEX_IN_TWOS = """
+MOST_KILLS = 60
+# The product publishes eight small videos at once; one by one there is more to be cut short.
+INDEX_ONE_BY_ONE = """
 from vidsearch import cli, indexing
-indexing.GROUP_VIDEOS = 2
+indexing.GROUP_VIDEOS = 1
 cli.main()
 """
 
@@ -577,7 +578,7 @@ def test_killed_at_20_random_moments_the_archive_is_whole_and_the_next_run_finis
     ten_videos: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "archive"
-    command = [sys.executable, "-c", INDEX_IN_TWOS, "index", str(ten_videos), "--archive"]
+    command = [sys.executable, "-c", INDEX_ONE_BY_ONE, "index", str(ten_videos), "--archive"]
     began = time.monotonic()
     subprocess.run([*command, str(folder)], check=True, capture_output=True)
     a_whole_run = time.monotonic() - began
@@ -585,7 +586,12 @@ def test_killed_at_20_random_moments_the_archive_is_whole_and_the_next_run_finis
     assert len(expected) == 10
     chance = random.Random(20)
     held: list[int] = []  # after each kill, the videos in the archive; -1: there was none yet
-    while len(held) < KILLS:
+
+    def parts() -> list[int]:
+        return [n for n in held if 0 < n < 10]
+
+    # On a machine that grows slower meanwhile more moments lie before the first commit.
+    while len(held) < KILLS or (len(parts()) < 3 and len(held) < MOST_KILLS):
         if (folder / "archive.json").exists() and len(rows(folder)) == 10:
             shutil.rmtree(folder)  # a run over a finished archive has nothing to cut short
         process = subprocess.Popen([*command, str(folder)], stderr=subprocess.DEVNULL)
@@ -598,7 +604,7 @@ def test_killed_at_20_random_moments_the_archive_is_whole_and_the_next_run_finis
         assert process.returncode == -signal.SIGKILL
         archived = (folder / "archive.json").exists()
         held.append(assert_whole(folder, expected) if archived else -1)
-    assert len({n for n in held if 0 < n < 10}) >= 2, f"hardly a kill left a part: {held}"
+    assert len(parts()) >= 3, f"hardly a kill left a part of the videos: {held}"
     done = run("index", ten_videos, "--archive", folder)
     assert done.returncode == 0, done.stderr
     assert assert_whole(folder, expected) == 10
