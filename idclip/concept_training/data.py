@@ -28,7 +28,7 @@ Pixels = NDArray[np.uint8]
 
 
 class Split(NamedTuple):
-    """Numbers of photos: not trained on, of Flickr8k and of COCO, and those trained on."""
+    """Numbers of photos: not learned from at all, by the head alone, by the towers and the head."""
 
     held_out: NDArray[np.int64]
     elsewhere: NDArray[np.int64]
@@ -58,7 +58,7 @@ class Photos:
         return "photos: {} Flickr8k, {} COCO, {} ImageNet".format(*counts)
 
     def split(self, seed: int) -> Split:
-        """Hold out 1,000 photos of Flickr8k, and all of COCO: would the towers forget its world?"""
+        """Hold out 1,000 photos of Flickr8k, and keep COCO's from the towers."""
         order = np.random.default_rng(seed).permutation(len(self._of_flickr))
         held_out, rest = np.split(order, [min(HELD_OUT, len(order) // 5)])
         elsewhere = len(order) + np.arange(len(self._of_coco))
