@@ -68,7 +68,7 @@ def load_faces(name: str = "default", *, threads: int = 0) -> FaceModel:
     research licence), or `opencv:FOLDER` (YuNet and SFace as ONNX files in FOLDER). Raises
     `ModelUnavailable` with what to do when a name is unknown or its files are not there.
     """
-    kind, _, rest = name.partition(":")
+    kind, _, rest = full_name(name).partition(":")
     if name == "default":
         from idclip.faces_default import DefaultFaces
 
@@ -82,6 +82,16 @@ def load_faces(name: str = "default", *, threads: int = 0) -> FaceModel:
 
         return OpenCVFaces(Path(rest), threads=threads)
     raise ModelUnavailable(unknown_faces(name))
+
+
+def full_name(name: str) -> str:
+    """The name with its folder written in full: what a face model calls itself when loaded.
+
+    So an archive finds its model from any folder. Names of packs stay as they are.
+    """
+    kind, _, rest = name.partition(":")
+    place = Path(rest).expanduser()
+    return f"{kind}:{place.resolve()}" if rest and place.exists() else name
 
 
 def unknown_faces(name: str) -> str:

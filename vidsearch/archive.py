@@ -440,10 +440,13 @@ class Archive:
 
     def _check(self, store: Store) -> None:
         """Refuse other models than the archive was made with; a path may be given in any form."""
-        from idclip.encoders import full_name
+        from idclip import encoders, faces
 
         asked = self._asked_encoder
-        store.check(encoder=asked and full_name(asked), face_model=self._asked_faces)
+        store.check(
+            encoder=asked and encoders.full_name(asked),
+            face_model=self._asked_faces and faces.full_name(self._asked_faces),
+        )
 
     @cached_property
     def _encoder(self) -> Encoder:
