@@ -9,12 +9,10 @@ fifteen random reads is another frame; with intra refresh, in MPEG-4, MPEG progr
 any may be; and a damaged header can make it abort the process, so the comparison runs in one of
 its own.
 
-It is not here for speed. Measured with decord2 3.4 on two busy cores (2026-11-24), wall time over
-PyAV's for the same pictures: 24 scattered over white-house-poetry.mp4 (720p, 9 s) 1.6, all of its
-250 frames 0.9, 24 scattered over slides-talk-1080p.mp4 (123 s) 1.6, 200 of it 1.5; the comparison
-takes 1.5 to 6 s beside that, once a file and process. So few pictures, which is nearly every
-re-read, are PyAV's; decord has those from `_WORTH_CHECKING` on, large sheets and
-`Archive.pictures`, where the comparison no longer dwarfs the reading.
+It is not here for speed: `benchmarks/rereads.py` has it no faster than PyAV, beside a comparison of
+seconds, once a file and process. So few pictures, which is nearly every re-read, are PyAV's;
+decord has those from `_WORTH_CHECKING` on, large sheets and `Archive.pictures`, where the
+comparison no longer dwarfs the reading.
 """
 
 from __future__ import annotations

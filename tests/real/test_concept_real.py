@@ -39,22 +39,22 @@ def _frames(path: Path, every_s: float) -> tuple[list[float], list[NDArray[np.ui
 def test_captions_find_their_photo_among_the_coco_val_photos(
     encoder: ConceptEncoder, shared_data: Path
 ) -> None:
-    # The project wants 46 / 80 / 90; the shipped weights have 40.6 / 79.5 / 89.9 (model card).
+    # What the project wants; the shipped weights have 47.8 / 85.2 / 93.1 (model card).
     found = recall(encoder, coco_val(shared_data))
     assert found["photos"] == 159
-    assert found["R@1"] >= 40
-    assert found["R@5"] >= 79
-    assert found["R@10"] >= 89
+    assert found["R@1"] >= 46
+    assert found["R@5"] >= 80
+    assert found["R@10"] >= 90
 
 
 @pytest.mark.slow
 def test_captions_find_their_photo_among_the_flickr8k_test_photos(
     encoder: ConceptEncoder, shared_data: Path
 ) -> None:
-    # The project wants 25 / 55 / 68; the shipped weights have 24.6 / 55.5 / 69.3.
+    # What the project wants; the shipped weights have 26.8 / 58.2 / 71.2.
     found = recall(encoder, flickr_test(shared_data))
     assert found["photos"] == 1000
-    assert found["R@1"] >= 24.4
+    assert found["R@1"] >= 25
     assert found["R@5"] >= 55
     assert found["R@10"] >= 68
 
