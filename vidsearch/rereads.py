@@ -9,9 +9,9 @@ fifteen random reads is another frame; with intra refresh, in MPEG-4, MPEG progr
 any may be; and a damaged header can make it abort the process, so the comparison runs in one of
 its own.
 
-It saves a fifth of PyAV's time at best (`benchmarks/rereads.py`), beside a comparison that costs more
-than that, once a file and process. So few pictures, which is nearly every re-read, are PyAV's;
-decord has those from `_WORTH_CHECKING` on, large sheets and `Archive.pictures`.
+It saves a fifth of PyAV's time at best (`benchmarks/rereads.py`), beside a comparison that costs
+more than that, once a file and process. So few pictures, which is nearly every re-read, are
+PyAV's; decord has those from `_WORTH_CHECKING` on, large sheets and `Archive.pictures`.
 """
 
 from __future__ import annotations
