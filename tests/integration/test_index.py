@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from videos import cut_off, encode, read_number
+from videos import cut_off, encode, loop, read_number
 
 from vidsearch import Archive
 from vidsearch.analyze import analyze
@@ -613,7 +613,8 @@ def test_killed_at_20_random_moments_the_archive_is_whole_and_the_next_run_finis
 
 
 def test_an_interrupt_ends_with_130(videos: Path, tmp_path: Path) -> None:
-    long = encode(tmp_path / "long.mp4", n_frames=3000)
+    # Minutes of work: however late the interrupt comes, it comes before the end.
+    long = loop(encode(tmp_path / "short.mp4", n_frames=250), tmp_path / "long.mp4", 10_000)
     process = subprocess.Popen(
         [sys.executable, "-m", "vidsearch", "index", str(long), "--archive", str(tmp_path / "ar")],
         stderr=subprocess.PIPE,
