@@ -38,15 +38,15 @@ def best_first(video: Video, glob: str | None = None) -> Video:
     """The video with the path first that answers a question: it matches `glob`, and is there."""
 
     def rank(path: bytes) -> tuple[bool, bool]:
-        return glob is not None and not _matches(path, glob), not os.path.exists(path)
+        return glob is not None and not matches(path, glob), not os.path.exists(path)
 
     if len(video.paths) < 2:
         return video
     return replace(video, paths=tuple(sorted(video.paths, key=rank)))
 
 
-def _matches(path: bytes, glob: str) -> bool:
-    """As in `vidsearch.search`: by the whole path, or by the file name."""
+def matches(path: bytes, glob: str) -> bool:
+    """Whether the whole path, or the file name, matches."""
     text = path.decode("utf-8", "backslashreplace")
     return fnmatch(text, glob) or fnmatch(PurePath(text).name, glob)
 

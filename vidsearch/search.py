@@ -19,9 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from functools import cached_property
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +28,7 @@ from numpy.typing import NDArray
 from idclip.encoders import encode_people
 from idclip.identity import Faces, IdentityScorer
 from vidsearch.context import background_of, context_scores
+from vidsearch.copies import matches
 from vidsearch.errors import UnknownPerson
 from vidsearch.gallery import faces_of, mean_faces
 from vidsearch.records import Answer, Hit, Person, Sighting, Vector, Video
@@ -173,8 +172,7 @@ def _within(rows: Rows, videos: str | None, since: float | None, until: float | 
 
 def _matches(video: Video, glob: str) -> bool:
     """Whether a path of the video, or its file name, matches."""
-    paths = [path.decode("utf-8", "backslashreplace") for path in video.paths]
-    return any(fnmatch(path, glob) or fnmatch(PurePath(path).name, glob) for path in paths)
+    return any(matches(path, glob) for path in video.paths)
 
 
 def _seen(
