@@ -69,17 +69,9 @@ def finetune(
     rng = np.random.default_rng(seed)
     log_scale = nn.Parameter(torch.tensor(FIRST_LOG_SCALE))
     parts = _trainable(image_tower, text_tower, joint, log_scale)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": params, "lr": RATES[name], "weight_decay": DECAYS[name]}
-            for name, params in parts.items()
-        ]
-    )
     batch = min(BATCH, len(rows))
     steps = len(rows) // batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, list(RATES.values()), total_steps=steps * epochs + 1, pct_start=0.1
-    )
+    optimizer, schedule = _optimizer(parts, steps * epochs)
     everything = [parameter for params in parts.values() for parameter in params]
     joint.train()
     image_tower.to(memory_format=torch.channels_last)  # a quarter faster
@@ -120,6 +112,22 @@ def _trainable(
         for parameter in params:
             parameter.requires_grad_(True)
     return parts
+
+
+def _optimizer(
+    parts: dict[str, list[nn.Parameter]], steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+    """AdamW with the rate and the decay of each part, and the rise and fall of the rates."""
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": params, "lr": RATES[name], "weight_decay": DECAYS[name]}
+            for name, params in parts.items()
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, list(RATES.values()), total_steps=steps + 1, pct_start=0.1
+    )
+    return optimizer, schedule
 
 
 def _look(
