@@ -619,6 +619,8 @@ def test_an_interrupt_ends_with_130(videos: Path, tmp_path: Path) -> None:
         [sys.executable, "-m", "vidsearch", "index", str(long), "--archive", str(tmp_path / "ar")],
         stderr=subprocess.PIPE,
         text=True,
+        # What a shell starts in the background ignores interrupts, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "ar" / "archive.json").exists() and time.monotonic() < deadline:
