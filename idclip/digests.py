@@ -35,7 +35,7 @@ def encoder_digest(name: str) -> str:
     """
     kind, _, rest = name.partition(":")
     if kind == "open_clip" and rest:
-        from .open_clip_encoder import vector_files
+        from .open_clip_models import vector_files
 
         return of_files(vector_files(rest))
     if kind == "onnx" and rest:

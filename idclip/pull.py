@@ -109,7 +109,7 @@ def pull(name: str) -> Path:
     kind, _, rest = name.partition(":")
     info = REGISTRY.get(name)
     if kind == "open_clip" and rest:
-        from .open_clip_encoder import fetch
+        from .open_clip_models import fetch
 
         return fetch(rest)
     if info is None:

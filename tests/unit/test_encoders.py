@@ -59,7 +59,7 @@ def test_without_torch_the_command_that_installs_it_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)  # as if it were not installed
-    monkeypatch.setattr("idclip.open_clip_encoder.torch_installed", lambda: False)
+    monkeypatch.setattr("idclip.open_clip_models.torch_installed", lambda: False)
     with pytest.raises(ModelUnavailable, match=r'pip install "vidsearch\[torch\]"'):
         load_encoder("open_clip:ViT-B-32/openai")
 
