@@ -52,7 +52,7 @@ def eager_network() -> Any:
     )
     heads = [Ridge(torch.randn(WIDTH, TEXT_DIM)), *(Head() for _ in range(HEADS))]
     weights = [1.0] * len(heads)
-    joint = Joint(Inputs(seen, logits, glosses), torch.zeros(TEXT_DIM), heads, weights)
+    joint = Joint(Inputs.fitted(seen, logits, glosses), torch.zeros(TEXT_DIM), heads, weights)
     joint.projection = torch.randn(TEXT_DIM * len(heads), DIM)
 
     class Network(nn.Module):  # type: ignore[misc]

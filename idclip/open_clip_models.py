@@ -150,7 +150,7 @@ def load_model(found: Source, source: str, device: str) -> tuple[Any, Any]:
                 device=device,
                 weights_only=True,
                 pretrained_text=False,
-                require_pretrained=pretrained is not None,
+                require_pretrained=pretrained is not None or found.model.startswith(LOCAL_DIR),
                 **options,
             )
     except Exception as error:  # what torch and open_clip raise here has no common base
@@ -169,7 +169,15 @@ def load_tokenizer(found: Source, source: str) -> Any:
     open_clip = open_clip_package()
     text = open_clip.get_model_config(found.model).get("text_cfg", {})
     repo = str(text.get("hf_tokenizer_name", ""))
-    if not repo or found.model.startswith(LOCAL_DIR) or Path(repo).is_dir():
-        return open_clip.get_tokenizer(found.model)
-    hub_folder(f"open_clip:{source}", repo, "tokenizer_config.json", _TOKENIZER_FILES)
-    return open_clip.get_tokenizer(found.model, local_files_only=True)
+    local = not repo or found.model.startswith(LOCAL_DIR) or Path(repo).is_dir()
+    if not local:
+        hub_folder(f"open_clip:{source}", repo, "tokenizer_config.json", _TOKENIZER_FILES)
+    try:
+        if local:
+            return open_clip.get_tokenizer(found.model)
+        return open_clip.get_tokenizer(found.model, local_files_only=True)
+    except OSError as error:  # SigLIP's first tokenizer comes from a place of its own
+        raise ModelUnavailable(
+            f"open_clip:{source}: its tokenizer is not on this machine and cannot be fetched "
+            f"({error}); connect to the network once"
+        ) from error

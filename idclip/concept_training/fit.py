@@ -45,14 +45,17 @@ def fit_joint(pairs: Pairs, class_texts: Tensor, *, seeds: Sequence[int]) -> Joi
     text_mean = pairs.captions.mean((0, 1))
     centred = pairs.captions - text_mean
     with torch.no_grad():
-        inputs = Inputs(whole.features, whole.logits, class_texts)
+        inputs = Inputs.fitted(whole.features, whole.logits, class_texts)
         seen = [inputs(view.features, view.logits) for view in pairs.views]
     x, classes = seen[0]
     ridge = fit_ridge(x, classes, centred)
     heads = [fit_head(seen, centred, seed=seed) for seed in seeds]
-    return Joint(
-        inputs, text_mean, [ridge, *heads], [RIDGE_WEIGHT, *(1 / len(seeds) for _ in seeds)]
-    )
+    return Joint(inputs, text_mean, [ridge, *heads], head_weights(len(seeds)))
+
+
+def head_weights(networks: int) -> list[float]:
+    """What the ridge and each of the networks weigh in a `Joint`."""
+    return [RIDGE_WEIGHT, *(1 / networks for _ in range(networks))]
 
 
 def fit_ridge(x: Tensor, classes: Tensor, captions: Tensor) -> Ridge:

