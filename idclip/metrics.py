@@ -142,37 +142,38 @@ def entity_scores(
     return EntityScores(kmin, paper, ap)
 
 
-def interval(
+def intervals(
     values: NDArray[Any],
     group: NDArray[Any] | None = None,
     *,
     level: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
-) -> tuple[float, float]:
-    """A bootstrap interval of the mean of `values` [Q], by percentiles.
+) -> Floats:
+    """Bootstrap intervals of means, by percentiles: float64 [M, 2] (low, high).
 
-    What is drawn again with replacement are the groups: with `group` [Q] the image of each query,
-    queries on one image go together, as they are not independent. Without, each query is one.
-    The same seed gives the same interval. Raises `InvalidVectors` for no values or shapes that do
-    not fit.
+    `values` [Q, M] holds M measures of Q queries. What is drawn again with replacement are the
+    groups: with `group` [Q] the image of each query, queries on one image go together, as they are
+    not independent. Without, each query is one. The same seed draws the same groups. Raises
+    `InvalidVectors` for no values or shapes that do not fit.
     """
     values = np.asarray(values, np.float64)
     labels = np.arange(len(values)) if group is None else np.asarray(group)
-    if values.ndim != 1 or not len(values) or labels.shape != values.shape:
+    if values.ndim != 2 or not len(values) or labels.shape != values.shape[:1]:
         raise InvalidVectors(
-            f"an interval needs one group for each value, got {labels.shape} and {values.shape}"
+            f"intervals need values [Q, M] and groups [Q], got {values.shape} and {labels.shape}"
         )
     found, place = np.unique(labels, return_inverse=True)
-    sums, counts = np.bincount(place, values), np.bincount(place)
+    sums, counts = np.zeros((len(found), values.shape[1])), np.bincount(place)
+    np.add.at(sums, place, values)
     rng = np.random.default_rng(seed)
     chances = np.full(len(found), 1 / len(found))
     means = []
     for part in _parts(resamples, max(1, _CELLS // len(found))):
         drawn = rng.multinomial(len(found), chances, size=part.stop - part.start)
-        means.append((drawn @ sums) / (drawn @ counts))
-    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+        means.append((drawn @ sums) / (drawn @ counts)[:, None])
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    return np.asarray(np.quantile(np.concatenate(means), ends, axis=0)).T
 
 
 # --- vectors -------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from idclip import metrics
-from idclip.metrics import InvalidVectors, entity_scores, interval, ranks, recall
+from idclip.metrics import InvalidVectors, entity_scores, intervals, ranks, recall
 
 
 def unit(*angles: float) -> NDArray[np.float32]:
@@ -185,6 +185,11 @@ def test_memory_does_not_grow_with_the_square() -> None:
 # --- intervals -----------------------------------------------------------------------------------
 
 
+def interval(values: Any, group: Any = None, *, seed: int = 0) -> tuple[float, float]:
+    low, high = intervals(np.asarray(values)[:, None], group, seed=seed)[0]
+    return low, high
+
+
 def test_an_interval_has_the_width_that_statistics_expect() -> None:
     hits = (np.arange(400) % 4 == 0).astype(float)
     low, high = interval(hits)
@@ -208,6 +213,8 @@ def test_intervals_repeat_and_are_closed_for_sure_things() -> None:
     assert interval(values, seed=4) == interval(values, seed=4)
     assert interval(values, seed=4) != interval(values, seed=5)
     assert interval(np.ones(9)) == (1, 1)
+    both = intervals(np.stack([values, np.ones(50)], axis=1), seed=4)
+    assert both.tolist() == [pytest.approx(interval(values, seed=4)), [1, 1]]
 
 
 # --- bad input -----------------------------------------------------------------------------------
@@ -245,5 +252,5 @@ def test_entities_that_do_not_fit_are_named() -> None:
         entity_scores(GOOD, np.arange(3), GOOD[:1], np.array(["0"]))
     with pytest.raises(InvalidVectors, match="entity holds float64"):
         entity_scores(GOOD, np.arange(3), GOOD[:1], np.array([0.0]))
-    with pytest.raises(InvalidVectors, match="one group for each value"):
-        interval(np.ones(3), np.ones(2))
+    with pytest.raises(InvalidVectors, match="got"):
+        intervals(np.ones((3, 1)), np.ones(2))
