@@ -25,8 +25,12 @@ $(VENV)/.dev: $(VENV)/.core
 	$(INSTALL) -e ".[dev]"
 	@touch $@
 
+$(VENV)/.train: $(VENV)/.dev
+	$(INSTALL) -e ".[train]"
+	@touch $@
+
 # Extras that declare opencv-python overwrite the headless build's cv2 folder: put it back.
-$(VENV)/.all: $(VENV)/.dev
+$(VENV)/.all: $(VENV)/.train
 	$(INSTALL) -e ".[all]"
 	-$(UNINSTALL) opencv-python
 	$(INSTALL) --no-deps --force-reinstall opencv-python-headless
@@ -35,7 +39,7 @@ $(VENV)/.all: $(VENV)/.dev
 demo: $(VENV)/.core  ## index real footage, enrol people, ask seven questions, check the answers
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.dev  ## the fast tests (under 15 minutes)
+test: $(VENV)/.train  ## the fast tests (under 15 minutes)
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(VENV)/.all  ## what needs the extras or more time (under 45 minutes)
