@@ -146,8 +146,10 @@ def load_idclip(
             f"{folder}: was trained on vectors of the face model {described.face_model}, not of "
             f"{face_model}; use --faces {described.face_model}, or train one for {face_model}"
         )
+    backbone = backbone or _named(described, device)
+    _require_backbone(folder, described, backbone)
     model = IdCLIP(
-        backbone or _named(described, device),
+        backbone,
         face_dim=described.face_dim,
         face_model=described.face_model,
         prompts=described.prompts,
@@ -155,7 +157,6 @@ def load_idclip(
         tokens=described.tokens,
         device=device,
     )
-    _require_backbone(folder, described, model.backbone)
     _load(model, folder)
     return model.eval()
 

@@ -54,11 +54,15 @@ class Translator(nn.Module):
         return self.net(faces).unflatten(-1, (self.tokens, -1))
 
 
-class _Placed:
-    """What the next call of the token table is to put where: not a tensor of any module."""
+class _Now:
+    """What the hooks on the backbone are to do for the call that is running.
+
+    They stay out of all other calls: another model may stand on the same backbone.
+    """
 
     def __init__(self) -> None:
-        self.now: tuple[Tensor, Tensor] | None = None
+        self.placed: tuple[Tensor, Tensor] | None = None  # slots and learned vectors
+        self.picture = False
 
 
 class IdCLIP(nn.Module):
@@ -102,9 +106,9 @@ class IdCLIP(nn.Module):
         width = table.embedding_dim
         self.translator = Translator(face_dim, width, tokens)
         self.text_prompts = nn.Parameter(torch.randn(text_prompts, width) * _spread(table))
-        self.visual_prompts = self._visual_prompts(prompts)
         self.register_buffer("logit_scale", torch.tensor(LOGIT_SCALE))
-        self._placed = _Placed()
+        self._now = _Now()
+        self.visual_prompts = self._visual_prompts(prompts)
         table.register_forward_hook(self._place)
         self.to(device)
 
@@ -130,7 +134,11 @@ class IdCLIP(nn.Module):
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Pictures float32 [B, 3, H, W], prepared by `backbone.pixels`, to unit vectors [B, D]."""
-        return unit(self.backbone.model.encode_image(pixels))
+        self._now.picture = True
+        try:
+            return unit(self.backbone.model.encode_image(pixels))
+        finally:
+            self._now.picture = False
 
     def encode_text(self, ids: Tensor, slots: Tensor, faces: Tensor) -> Tensor:
         """Texts to unit vectors [B, D].
@@ -143,11 +151,11 @@ class IdCLIP(nn.Module):
     def encode_placed(self, ids: Tensor, slots: Tensor, embeddings: Tensor) -> Tensor:
         """As `encode_text`, with the token embeddings [Q * T, W] of people given as they are."""
         learned = torch.cat([self.text_prompts, embeddings])
-        self._placed.now = (slots, learned) if len(learned) else None
+        self._now.placed = (slots, learned) if len(learned) else None
         try:
             return unit(self.backbone.model.encode_text(ids))
         finally:
-            self._placed.now = None
+            self._now.placed = None
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """RGB uint8 pictures [H, W, 3] of any sizes as unit vectors float32 [N, D]."""
@@ -228,7 +236,7 @@ class IdCLIP(nn.Module):
         if place is None:
             return nn.Parameter(torch.zeros(0, 0))
         learned = nn.Parameter(torch.randn(prompts, place.width))
-        attach(place, learned)
+        attach(place, learned, lambda: self._now.picture)
         return learned
 
     def _place(self, table: nn.Module, args: tuple[Tensor, ...], own: Tensor) -> Tensor:
@@ -236,9 +244,9 @@ class IdCLIP(nn.Module):
 
         A hook of the token table: `own` [B, L, W] is what it gives.
         """
-        if self._placed.now is None:
+        if self._now.placed is None:
             return own
-        slots, learned = self._placed.now
+        slots, learned = self._now.placed
         chosen = functional.embedding((slots - 1).clamp(min=0), learned.to(own.dtype))
         return torch.where(slots[..., None] > 0, chosen, own)
 

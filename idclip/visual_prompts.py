@@ -10,8 +10,8 @@ out. Both are done by hooks on the tower's own parts, so that its forward pass s
 # mypy: disable-error-code="misc,no-any-return"
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,19 +55,24 @@ def _is_timm_vit(trunk: nn.Module) -> bool:
     return type(trunk) is VisionTransformer
 
 
-def attach(place: Entrance, prompts: nn.Parameter) -> list[Any]:
-    """Let `prompts` [P, width] join each sequence at `place`; returns the hooks' handles."""
+def attach(place: Entrance, prompts: nn.Parameter, wanted: Callable[[], bool]) -> None:
+    """Let `prompts` [P, width] join each sequence at `place`, whenever they are `wanted`.
+
+    Several models may stand on one tower: each adds its own prompts to its own pictures only.
+    """
 
     def join(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         (x,) = args
+        if not wanted():
+            return args
         learned = prompts.to(x.dtype).expand(len(x), -1, -1)
         return (torch.cat([x, learned], 1),)
 
     def without(x: Tensor) -> Tensor:
-        return x[:, : -len(prompts)]
+        return x[:, : -len(prompts)] if wanted() else x
 
+    place.joins.register_forward_pre_hook(join)
     if place.leaves_before:
-        leaving = place.leaves.register_forward_pre_hook(lambda module, args: (without(args[0]),))
+        place.leaves.register_forward_pre_hook(lambda module, args: (without(args[0]),))
     else:
-        leaving = place.leaves.register_forward_hook(lambda module, args, x: without(x))
-    return [place.joins.register_forward_pre_hook(join), leaving]
+        place.leaves.register_forward_hook(lambda module, args, x: without(x))
