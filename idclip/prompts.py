@@ -38,6 +38,13 @@ IN_PLACE = (
 TEMPLATES = PREFIXES + IN_PLACE
 """The 11 templates of the evaluation, in the paper's order."""
 
+
+def described(template: int) -> str:
+    """A row of `TEMPLATES` with the caption it is put into; C1 and C2 surround the keyword."""
+    text = TEMPLATES[template]
+    return f"{text}. [CAPTION]" if template < len(PREFIXES) else f"[C1] {text} [C2]"
+
+
 TRAINING_PREFIXES = (
     "An image with [ENTITY]",
     "An image containing [ENTITY]",
