@@ -40,7 +40,8 @@ class Checkpoint:
     """What `checkpoint.json` says.
 
     `data` tells what it was trained on (name, fingerprint, counts), `metrics` how good it was
-    when it was saved, as fractions; `training` holds the options of the run.
+    when it was saved, as fractions; `training` holds the options of the run. `unlocked` says that
+    the backbone's head was trained too and is among the weights.
     """
 
     backbone: str
@@ -54,6 +55,7 @@ class Checkpoint:
     data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    unlocked: bool = False
     format: int = FORMAT
 
     @classmethod
@@ -68,6 +70,7 @@ class Checkpoint:
             model.tokens,
             model.prompts,
             len(model.text_prompts),
+            unlocked=model.head is not None,
             **about,
         )
 
@@ -157,7 +160,9 @@ def load_idclip(
         tokens=described.tokens,
         device=device,
     )
-    _load(model, folder)
+    if described.unlocked:
+        model.unlock_head()
+    load_learned(model, folder)
     return model.eval()
 
 
@@ -193,7 +198,8 @@ def card(described: Checkpoint) -> str:
         f"Licence: {described.licence}.",
         f"- Face model: {described.face_model}, vectors of {described.face_dim} values.",
         f"- A person takes {described.tokens} token(s); {described.prompts} visual and "
-        f"{described.text_prompts} text prompts.",
+        f"{described.text_prompts} text prompts."
+        + (" The backbone's head was trained too." if described.unlocked else ""),
         "- Licence of what was learned: that of this project (Apache-2.0), as far as the rights "
         "in the training photos and the licences of backbone and face model allow.",
         "",
@@ -237,7 +243,8 @@ def _require_backbone(folder: Path, described: Checkpoint, backbone: Backbone) -
     )
 
 
-def _load(model: IdCLIP, folder: Path) -> None:
+def load_learned(model: IdCLIP, folder: Path) -> None:
+    """Take what `model` learns from a checkpoint of such a model; raises `ModelUnavailable`."""
     from safetensors.torch import load_file
 
     file = folder / WEIGHTS

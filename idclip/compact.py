@@ -49,9 +49,12 @@ class CompactImage(nn.Module):
         self.image_size, self.output_dim = (IMAGE_SIDE, IMAGE_SIDE), dim
         self.preprocess_cfg = PREPARATION
 
+    def features(self, pixels: Tensor) -> Tensor:
+        """What the head is given [N, 1280]."""
+        return self.tower.upper(self.tower.lower_blocks(self.tower.stem(pixels)))
+
     def forward(self, pixels: Tensor) -> Tensor:
-        maps = self.tower.lower_blocks(self.tower.stem(pixels))
-        return self.head(self.tower.upper(maps))
+        return self.head(self.features(pixels))
 
 
 class CompactText(nn.Module):

@@ -107,6 +107,7 @@ class IdCLIP(nn.Module):
         self.translator = Translator(face_dim, width, tokens)
         self.text_prompts = nn.Parameter(torch.randn(text_prompts, width) * _spread(table))
         self.register_buffer("logit_scale", torch.tensor(LOGIT_SCALE))
+        self.head: nn.Module | None = None
         self._now = _Now()
         self.visual_prompts = self._visual_prompts(prompts)
         table.register_forward_hook(self._place)
@@ -131,6 +132,21 @@ class IdCLIP(nn.Module):
     def prompts(self) -> int:
         """How many learned vectors stand beside the patches: 0 where they do not apply."""
         return len(self.visual_prompts)
+
+    def unlock_head(self) -> None:
+        """Let the backbone's own head learn too, where both towers share one: that of `compact`.
+
+        From now on the head is among what `learned` gives, and the backbone changes with it.
+        Raises `VidsearchError` for another backbone.
+        """
+        head = getattr(self.backbone.model, "joint", None)
+        if head is None:
+            raise VidsearchError(
+                f"{self.backbone.name} has no head that both towers share; only compact's can be "
+                "unlocked"
+            )
+        _ = self.backbone.digest  # which is that of the backbone as it was
+        self.head = head.requires_grad_(True)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Pictures float32 [B, 3, H, W], prepared by `backbone.pixels`, to unit vectors [B, D]."""
