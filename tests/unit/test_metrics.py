@@ -213,6 +213,7 @@ def test_intervals_repeat_and_are_closed_for_sure_things() -> None:
     assert interval(values, seed=4) == interval(values, seed=4)
     assert interval(values, seed=4) != interval(values, seed=5)
     assert interval(np.ones(9)) == (1, 1)
+    assert interval(np.ones(9), np.array([0, 0, 0, 0, 0, 1, 1, 2, 3])) == pytest.approx((1, 1))
     both = intervals(np.stack([values, np.ones(50)], axis=1), seed=4)
     assert both.tolist() == [pytest.approx(interval(values, seed=4)), [1, 1]]
 
