@@ -414,3 +414,19 @@ def test_the_command_names_what_is_wrong(root: Path, models: list[tuple[str, str
         assert done.exit_code == 2
         assert message in done.output
     assert models == []  # the data is checked before a model is loaded
+
+
+def test_a_real_model_is_measured(root: Path, tmp_path: Path) -> None:
+    """Its weights are random: the table is whole, and every text reached the model."""
+    pytest.importorskip("open_clip")
+    import small_clips
+
+    from idclip.model import IdCLIP
+
+    small_clips.register(tmp_path / "models")
+    model = IdCLIP("small-vit", face_dim=DIM, face_model="toy", prompts=2)
+    told = evaluate(model.eval(), CocoPFS(root, "test"))
+    assert len(told.rows) == 15
+    for row in told.rows:
+        assert row.t2i["R@50"].value == 1  # of nine pictures
+        assert (row.entity is None) == (row.configuration == "none")
