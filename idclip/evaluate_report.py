@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .errors import ModelUnavailable
+from .errors import ModelUnavailable, VidsearchError
 from .evaluate import Evaluation, Figure, Figures, Row
 from .metrics import KS
 
@@ -68,12 +69,19 @@ def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Write evaluation.md, evaluation.json and evaluation.png; return what was written.
 
     The picture needs matplotlib: without it the other two are written, and then `ModelUnavailable`
-    is raised. A file appears whole or not at all.
+    is raised. A file appears whole or not at all; `VidsearchError` where none can be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     written = [
-        _whole(folder / "evaluation.json", lambda file: file.write_text(as_json(evaluation))),
-        _whole(folder / "evaluation.md", lambda file: file.write_text(as_markdown(evaluation))),
+        _whole(
+            folder / "evaluation.json", lambda file: file.write_text(as_json(evaluation), "utf-8")
+        ),
+        _whole(
+            folder / "evaluation.md", lambda file: file.write_text(as_markdown(evaluation), "utf-8")
+        ),
     ]
     try:
         from .evaluate_plot import plot
@@ -170,6 +178,14 @@ def _whole(file: Path, write: Callable[[Path], object]) -> Path:
     try:
         write(part)
         os.replace(part, file)
+    except OSError as error:
+        raise _unwritable(file, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return file
+
+
+def _unwritable(place: Path, error: OSError) -> VidsearchError:
+    reason = error.strerror or str(error)
+    return VidsearchError(f"{place}: the report cannot be written: {reason}; choose another --out")

@@ -354,6 +354,17 @@ def test_without_matplotlib_the_table_is_still_written(
     assert sorted(file.name for file in out.iterdir()) == ["evaluation.json", "evaluation.md"]
 
 
+def test_a_report_that_cannot_be_written_is_named(data: CocoPFS, tmp_path: Path) -> None:
+    found = evaluate(Knowing(), data)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(VidsearchError, match=r"file/out: the report cannot be written"):
+        write_report(found, tmp_path / "file" / "out")
+    (tmp_path / "evaluation.md").mkdir()
+    with pytest.raises(VidsearchError, match=r"evaluation\.md: the report cannot be written"):
+        write_report(found, tmp_path)
+    assert not list(tmp_path.glob(".evaluation*"))
+
+
 @pytest.mark.slow
 def test_a_picture_of_the_table(data: CocoPFS, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
