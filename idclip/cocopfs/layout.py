@@ -24,6 +24,8 @@ from ..errors import VidsearchError
 MANIFEST = "manifest.json"
 NAMES = "identity_meta.csv"
 SPLITS = ("train", "validation", "test")
+WORK = ".work"
+"""What a build keeps beside its pictures until the manifest, its last file, is there."""
 
 _FORMAT = 1
 _KEY = re.compile(r"(\d+)_(.+)", re.DOTALL)
@@ -56,9 +58,17 @@ class Scene:
 
 
 def read_manifest(root: Path) -> Manifest | None:
-    """Our manifest; None for the released layout, which has none. Raises `BadDataset`."""
+    """Our manifest; None for the released layout, which has none.
+
+    Raises `BadDataset` for one that is broken, and for a folder that is still being built.
+    """
     file = root / MANIFEST
     if not file.exists():
+        if (root / WORK).exists():
+            raise BadDataset(
+                f"{root}: is not finished; run the same idclip build-cocopfs again, it goes on "
+                "where it stopped"
+            )
         return None
     data = _json(file)
     if not isinstance(data, dict) or data.get("format") != _FORMAT:

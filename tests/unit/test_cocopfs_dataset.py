@@ -265,6 +265,14 @@ def test_an_image_without_captions_is_named(root: Path) -> None:
         CocoPFS(root, "test")
 
 
+def test_a_build_that_stopped_halfway_is_not_taken_for_a_released_one(root: Path) -> None:
+    (root / ".work").mkdir()
+    assert len(CocoPFS(root, "test")) == 4  # killed after its last file
+    (root / "manifest.json").unlink()
+    with pytest.raises(BadDataset, match=r"is not finished; run the same .* again"):
+        CocoPFS(root, "test")
+
+
 def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadDataset, match="no such folder"):
         CocoPFS(tmp_path / "absent")
