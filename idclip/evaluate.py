@@ -22,8 +22,8 @@ from .metrics import KS, Ranks, entity_scores, intervals, ranks, recall
 from .prompts import CONFIGURATIONS, TEMPLATES, TOK, described
 
 NO_NAME = "none"
-FACE_EDGES = (0, 32, 64, 128)
-"""Lower ends, in pixels, of the ranges that results by face size are given for."""
+FACE_EDGES = (0, 32, 48, 64, 100)
+"""Lower ends, in pixels, of the face sizes that results are told by; those of the build's report."""
 
 _BATCH = 64
 _CAPTIONS = 64  # up to 11 texts each are encoded at once

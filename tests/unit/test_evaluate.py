@@ -245,10 +245,14 @@ def test_a_mean_face_is_as_long_as_the_faces() -> None:
 def test_results_by_size_of_the_face(data: CocoPFS) -> None:
     by_face = rows(evaluate(Knowing(), data))["conf1", "fixed"].by_face
     # the scenes' faces have 20, 70 and 120 px
-    assert [(size.face_px, size.pictures) for size in by_face] == [("0-32", 3), ("64-128", 6)]
+    assert [(size.face_px, size.pictures) for size in by_face] == [
+        ("0-32", 3),
+        ("64-100", 3),
+        ("100 and more", 3),
+    ]
     whole = rows(evaluate(Hashing(), data))["conf1", "fixed"]
     parts = [size.t2i["R@5"].value for size in whole.by_face]
-    captions = [9, 12]
+    captions = [9, 6, 6]
     expected = np.average(parts, weights=captions)
     assert whole.t2i["R@5"].value == pytest.approx(expected)
 
