@@ -23,7 +23,7 @@ from .prompts import CONFIGURATIONS, TEMPLATES, TOK, described
 
 NO_NAME = "none"
 FACE_EDGES = (0, 32, 48, 64, 100)
-"""Lower ends, in pixels, of the face sizes that results are told by; those of the build's report."""
+"""Lower ends, in pixels, of the face sizes that results are told by, as in the build's report."""
 
 _BATCH = 64
 _CAPTIONS = 64  # up to 11 texts each are encoded at once
