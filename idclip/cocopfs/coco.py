@@ -1,0 +1,150 @@
+"""A folder in COCO's format: photos, captions and, where they are there, annotated persons."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import VidsearchError
+
+TRAIN, VAL = "train2017", "val2017"
+_MANY = 2  # persons that a crowd annotation stands for, at least
+
+
+@dataclass(frozen=True)
+class CocoImage:
+    """One photo of a split: COCO's number, its file, and its captions (as COCO stores them)."""
+
+    coco_id: int
+    file: str
+    path: Path
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CocoSplit:
+    """One of COCO's folders of photos.
+
+    `persons` is how many persons COCO annotated in an image, for each image its instances cover,
+    or None without such a file. `absent` are photos of the captions that are not in the folder,
+    `mute` photos of the folder without a caption. `captions_data` is the captions file itself.
+    """
+
+    name: str
+    folder: Path
+    images: tuple[CocoImage, ...]
+    persons: Mapping[int, int] | None
+    absent: tuple[str, ...]
+    mute: tuple[str, ...]
+    captions_data: Mapping[str, Any]
+
+    def captions_of(self, kept: set[int]) -> dict[str, Any]:
+        """The captions file of the images with these numbers alone, in COCO's own format."""
+        data = dict(self.captions_data)
+        data["images"] = [image for image in data["images"] if image["id"] in kept]
+        data["annotations"] = [a for a in data["annotations"] if a["image_id"] in kept]
+        return data
+
+
+def annotation_files(coco: Path, name: str) -> list[Path]:
+    """The annotation files of a split that are there and that a build depends on."""
+    kinds = ("captions", "instances", "person_keypoints")
+    paths = [coco / "annotations" / f"{kind}_{name}.json" for kind in kinds]
+    return [path for path in paths if path.is_file()]
+
+
+def read_split(coco: Path, name: str) -> CocoSplit:
+    """Read `COCO/NAME/*.jpg` and `COCO/annotations/*_NAME.json`.
+
+    Raises `VidsearchError` that names what is missing or broken: the folder of photos and
+    the captions must be there, and at least one photo must have a caption.
+    """
+    folder, captions_file = coco / name, coco / "annotations" / f"captions_{name}.json"
+    missing = [str(path) for path in (folder, captions_file) if not path.exists()]
+    if missing:
+        raise VidsearchError(
+            f"{coco} is not in COCO's format: missing {', '.join(missing)}. Needed are "
+            f"{name}/*.jpg and annotations/captions_{name}.json; for single splits give --splits"
+        )
+    data = _json(captions_file)
+    listed = _listed(data, captions_file)
+    captions = _captions(data, captions_file)
+    here = {path.name for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg")}
+    images = tuple(
+        CocoImage(number, file, folder / file, tuple(captions[number]))
+        for number, file in listed
+        if file in here and captions[number]
+    )
+    if not images:
+        raise VidsearchError(
+            f"{captions_file} has no caption for any photo in {folder}: do they belong together?"
+        )
+    known = {image.file for image in images}
+    absent = tuple(sorted(file for _, file in listed if file not in here))
+    return CocoSplit(
+        name, folder, images, _persons(coco, name), absent, tuple(sorted(here - known)), data
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise VidsearchError(f"{path}: cannot be read as COCO's JSON: {error}") from error
+    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
+        raise VidsearchError(f"{path}: not COCO's JSON: it has no list `images`")
+    return data
+
+
+def _listed(data: Mapping[str, Any], path: Path) -> list[tuple[int, str]]:
+    """Numbers and file names of a captions file's images, by number."""
+    try:
+        return sorted((int(image["id"]), str(image["file_name"])) for image in data["images"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise VidsearchError(f"{path}: an image without `id` or `file_name`: {error}") from error
+
+
+def _captions(data: Mapping[str, Any], path: Path) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = defaultdict(list)
+    try:
+        for note in data["annotations"]:
+            found[int(note["image_id"])].append(str(note["caption"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise VidsearchError(
+            f"{path}: a caption without `image_id` or `caption`: {error}"
+        ) from error
+    return found
+
+
+def _persons(coco: Path, name: str) -> dict[int, int] | None:
+    """Annotated persons of each image that instances or keypoints cover, the larger of both.
+
+    A file's `images` say which images somebody annotated: one of them without a person shows
+    none, one that is not among them is unknown.
+    """
+    counts: list[dict[int, int]] = []
+    for kind in ("instances", "person_keypoints"):
+        path = coco / "annotations" / f"{kind}_{name}.json"
+        if path.is_file():
+            data = _json(path)
+            counts.append(_persons_in(data, path))
+    if not counts:
+        return None
+    return {i: max(c.get(i, 0) for c in counts) for i in set().union(*counts)}
+
+
+def _persons_in(data: Mapping[str, Any], path: Path) -> dict[int, int]:
+    try:
+        kinds = {c["id"] for c in data["categories"] if c["name"] == "person"}
+        found: Counter[int] = Counter({int(image["id"]): 0 for image in data["images"]})
+        notes: Sequence[Mapping[str, Any]] = data["annotations"]
+        for note in notes:
+            if note["category_id"] in kinds:
+                found[int(note["image_id"])] += _MANY if note.get("iscrowd") else 1
+    except (KeyError, TypeError, ValueError) as error:
+        raise VidsearchError(f"{path}: not COCO's annotations: {error}") from error
+    return dict(found)
