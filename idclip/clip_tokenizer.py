@@ -76,8 +76,10 @@ def token_ids(tokenizer: Tokenizer, texts: Sequence[str], clean: str) -> NDArray
     """The ids of texts, int64 [N, context length], after open_clip's cleaning.
 
     `clean` is open_clip's word for it: "lower", "whitespace" or "canonicalize" (big_vision's:
-    punctuation dropped too).
+    punctuation dropped too), or "none" for texts that are read as they are.
     """
+    if clean == "none":
+        return np.array([found.ids for found in tokenizer.encode_batch(list(texts))], np.int64)
     cleaned = [_CLEAN[clean](_basic(text)) for text in texts]
     return np.array([found.ids for found in tokenizer.encode_batch(cleaned)], dtype=np.int64)
 

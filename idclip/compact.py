@@ -107,6 +107,11 @@ class CompactTokenizer:
         batch = [texts] if isinstance(texts, str) else list(texts)
         return torch.tensor([line.ids for line in self._tokenizer.encode_batch(batch)])
 
+    def save(self, file: Path) -> None:
+        """Write it as a `tokenizer.json`, with the cut and padding of `context_length`."""
+        self([""])
+        self._tokenizer.save(str(file))
+
 
 def load_compact(folder: Path = WEIGHTS) -> Backbone:
     """The encoder in `folder` as a backbone.

@@ -43,6 +43,11 @@ def encoder_digest(name: str) -> str:
 
         files, preparation = visual_files(rest)
         return of_files(files, preparation)
+    if kind == "idclip" and rest:
+        from .idclip_encoder import checkpoint_files
+
+        files, backbone = checkpoint_files(rest)
+        return of_files(files, backbone)
     if name == "concept":
         from .concept import WEIGHTS
 

@@ -1,8 +1,10 @@
 """Encoders: pictures and texts as unit vectors in one space, by name.
 
 `load_encoder("concept")` is the one that ships; `open_clip:MODEL/PRETRAINED` (extra `torch`) and
-`onnx:FOLDER` (no torch) load a CLIP. `REGISTRY` says of the named ones where the weights come
-from and what their licence allows. Nothing heavy is imported before a model is asked for.
+`onnx:FOLDER` (no torch) load a CLIP; `idclip:CHECKPOINT` (extra `torch`) and the `onnx:FOLDER` that
+`idclip export` makes of it load a CLIP whose texts can hold people. `REGISTRY` says of the named
+ones where the weights come from and what their licence allows. Nothing heavy is imported before a
+model is asked for.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +58,26 @@ class Encoder(Protocol):
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts as unit vectors float32 [N, dim]."""
+        ...
+
+
+class PersonEncoder(Encoder, Protocol):
+    """An encoder whose texts can hold people it never saw: an Id-CLIP."""
+
+    @property
+    def face_model(self) -> str:
+        """The name of the face model whose vectors it knows people by."""
+        ...
+
+    def encode_texts(
+        self, texts: Sequence[str], people: Sequence[NDArray[np.float32]] = ()
+    ) -> NDArray[np.float32]:
+        """Texts as unit vectors float32 [N, dim].
+
+        Text i may hold the mark `idclip.prompts.TOK` any number of times; `people[i]` float32
+        [M, F] are the face vectors of those meant, one for each mark in order. `people` may be
+        left out where no text holds a mark. Raises `VidsearchError` where they do not match.
+        """
         ...
 
 
@@ -197,11 +219,12 @@ REGISTRY: dict[str, EncoderInfo] = {info.name: info for info in _KNOWN}
 
 
 def load_encoder(name: str = DEFAULT, *, threads: int = 0) -> Encoder:
-    """Load an encoder: "concept", "open_clip:MODEL/PRETRAINED" or "onnx:FOLDER".
+    """Load an encoder: "concept", "open_clip:MODEL/PRETRAINED", "onnx:FOLDER", "idclip:FOLDER".
 
     PRETRAINED is a tag of open_clip or a checkpoint file (`open_clip:ViT-B-32//data/my.pt`);
     `open_clip:local-dir:FOLDER` takes a folder that open_clip saved. The FOLDER of `onnx:` may
-    be the name of one that was pulled. `threads` 0 leaves the number to the engine.
+    be the name of one that was pulled, that of `idclip:` one that ships ("compact"). `threads` 0
+    leaves the number to the engine.
 
     Raises `ModelUnavailable` for a name nobody knows, a model that is not here and cannot be
     fetched, or a package that is not installed.
@@ -215,11 +238,20 @@ def load_encoder(name: str = DEFAULT, *, threads: int = 0) -> Encoder:
         from .onnx_encoder import OnnxEncoder
 
         return OnnxEncoder(rest, threads=threads)
+    if kind == "idclip" and rest:
+        from .idclip_encoder import IdClipEncoder
+
+        return IdClipEncoder(rest, threads=threads)
     if name == "concept":
         from .concept import ConceptEncoder
 
         return ConceptEncoder(threads=threads)
     raise ModelUnavailable(unknown_encoder(name))
+
+
+def takes_people(encoder: Encoder) -> TypeGuard[PersonEncoder]:
+    """Whether the texts of an encoder can hold people."""
+    return bool(getattr(encoder, "face_model", ""))
 
 
 def encode_people(encoder: Encoder, text: str) -> NDArray[np.float32]:
@@ -239,8 +271,8 @@ def full_name(name: str) -> str:
     kind, _, rest = name.partition(":")
     if name in REGISTRY:
         return name
-    if kind == "onnx" and rest:
-        return f"onnx:{_resolved(rest)}"
+    if kind in ("onnx", "idclip") and rest:
+        return f"{kind}:{_resolved(rest)}"
     if kind == "open_clip" and rest.startswith(LOCAL_DIR):
         return f"open_clip:{LOCAL_DIR}{_resolved(rest.removeprefix(LOCAL_DIR))}"
     if kind == "open_clip" and "/" in rest:
@@ -262,5 +294,6 @@ def unknown_encoder(name: str) -> str:
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
     return (
         f'no encoder is called "{name}".{meant}\n'
-        f"Known: {', '.join(REGISTRY)}; any open_clip:MODEL/PRETRAINED; onnx:FOLDER."
+        f"Known: {', '.join(REGISTRY)}; any open_clip:MODEL/PRETRAINED; onnx:FOLDER; "
+        "idclip:CHECKPOINT."
     )

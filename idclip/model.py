@@ -27,8 +27,7 @@ from torch.nn import functional
 
 from .backbones import Backbone, load_backbone
 from .errors import VidsearchError
-from .person_tokens import PersonTokenizer, PersonTokens
-from .prompts import TOK
+from .person_tokens import PersonTokenizer, flat_people
 from .visual_prompts import attach, entrance
 
 LOGIT_SCALE = math.log(1 / 0.07)
@@ -98,7 +97,11 @@ class IdCLIP(nn.Module):
         self.backbone, self.device = backbone, device
         self.face_dim, self.face_model = face_dim, face_model
         self.tokenizer = PersonTokenizer(
-            backbone.tokenize, backbone.context_length, tokens=tokens, prompts=text_prompts
+            backbone.tokenize,
+            backbone.context_length,
+            tokens=tokens,
+            prompts=text_prompts,
+            any_length=backbone.any_length,
         )
         # Not a child under its own name: what this module saves is what it has learned.
         self._frozen = (backbone.model,)
@@ -162,12 +165,16 @@ class IdCLIP(nn.Module):
         `ids` and `slots` int64 [B, L] are those of `tokenizer`; `faces` [Q, F] are the vectors of
         the people, one for each mark of the texts in order.
         """
-        return self.encode_placed(ids, slots, self.translator(faces).flatten(0, 1))
+        return self.encode_placed(ids, slots, self.translate(faces))
+
+    def translate(self, faces: Tensor) -> Tensor:
+        """Face vectors [Q, F] to the token embeddings [Q * T, W] that `encode_placed` takes."""
+        return self.translator(faces).flatten(0, 1)
 
     def encode_placed(self, ids: Tensor, slots: Tensor, embeddings: Tensor) -> Tensor:
         """As `encode_text`, with the token embeddings [Q * T, W] of people given as they are."""
         learned = torch.cat([self.text_prompts, embeddings])
-        self._now.placed = (slots, learned) if len(learned) else None
+        self._now.placed = (slots, learned) if learned.shape[0] else None
         try:
             return unit(self.backbone.model.encode_text(ids))
         finally:
@@ -204,18 +211,8 @@ class IdCLIP(nn.Module):
         self, texts: Sequence[str], people: Sequence[NDArray[np.float32]]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Texts and their people as `encode_text` takes them: ids, slots and faces."""
-        for text, vectors in zip(texts, people, strict=True):
-            if text.count(TOK) != len(vectors):
-                raise VidsearchError(
-                    f'"{text[:60]}" has {text.count(TOK)} marks for {len(vectors)} people'
-                )
-            if len(vectors) and vectors.shape[1] != self.face_dim:
-                raise VidsearchError(
-                    f"face vectors of {vectors.shape[1]} values; this model was made for "
-                    f"{self.face_dim}, those of the face model {self.face_model}"
-                )
-        read = self._cut(self.tokenizer(texts))
-        faces = np.concatenate([*people, np.zeros((0, self.face_dim))]).astype(np.float32)
+        faces = flat_people(texts, people, self.face_dim, self.face_model)
+        read = self.tokenizer(texts)
         ids, slots = torch.from_numpy(read.ids), torch.from_numpy(read.slots)
         return ids.to(self.device), slots.to(self.device), torch.from_numpy(faces).to(self.device)
 
@@ -228,14 +225,6 @@ class IdCLIP(nn.Module):
         super().train(mode)
         self.backbone.model.eval()
         return self
-
-    def _cut(self, read: PersonTokens) -> PersonTokens:
-        """Without the padding that all texts have, where the text tower can do without."""
-        if not self.backbone.any_length or not len(read.ids):
-            return read
-        pad = self.backbone.tokenize([""], self.backbone.context_length)[0, -1]
-        longest = int(np.flatnonzero((read.ids != pad).any(axis=0))[-1]) + 1
-        return PersonTokens(read.ids[:, :longest], read.slots[:, :longest])
 
     def _half(self) -> Any:
         """bfloat16 on a GPU, float32 on the CPU."""

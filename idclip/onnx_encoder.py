@@ -1,8 +1,9 @@
 """A CLIP exported to ONNX, run by onnxruntime: no torch, no network.
 
 The folder holds `visual.onnx` (pictures float32 [N, 3, H, W] to vectors), `textual.onnx` (ids
-[N, L] to vectors), `tokenizer.json` and `encoder.json`; `idclip export-onnx` makes one. The
-layout of rclip's model folder is read too: the two networks in a subfolder, CLIP's vocabulary in
+[N, L] to vectors), `tokenizer.json` and `encoder.json`; `idclip export-onnx` makes one. That of an
+Id-CLIP (`idclip export`) holds `translator.onnx` too, and its texts can hold people. The layout of
+rclip's model folder is read as well: the two networks in a subfolder, CLIP's vocabulary in
 `tokenizer/`, no JSON; its pictures are prepared as OpenAI's CLIP wants them.
 """
 
@@ -22,13 +23,14 @@ from .clip_tokenizer import clip_tokenizer, token_ids
 from .encoders import REGISTRY, full_name
 from .errors import ModelUnavailable
 from .onnx_session import open_session
+from .person_tokens import PersonTokenizer, flat_people
 from .pull import models_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from tokenizers import Tokenizer
 
-VISUAL, TEXTUAL = "visual.onnx", "textual.onnx"
+VISUAL, TEXTUAL, TRANSLATOR = "visual.onnx", "textual.onnx", "translator.onnx"
 TOKENIZER, MANIFEST = "tokenizer.json", "encoder.json"
 VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -44,7 +46,9 @@ class Manifest:
 
     `image_size` is (height, width); `mean` and `std` are of pictures in 0 to 1; `resize_mode`
     "shortest" (then the centre is cut out), "longest" (then padded) or "squash"; `clean` as in
-    `clip_tokenizer.token_ids`.
+    `clip_tokenizer.token_ids`. An Id-CLIP also names its `face_model`, whose vectors have
+    `face_dim` values, how many `tokens` a person takes, how many `text_prompts` stand before a
+    text, and whether its texts may be of `any_length`.
     """
 
     title: str
@@ -59,6 +63,11 @@ class Manifest:
     resize_mode: str = "shortest"
     fill_color: int = 0
     clean: str = "lower"
+    face_model: str = ""
+    face_dim: int = 0
+    tokens: int = 1
+    text_prompts: int = 0
+    any_length: bool = False
 
     def write(self, folder: Path) -> None:
         """Write `encoder.json`."""
@@ -121,8 +130,17 @@ class OnnxEncoder:
         )
         return self._run(self._visual, batches)
 
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Texts as unit vectors float32 [N, dim]."""
+    @property
+    def face_model(self) -> str:
+        """The face model of whose vectors a text can hold people; "" where it can hold none."""
+        return self._manifest.face_model
+
+    def encode_texts(
+        self, texts: Sequence[str], people: Sequence[NDArray[np.float32]] = ()
+    ) -> NDArray[np.float32]:
+        """Texts as unit vectors float32 [N, dim]; people as in `idclip.encoders.PersonEncoder`."""
+        if self.face_model:
+            return self._encode_with_people(texts, people)
         session = self._textual
         kind = np.int32 if "int32" in session.get_inputs()[0].type else np.int64
         batches = (
@@ -131,12 +149,29 @@ class OnnxEncoder:
         )
         return self._run(session, batches)
 
+    def _encode_with_people(
+        self, texts: Sequence[str], people: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        manifest = self._manifest
+        given = people or [np.zeros((0, manifest.face_dim), np.float32)] * len(texts)
+        found = [np.empty((0, self.dim), np.float32)]
+        for start in range(0, len(texts), BATCH):
+            part = slice(start, start + BATCH)
+            faces = flat_people(texts[part], given[part], manifest.face_dim, manifest.face_model)
+            read = self._person_tokenizer(texts[part])
+            # The network wants one embedding at least; without a mark nothing points to it.
+            faces = faces if len(faces) else np.zeros((1, manifest.face_dim), np.float32)
+            (embeddings,) = self._translator.run(None, {"faces": faces})
+            inputs = {"ids": read.ids, "slots": read.slots, "embeddings": embeddings}
+            found.append(self._textual.run(None, inputs)[0])
+        return _unit(np.concatenate(found))
+
     def _run(self, session: Any, batches: Iterator[NDArray[Any]]) -> NDArray[np.float32]:
         name = session.get_inputs()[0].name
         found = [session.run(None, {name: batch})[0] for batch in batches]
-        vectors = np.concatenate([np.empty((0, self.dim), np.float32), *found], dtype=np.float32)
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return vectors
+        return _unit(
+            np.concatenate([np.empty((0, self.dim), np.float32), *found], dtype=np.float32)
+        )
 
     @cached_property
     def _visual(self) -> Any:
@@ -145,6 +180,27 @@ class OnnxEncoder:
     @cached_property
     def _textual(self) -> Any:
         return open_session(self._folder / TEXTUAL, threads=self._threads)
+
+    @cached_property
+    def _translator(self) -> Any:
+        return open_session(self._folder / TRANSLATOR, threads=self._threads)
+
+    @cached_property
+    def _person_tokenizer(self) -> PersonTokenizer:
+        manifest, tokenizer = self._manifest, self._tokenizer
+
+        def tokenize(texts: Sequence[str], length: int) -> NDArray[np.int64]:
+            tokenizer.enable_truncation(length)
+            tokenizer.enable_padding(**{**(tokenizer.padding or {}), "length": length})
+            return token_ids(tokenizer, texts, manifest.clean)
+
+        return PersonTokenizer(
+            tokenize,
+            manifest.context_length,
+            tokens=manifest.tokens,
+            prompts=manifest.text_prompts,
+            any_length=manifest.any_length,
+        )
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -273,6 +329,13 @@ def _tokenizer_file(folder: Path) -> Path:
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit: NDArray[np.float32] = vectors / np.maximum(
+        np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12
+    )
+    return unit
 
 
 def _frozen(value: Any) -> Any:

@@ -48,11 +48,19 @@ class PersonTokenizer:
 
     `tokens` T is the number of tokens a person takes, `prompts` P that of learned vectors put
     before the first word. Texts are cut at the end as the tokenizer does it, but a mark never is:
-    words give way to it. Raises `VidsearchError` for a tokenizer in which no word stands alone.
+    words give way to it. With `any_length` L is that of the longest text, for a text tower that
+    needs no more; else it is `context_length`. Raises `VidsearchError` for a tokenizer in which no
+    word stands alone.
     """
 
     def __init__(
-        self, tokenize: Tokenize, context_length: int, *, tokens: int = 1, prompts: int = 0
+        self,
+        tokenize: Tokenize,
+        context_length: int,
+        *,
+        tokens: int = 1,
+        prompts: int = 0,
+        any_length: bool = False,
     ) -> None:
         self.context_length = context_length
         self.tokens, self.prompts = tokens, prompts
@@ -64,6 +72,7 @@ class PersonTokenizer:
         # CLIP and BERT begin each text with a token of their own, SigLIP does not.
         starts = self._read(["dog house", "cat house"])[:, 0]
         self._after_start = int(starts[0] == starts[1])
+        self._padding = int(self._read([""])[0, -1]) if any_length else None
 
     @property
     def stand_in(self) -> str:
@@ -83,7 +92,7 @@ class PersonTokenizer:
             ids[row], marked[row] = new_ids[0], new_marked[0]
         slots = np.zeros_like(ids)
         slots[marked] = self.prompts + 1 + np.arange(marked.sum())  # row by row, left to right
-        return PersonTokens(*self._with_prompts(ids, slots))
+        return self._cut(*self._with_prompts(ids, slots))
 
     def _marked(self, texts: Sequence[str]) -> tuple[Ids, NDArray[np.bool_]]:
         """Ids with a stand-in for each token of a person, and where these are."""
@@ -136,6 +145,14 @@ class PersonTokenizer:
             np.concatenate([slots[:, :at], places, slots[:, at:]], axis=1),
         )
 
+    def _cut(self, ids: Ids, slots: Ids) -> PersonTokens:
+        """Without the padding that all texts have, where the text tower can do without."""
+        if self._padding is None:
+            return PersonTokens(ids, slots)
+        used = np.flatnonzero((ids != self._padding).any(axis=0))
+        longest = int(used[-1]) + 1 if len(used) else 1
+        return PersonTokens(ids[:, :longest], slots[:, :longest])
+
     def _stand_ins(self) -> list[tuple[str, int]]:
         """Two words, with their ids, that this tokenizer makes one token of wherever they stand."""
         found: list[tuple[str, int]] = []
@@ -166,3 +183,27 @@ class PersonTokenizer:
 
     def _read(self, texts: Sequence[str]) -> Ids:
         return np.asarray(self._tokenize(list(texts), self._length), np.int64)
+
+
+def flat_people(
+    texts: Sequence[str],
+    people: Sequence[NDArray[np.float32]],
+    face_dim: int,
+    face_model: str,
+) -> NDArray[np.float32]:
+    """The vectors of the people of all texts, in the order of their marks: float32 [Q, F].
+
+    `people[i]` [M, F] are those of text i. Raises `VidsearchError` where marks and vectors do not
+    match, or vectors have another length than `face_dim`, that of `face_model`.
+    """
+    for text, vectors in zip(texts, people, strict=True):
+        if text.count(TOK) != len(vectors):
+            raise VidsearchError(
+                f'"{text[:60]}" has {text.count(TOK)} marks for {len(vectors)} people'
+            )
+        if len(vectors) and vectors.shape[1] != face_dim:
+            raise VidsearchError(
+                f"face vectors of {vectors.shape[1]} values; this model was made for {face_dim}, "
+                f"those of the face model {face_model}"
+            )
+    return np.concatenate([*people, np.zeros((0, face_dim))]).astype(np.float32)

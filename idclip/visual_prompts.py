@@ -65,7 +65,7 @@ def attach(place: Entrance, prompts: nn.Parameter, wanted: Callable[[], bool]) -
         (x,) = args
         if not wanted():
             return args
-        learned = prompts.to(x.dtype).expand(len(x), -1, -1)
+        learned = prompts.to(x.dtype).expand(x.shape[0], -1, -1)  # len() would fix it in an export
         return (torch.cat([x, learned], 1),)
 
     def without(x: Tensor) -> Tensor:
