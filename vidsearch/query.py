@@ -3,8 +3,9 @@
 "Anna Rossi giving a speech outdoors" becomes the person Anna Rossi, where she is enrolled, and
 the context "a person giving a speech outdoors". Names are found by longest match over all names
 and aliases, without regard to case, accents and hyphens; what an encoder reads in their place is
-"a person", "two people", "another person". A name that nobody is enrolled under is told apart
-from the context by the rule in `vidsearch.unknown`.
+"a person", "two people", "another person", or, for an encoder whose texts can hold people, a mark
+for each of them. A name that nobody is enrolled under is told apart from the context by the rule in
+`vidsearch.unknown`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from idclip.prompts import TOK
 from vidsearch import unknown
 from vidsearch.errors import InvalidQuery, UnknownPerson
 from vidsearch.names import Word, key, normal, words
@@ -49,7 +51,8 @@ class Query:
     `people` must all be in the shot. `context` is what the encoder is asked, "" where the
     question was only a name. `unknown` are names that nobody is enrolled under; while there are
     any, an answer would be about somebody else (`require_enrolled`). `perhaps` is a word that may
-    be a name and is searched as a word, or "".
+    be a name and is searched as a word, or "". `marked` is the context for an encoder whose texts
+    can hold people (`idclip.encoders.PersonEncoder`), with a mark for each of `marks` in order.
     """
 
     text: str
@@ -57,6 +60,8 @@ class Query:
     context: str
     unknown: tuple[UnknownName, ...] = ()
     perhaps: str = ""
+    marked: str = ""
+    marks: tuple[Person, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +107,15 @@ def parse(
     mentions = [m for m in mentions if not _part_of(m, found, strangers)]
     _refuse_operators(text, found, mentions)
     named = _distinct((*asked, *(m.person for m in mentions)))
-    return Query(text, named, _context(text, found, mentions), strangers, perhaps)
+    groups = _groups(text, found, mentions)
+    context = _context(text, found, groups, _nouns(groups))
+    if not context:
+        return Query(text, named, "", strangers, perhaps)
+    marked = _context(text, found, groups, [_marks(group) for group in groups])
+    marks = tuple(mention.person for group in groups for mention in group)
+    beside = tuple(person for person in asked if person not in marks)  # forced, not in the text
+    marked = "".join(f"{TOK}. " for _ in beside) + marked
+    return Query(text, named, context, strangers, perhaps, marked, (*beside, *marks))
 
 
 def require_enrolled(query: Query) -> None:
@@ -187,22 +200,22 @@ def _refuse_operators(text: str, found: Sequence[Word], mentions: Sequence[_Ment
             )
 
 
-def _context(text: str, found: Sequence[Word], mentions: Sequence[_Mention]) -> str:
-    """`text` with every name, or list of names, replaced by what an encoder can read."""
-    named = {at for m in mentions for at in range(m.first, m.last)}
+def _context(
+    text: str, found: Sequence[Word], groups: Sequence[list[_Mention]], said: Sequence[str]
+) -> str:
+    """`text` with each name, or list of names, replaced by what is said for it instead."""
+    named = {at for group in groups for m in group for at in range(m.first, m.last)}
     rest = [word for at, word in enumerate(found) if at not in named]
     pieces = []
-    seen: set[str] = set()
     at = 0
-    for group in _groups(text, found, mentions):
+    for group, instead in zip(groups, said, strict=True):
         start, end = found[group[0].first].start, found[group[-1].last - 1].end
         before = _BEFORE_NAME.sub("", text[at:start])
-        pieces += [_spaced(before), _noun(group, seen), " " if _glued(text, end) else ""]
-        seen.update(mention.person.person_id for mention in group)
+        pieces += [_spaced(before), instead, " " if _glued(text, end) else ""]
         at = end
     replaced = _without_lead_in("".join([*pieces, text[at:]]))
     lead_in = {word.folded for word in words(_lead_in(text))}
-    if mentions and all(w.folded in _EMPTY_WORDS or w.folded in lead_in for w in rest):
+    if groups and all(w.folded in _EMPTY_WORDS or w.folded in lead_in for w in rest):
         return ""
     return replaced
 
@@ -218,6 +231,20 @@ def _groups(text: str, found: Sequence[Word], mentions: Sequence[_Mention]) -> l
                 continue
         groups.append([mention])
     return groups
+
+
+def _nouns(groups: Sequence[list[_Mention]]) -> list[str]:
+    """What an encoder that knows nobody is told for each group of names."""
+    nouns = []
+    seen: set[str] = set()
+    for group in groups:
+        nouns.append(_noun(group, seen))
+        seen.update(mention.person.person_id for mention in group)
+    return nouns
+
+
+def _marks(group: Sequence[_Mention]) -> str:
+    return " and ".join(TOK for _ in group)
 
 
 def _noun(group: Sequence[_Mention], seen: set[str]) -> str:

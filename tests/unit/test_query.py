@@ -242,6 +242,40 @@ def test_forced_people_are_asked_for_beside_the_text() -> None:
     assert ask("", forced=["Annie"]).context == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "marked", "marks"),
+    [
+        ("Anna Rossi giving a speech", "[TOK] giving a speech", ["Anna Rossi"]),
+        ("the young Annie's speech", "the young [TOK]'s speech", ["Anna Rossi"]),
+        (
+            "Anna Rossi and Marco Bianchi shaking hands",
+            "[TOK] and [TOK] shaking hands",
+            ["Anna Rossi", "Marco Bianchi"],
+        ),
+        (
+            "Marco Bianchi greets Anna Rossi while Annie smiles",
+            "[TOK] greets [TOK] while [TOK] smiles",
+            ["Marco Bianchi", "Anna Rossi", "Anna Rossi"],
+        ),
+        ("a dog on a sofa", "a dog on a sofa", []),
+        ("Anna Rossi", "", []),
+    ],
+)
+def test_a_mark_stands_for_each_person_where_they_are_named(
+    text: str, marked: str, marks: list[str]
+) -> None:
+    query = ask(text)
+    assert query.marked == marked
+    assert [person.name for person in query.marks] == marks
+
+
+def test_who_is_forced_has_a_mark_before_the_text_unless_it_names_them() -> None:
+    query = ask("giving a speech", forced=["Annie"])
+    assert query.marked == "[TOK]. giving a speech"
+    assert [person.name for person in query.marks] == ["Anna Rossi"]
+    assert ask("Annie giving a speech", forced=["Anna Rossi"]).marked == "[TOK] giving a speech"
+
+
 def test_a_forced_name_must_be_enrolled() -> None:
     query = ask("giving a speech", forced=["Marco Bianco"])
     assert [unknown.name for unknown in query.unknown] == ["Marco Bianco"]
