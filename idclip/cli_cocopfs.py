@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from .cocopfs.build import Tell
+    from .cocopfs.jobs import Runner
 
 _SPLITS = ("train", "validation", "test")
 _PLAIN_EVERY_S = 10.0
@@ -94,13 +95,7 @@ def _splits(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...
 @click.option(
     "--limit", type=click.IntRange(1), help="Use at most so many photos of each COCO folder."
 )
-def build_cocopfs(
-    coco: Path,
-    faces: Path,
-    out: Path,
-    jobs: int,
-    **options: object,
-) -> None:
+def build_cocopfs(coco: Path, faces: Path, out: Path, jobs: int, **options: Any) -> None:
     """Build COCO-PFS: photos of one person each, swapped to people whose faces you give.
 
     Images with exactly one person and one usable face are taken; train people go onto train2017,
@@ -108,11 +103,18 @@ def build_cocopfs(
     takes it for the new person. Killed at any moment, the same command goes on. OUT/report.md and
     OUT/report.jpg say and show what came of it.
     """
+    from .cocopfs.jobs import runner
+
+    build(coco, faces, out, runner(jobs), options)
+
+
+def build(coco: Path, faces: Path, out: Path, run: Runner, options: Mapping[str, Any]) -> None:
+    """What the command does, with any way to spread the work; says what came of it."""
     from .cocopfs.build import Options
-    from .cocopfs.build import build_cocopfs as build
+    from .cocopfs.build import build_cocopfs as build_
 
     with _progress() as tell:
-        made = build(coco, faces, out, Options(**options), jobs=jobs, tell=tell)  # type: ignore[arg-type]
+        made = build_(coco, faces, out, Options(**options), run=run, tell=tell)
     for split, part in made["counts"]["splits"].items():
         click.echo(
             f"{split}: {part['kept']} swaps of {part['photos_kept']} photos, "

@@ -1,4 +1,8 @@
-"""`python -m workers ARCHIVE PATH...`: index on a Ray cluster, for `ray job submit`."""
+"""Jobs for a Ray cluster, as `ray job submit` starts them.
+
+python -m workers ARCHIVE PATH...            index
+python -m workers build-cocopfs --coco ...   build COCO-PFS, see `idclip build-cocopfs -h`
+"""
 
 from __future__ import annotations
 
@@ -7,4 +11,9 @@ import sys
 from vidsearch.cli import main
 
 if __name__ == "__main__":
-    main(["index", "--ray", "auto", *sys.argv[1:]])
+    if sys.argv[1:2] == ["build-cocopfs"]:
+        from workers.cocopfs_job import command
+
+        command("auto")(sys.argv[1:])
+    else:
+        main(["index", "--ray", "auto", *sys.argv[1:]])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from ..errors import VidsearchError
 
 TRAIN, VAL = "train2017", "val2017"
+_ANNOTATED = ("instances", "person_keypoints")
+Box = tuple[float, float, float, float]
 _MANY = 2  # persons that a crowd annotation stands for, at least
 
 
@@ -29,15 +31,17 @@ class CocoImage:
 class CocoSplit:
     """One of COCO's folders of photos.
 
-    `persons` is how many persons COCO annotated in an image, for each image its instances cover,
-    or None without such a file. `absent` are photos of the captions that are not in the folder,
-    `mute` photos of the folder without a caption. `captions_data` is the captions file itself.
+    `persons` are the boxes of the persons that COCO annotated in an image (x0, y0, x1, y1 in
+    pixels; a crowd counts twice), for each image its instances cover, or None without such a
+    file: an image that is not among them is unknown, one with no box shows nobody. `absent` are
+    photos of the captions that are not in the folder, `mute` photos of the folder without a
+    caption. `captions_data` is the captions file itself.
     """
 
     name: str
     folder: Path
     images: tuple[CocoImage, ...]
-    persons: Mapping[int, int] | None
+    persons: Mapping[int, tuple[Box, ...]] | None
     absent: tuple[str, ...]
     mute: tuple[str, ...]
     captions_data: Mapping[str, Any]
@@ -52,7 +56,7 @@ class CocoSplit:
 
 def annotation_files(coco: Path, name: str) -> list[Path]:
     """The annotation files of a split that are there and that a build depends on."""
-    kinds = ("captions", "instances", "person_keypoints")
+    kinds = ("captions", *_ANNOTATED)
     paths = [coco / "annotations" / f"{kind}_{name}.json" for kind in kinds]
     return [path for path in paths if path.is_file()]
 
@@ -120,31 +124,27 @@ def _captions(data: Mapping[str, Any], path: Path) -> dict[int, list[str]]:
     return found
 
 
-def _persons(coco: Path, name: str) -> dict[int, int] | None:
-    """Annotated persons of each image that instances or keypoints cover, the larger of both.
-
-    A file's `images` say which images somebody annotated: one of them without a person shows
-    none, one that is not among them is unknown.
-    """
-    counts: list[dict[int, int]] = []
-    for kind in ("instances", "person_keypoints"):
-        path = coco / "annotations" / f"{kind}_{name}.json"
+def _persons(coco: Path, name: str) -> dict[int, tuple[Box, ...]] | None:
+    """Boxes of the persons of each image that instances or keypoints cover, the more of both."""
+    found: dict[int, tuple[Box, ...]] = {}
+    files = [coco / "annotations" / f"{kind}_{name}.json" for kind in _ANNOTATED]
+    for path in files:
         if path.is_file():
-            data = _json(path)
-            counts.append(_persons_in(data, path))
-    if not counts:
-        return None
-    return {i: max(c.get(i, 0) for c in counts) for i in set().union(*counts)}
+            for number, boxes in _persons_in(_json(path), path).items():
+                found[number] = max(found.get(number, ()), tuple(boxes), key=len)
+    return found if any(path.is_file() for path in files) else None
 
 
-def _persons_in(data: Mapping[str, Any], path: Path) -> dict[int, int]:
+def _persons_in(data: Mapping[str, Any], path: Path) -> dict[int, list[Box]]:
     try:
         kinds = {c["id"] for c in data["categories"] if c["name"] == "person"}
-        found: Counter[int] = Counter({int(image["id"]): 0 for image in data["images"]})
-        notes: Sequence[Mapping[str, Any]] = data["annotations"]
-        for note in notes:
+        found: dict[int, list[Box]] = {int(image["id"]): [] for image in data["images"]}
+        for note in data["annotations"]:
             if note["category_id"] in kinds:
-                found[int(note["image_id"])] += _MANY if note.get("iscrowd") else 1
+                x, y, width, height = (float(side) for side in note["bbox"])
+                box = x, y, x + width, y + height
+                boxes = found.setdefault(int(note["image_id"]), [])
+                boxes += [box] * (_MANY if note.get("iscrowd") else 1)
     except (KeyError, TypeError, ValueError) as error:
         raise VidsearchError(f"{path}: not COCO's annotations: {error}") from error
-    return dict(found)
+    return found

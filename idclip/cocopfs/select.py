@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import UnreadableImage
 from ..faces import Face
 from . import pictures
-from .coco import CocoImage, CocoSplit
+from .coco import Box, CocoImage, CocoSplit
 from .jobs import Runner
 from .journal import Journal
 from .records import face_from, face_record, model_of
@@ -31,9 +31,13 @@ _NEAR = 0.5  # another face of this share of the main face's side makes it uncle
 
 @dataclass(frozen=True)
 class FaceTask:
-    """Look for the one usable face of a photo; `least_face` in pixels."""
+    """Look for the one usable face of a photo, in the box of its `person` where that is known.
+
+    `least_face` is in pixels.
+    """
 
     image: CocoImage
+    person: Box | None
     face_model: str
     least_face: float
 
@@ -74,7 +78,8 @@ def select(
     """
     reasons: Counter[str] = Counter()
     open_, photos, broken = _candidates(split, reasons), [], []
-    results = _looked(open_, face_model, least_face, run, journal)
+    tasks = [FaceTask(i, _person_of(split, i), face_model, least_face) for i in open_]
+    results = _looked(tasks, run, journal)
     for done, (image, found) in enumerate(results, 1):
         reasons[found["reason"]] += 1
         if found["reason"] == ONE:
@@ -105,26 +110,29 @@ def _candidates(split: CocoSplit, reasons: Counter[str]) -> list[CocoImage]:
         elif image.coco_id not in split.persons:
             reasons["not covered by the instances file"] += 1
             continue
-        elif split.persons[image.coco_id] != 1:
-            several = split.persons[image.coco_id] > 1
+        elif len(split.persons[image.coco_id]) != 1:
+            several = bool(split.persons[image.coco_id])
             reasons["several persons annotated" if several else "no person annotated"] += 1
             continue
         kept.append(image)
     return sorted(kept, key=lambda image: (zlib.crc32(image.file.encode()), image.file))
 
 
+def _person_of(split: CocoSplit, image: CocoImage) -> Box | None:
+    return None if split.persons is None else split.persons[image.coco_id][0]
+
+
 def _looked(
-    images: list[CocoImage], face_model: str, least_face: float, run: Runner, journal: Journal
+    tasks: list[FaceTask], run: Runner, journal: Journal
 ) -> Iterator[tuple[CocoImage, dict[str, Any]]]:
     """What was found in each photo, in order: from the journal, or by looking."""
-    known = [image for image in images if image.file in journal]
-    todo = [image for image in images if image.file not in journal]
     # A run goes through the photos in order, so what the journal knows comes first.
+    known = [task.image for task in tasks if task.image.file in journal]
     yield from ((image, journal[image.file]) for image in known)
-    tasks = [FaceTask(image, face_model, least_face) for image in todo]
-    for image, found in zip(todo, run(look, tasks), strict=False):
-        journal.add(image.file, found)
-        yield image, found
+    todo = [task for task in tasks if task.image.file not in journal]
+    for task, found in zip(todo, run(look, todo), strict=False):
+        journal.add(task.image.file, found)
+        yield task.image, found
 
 
 def look(task: FaceTask) -> dict[str, Any]:
@@ -146,4 +154,12 @@ def look(task: FaceTask) -> dict[str, Any]:
         return {"reason": f"face smaller than {task.least_face:g} px"}
     if sum(s >= min(task.least_face, _NEAR * largest) for s in sides) > 1:
         return {"reason": "several faces found"}
-    return {"reason": ONE, "face": face_record(faces[sides.index(largest)])}
+    face = faces[sides.index(largest)]
+    if task.person is not None and not _inside(face, task.person):
+        return {"reason": "the face is not the annotated person's"}
+    return {"reason": ONE, "face": face_record(face)}
+
+
+def _inside(face: Face, person: Box) -> bool:
+    x, y = (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
+    return person[0] <= x <= person[2] and person[1] <= y <= person[3]

@@ -1,0 +1,154 @@
+"""People are split by name, and a photo that is swapped in is never asked with."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from benchmarks.lfw import split_of as split_of_lfw
+from idclip.cocopfs.galleries import (
+    PHOTOS,
+    Enrolled,
+    enrol,
+    identity_of,
+    open_photos,
+    roster,
+    split_of,
+)
+from idclip.cocopfs.jobs import runner
+from idclip.cocopfs.journal import Journal
+from idclip.errors import VidsearchError
+
+NAMES = [f"Person {i}" for i in range(60)]
+TRAIN = [name for name in NAMES if split_of(name) == "train"]
+
+
+def test_nobody_of_the_face_models_fit_or_cohort_is_in_the_test_split() -> None:
+    parts = {(split_of(name), split_of_lfw(name)) for name in NAMES}
+    assert parts == {("test", "test"), ("validation", "cohort"), ("train", "fit")}
+
+
+def faces_folder(place: Path, people: dict[str, list[bytes]]) -> Path:
+    for name, photos in people.items():
+        (place / name).mkdir(parents=True)
+        for number, data in enumerate(photos):
+            (place / name / f"{number:04d}.jpg").write_bytes(data)
+    return place
+
+
+def packed(folder: Path, tar: Path) -> Path:
+    with tarfile.open(tar, "w") as archive:
+        archive.add(folder, arcname=".")
+    return tar
+
+
+def test_a_folder_and_a_tar_hold_the_same_people(tmp_path: Path) -> None:
+    folder = faces_folder(tmp_path / "faces", {"Anna": [b"1", b"2"], "Ben": [b"3"], "Eva": []})
+    in_folder, in_tar = open_photos(folder), open_photos(packed(folder, tmp_path / "faces.tar"))
+    assert in_folder.people() == in_tar.people()
+    assert in_folder.people()["Anna"] == ["Anna/0000.jpg", "Anna/0001.jpg"]
+    assert in_folder.read("Ben/0000.jpg") == in_tar.read("Ben/0000.jpg") == b"3"
+
+
+def test_people_with_too_few_photos_or_none_are_told(tmp_path: Path) -> None:
+    photos = {"Anna": [b""] * 3, "Ben": [b""] * 2, "Cleo": [b""], "Eva": []}
+    people = roster(open_photos(faces_folder(tmp_path / "faces", photos)), least_photos=2)
+    assert sorted(people.photos) == ["Anna", "Ben"]
+    assert (people.too_few, people.empty) == (("Cleo",), ("Eva",))
+
+
+@pytest.mark.parametrize("people", [{}, {"Anna": [b""] * 5}, {"Anna": [b""] * 5, "Ben": []}])
+def test_one_person_alone_is_an_error(tmp_path: Path, people: dict[str, list[bytes]]) -> None:
+    (tmp_path / "faces").mkdir()
+    photos = open_photos(faces_folder(tmp_path / "faces", people))
+    with pytest.raises(VidsearchError, match="at least two people"):
+        roster(photos, least_photos=2)
+
+
+def test_two_folders_for_one_identity_are_an_error(tmp_path: Path) -> None:
+    people = {"Anna Rossi": [b""] * 2, "Anna_Rossi": [b""] * 2}
+    with pytest.raises(VidsearchError, match="both be called Anna_Rossi"):
+        roster(open_photos(faces_folder(tmp_path / "faces", people)), least_photos=2)
+
+
+def test_a_file_that_is_no_tar_and_a_path_that_is_nothing_are_named(tmp_path: Path) -> None:
+    (tmp_path / "faces.tar").write_bytes(b"no tar")
+    for name in ("faces.tar", "absent"):
+        with pytest.raises(VidsearchError, match=name):
+            open_photos(tmp_path / name)
+
+
+def test_numbers_get_the_names_that_stand_beside_them(tmp_path: Path) -> None:
+    folder = faces_folder(tmp_path / "faces", {"n01": [b""] * 2, "Ben Ito": [b""] * 2})
+    (folder / "identity_meta.csv").write_text("Class_ID, Name\nn01, Anna_Rossi\n")
+    people = roster(open_photos(folder), least_photos=2)
+    assert people.names == {"n01": "Anna Rossi", "Ben Ito": "Ben Ito"}
+    assert identity_of("Ben Ito") == "Ben_Ito"
+
+
+@pytest.fixture(scope="module")
+def portrait(example_media: Path) -> bytes:
+    return (example_media / "people" / "Barack_Obama_1.jpg").read_bytes()
+
+
+def enrolled(place: Path, folder: Path, **changed: int) -> Enrolled:
+    given = {"wanted": 9, "least_photos": 2, **changed}
+    people = roster(open_photos(folder), least_photos=given["least_photos"])
+    place.mkdir(exist_ok=True)
+    with Journal(place / "people.jsonl") as journal:
+        return enrol(
+            people,
+            folder,
+            "train",
+            face_model="default",
+            least_quality=0.2,
+            run=runner(1),
+            journal=journal,
+            tell=lambda done, total: None,
+            **given,
+        )
+
+
+@pytest.mark.parametrize(("photos", "sources"), [(2, 1), (6, 1), (7, 2), (8, 3), (11, 3)])
+def test_no_source_photo_is_a_query_photo(
+    tmp_path: Path, portrait: bytes, photos: int, sources: int
+) -> None:
+    folder = faces_folder(tmp_path / "faces", {name: [portrait] * photos for name in TRAIN[:2]})
+    for person in enrolled(tmp_path / "work", folder).people:
+        swapped_in = {source.photo for source in person.sources}
+        asked_with = {query.photo for query in person.queries}
+        assert len(swapped_in) == sources
+        assert not swapped_in & asked_with
+        assert len(swapped_in | asked_with) == min(photos, PHOTOS)
+        assert abs(float((person.mean() ** 2).sum()) - 1) < 1e-5
+
+
+def test_broken_photos_are_skipped_and_named(tmp_path: Path, portrait: bytes) -> None:
+    first, second = TRAIN[:2]
+    people = {first: [portrait, b"broken", portrait], second: [portrait, b"", b"\xff\xd8"]}
+    found = enrolled(tmp_path / "work", faces_folder(tmp_path / "faces", people))
+    assert [person.name for person in found.people] == [first]
+    assert found.dropped == {second: "1 usable photos"}
+    assert set(found.bad) == {f"{first}/0001.jpg", f"{second}/0001.jpg", f"{second}/0002.jpg"}
+
+
+def test_only_as_many_people_are_looked_at_as_are_wanted(tmp_path: Path, portrait: bytes) -> None:
+    folder = faces_folder(tmp_path / "faces", {name: [portrait] * 2 for name in TRAIN[:5]})
+    assert len(enrolled(tmp_path / "work", folder, wanted=2).people) == 2
+    with Journal(tmp_path / "work" / "people.jsonl") as journal:
+        assert len(list(journal)) == 2
+
+
+def test_a_tars_photos_are_read_where_names_begin_with_a_dot(
+    tmp_path: Path, portrait: bytes
+) -> None:
+    tar = tmp_path / "faces.tar"
+    with tarfile.open(tar, "w") as archive:
+        for name in (f"./{person}/{i}.jpg" for person in TRAIN[:2] for i in range(2)):
+            info = tarfile.TarInfo(name)
+            info.size = len(portrait)
+            archive.addfile(info, io.BytesIO(portrait))
+    assert len(enrolled(tmp_path / "work", tar).people) == 2
