@@ -29,6 +29,28 @@ def runner(jobs: int) -> Runner:
     return _here if jobs == 1 else _in_processes(jobs)
 
 
+def _begin() -> None:
+    """What a worker process does first: it computes on one core, and ends with its parent."""
+    import multiprocessing
+    import os
+    import signal
+    import threading
+
+    import cv2
+
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends the pool
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        # A worker of a parent that was killed would wait for its next task for ever.
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
 def _here(function: Callable[[Any], Any], tasks: Iterable[Any], /) -> Iterator[Any]:
     return map(function, tasks)
 
@@ -39,7 +61,8 @@ def _in_processes(jobs: int) -> Runner:
         from concurrent.futures import Future, ProcessPoolExecutor
         from concurrent.futures.process import BrokenProcessPool
 
-        pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin)
         waiting: deque[Future[Any]] = deque()
         try:
             for task in tasks:

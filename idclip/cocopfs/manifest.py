@@ -8,12 +8,14 @@ import io
 import json
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..digests import face_digest
-from ..faces import full_name
+from ..faces import Face, full_name
 from . import report
 from .check import REASONS
 from .coco import CocoSplit
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 SIZES = (0, 32, 48, 64, 100)
 """Lower ends, in pixels, of the face sizes that results are told by."""
+QUALITIES = (0.0, 0.1, 0.2, 0.4)
+"""Lower ends of the face qualities that results are told by; profiles have less than 0.1."""
 
 
 def publish(
@@ -228,21 +232,25 @@ def _counts_of(part: Swapped, options: Options) -> dict[str, Any]:
         "uses_of_a_person": [min(uses.values(), default=0), max(uses.values(), default=0)],
         "kept": sum(kept),
         "rejected": {reason: why[reason] for reason in REASONS},
-        "by_face_px": _by_size(part),
+        "by_face_px": _by(part, SIZES, lambda face: _side(face.box)),
+        "by_quality": _by(part, QUALITIES, lambda face: face.quality),
     }
 
 
-def _by_size(part: Swapped) -> dict[str, dict[str, int]]:
-    """Photos, kept and rejected swaps by the size of the original face."""
+def _by(
+    part: Swapped, ends: Sequence[float], value: Callable[[Face], float]
+) -> dict[str, dict[str, int]]:
+    """Photos, kept and rejected swaps by a value of the original face."""
     found: dict[str, dict[str, int]] = {}
-    for low, high in zip(SIZES, (*SIZES[1:], None), strict=True):
+    for low, high in zip(ends, (*ends[1:], np.inf), strict=True):
         rows = [
             result
             for photo, result in zip(part.photos, part.results, strict=True)
-            if low <= _side(photo.face.box) and (high is None or _side(photo.face.box) < high)
+            if low <= value(photo.face) < high
         ]
-        found[f"{low} to {high}" if high else f"{low} and more"] = {
+        found[f"{low:g} and more" if high == np.inf else f"{low:g} to {high:g}"] = {
             "photos": len(rows),
+            "photos_kept": sum(bool(result["kept"]) for result in rows),
             "kept": sum(len(result["kept"]) for result in rows),
             "rejected": sum(len(result["rejected"]) for result in rows),
         }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import UnreadableImage
 from ..faces import Face, FaceModel, Image
@@ -21,7 +23,10 @@ def decoded(data: bytes, name: str) -> Image:
     import cv2
 
     raw = np.frombuffer(data, np.uint8)
-    picture = cv2.imdecode(raw, cv2.IMREAD_COLOR) if len(raw) else None
+    try:
+        picture = cv2.imdecode(raw, cv2.IMREAD_COLOR) if len(raw) else None
+    except cv2.error:  # more pixels than OpenCV will hold
+        picture = None
     if picture is None:
         raise UnreadableImage(f"{name}: cannot be read as a picture")
     return np.ascontiguousarray(picture[:, :, ::-1], np.uint8)
@@ -56,6 +61,13 @@ def overlap(a: Face, b: Face) -> float:
     common = float(np.prod(np.maximum(high - low, 0)))
     areas = sum((f.box[2] - f.box[0]) * (f.box[3] - f.box[1]) for f in (a, b))
     return common / max(areas - common, 1e-9)
+
+
+def turn(landmarks: NDArray[Any]) -> float:
+    """How far the nose stands right of the middle between the eyes, in eye distances."""
+    across = landmarks[1] - landmarks[0]
+    offset = landmarks[2] - (landmarks[0] + landmarks[1]) / 2
+    return float(offset @ across) / max(float(across @ across), 1e-6)
 
 
 def closer(model: FaceModel, image: Image, face: Face) -> Face:

@@ -17,6 +17,8 @@ _ROWS = 12
 _CELL = 128
 _LABEL = 26
 
+_SIZE = "The shorter side of the original face's box, in pixels."
+_CLEAR = "Quality, 0 to 1: below 0.1 are profiles and faces that are hidden, blurred or dark."
 _QUALITY = {
     "classic": """\
 The classic swap puts the middle of another face, forehead to chin, in the light and colours of the
@@ -40,7 +42,9 @@ def markdown(found: Mapping[str, Any]) -> str:
     lines += [f"- Identities matched by {found['matched_by']}", f"- Seed: {found['seed']}", ""]
     lines += _photos(found["counts"])
     lines += _splits(found["counts"]["splits"], found["identities_per_image"])
-    lines += _sizes(found["counts"]["splits"])
+    splits = found["counts"]["splits"]
+    lines += _by(splits, "by_face_px", "By face size", _SIZE)
+    lines += _by(splits, "by_quality", "By how well the original face can be recognised", _CLEAR)
     lines += _scores(found["images"])
     lines += _licences(found["licences"])
     kind = found["swapper"].partition(":")[0]
@@ -93,20 +97,22 @@ def _splits(splits: Mapping[str, Any], each: int) -> list[str]:
     ]
 
 
-def _sizes(splits: Mapping[str, Any]) -> list[str]:
+def _by(splits: Mapping[str, Any], name: str, title: str, what: str) -> list[str]:
     lines = [
-        "## By face size",
+        f"## {title}",
         "",
-        "The shorter side of the original face's box, in pixels.",
+        f"{what} Photos none of whose first identities passes are given up.",
         "",
-        "| size | photos | swaps kept | identities rejected | kept |",
-        "|---|---:|---:|---:|---:|",
+        "| from, to | photos | with a swap | swaps kept | identities rejected | kept |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
-    for size in next(iter(splits.values()))["by_face_px"] if splits else ():
-        rows = [part["by_face_px"][size] for part in splits.values()]
-        photos, kept, lost = (sum(r[k] for r in rows) for k in ("photos", "kept", "rejected"))
+    for part in next(iter(splits.values()))[name] if splits else ():
+        rows = [split[name][part] for split in splits.values()]
+        photos, some, kept, lost = (
+            sum(row[key] for row in rows) for key in ("photos", "photos_kept", "kept", "rejected")
+        )
         share = f"{kept / (kept + lost):.0%}" if kept + lost else ""
-        lines.append(f"| {size} | {photos} | {kept} | {lost} | {share} |")
+        lines.append(f"| {part} | {photos} | {some} | {kept} | {lost} | {share} |")
     return [*lines, ""]
 
 

@@ -17,6 +17,8 @@ from idclip.alignment import TEMPLATE
 from idclip.errors import ModelUnavailable
 from idclip.faces import Face, Floats, Image
 
+from .pictures import turn
+
 # The face without hair and ears, as an ellipse in the 150 x 150 crop of `idclip.alignment`: from
 # the forehead to the chin. Smaller ones look no better and leave too much of the old person.
 _CENTRE = np.array([73.5, 77.0])
@@ -95,19 +97,12 @@ def _facing_alike(
     image: Image, landmarks: NDArray[np.float64], target: Floats
 ) -> tuple[Image, NDArray[np.float64]]:
     """The photo, mirrored where its face looks to the other side than the face it replaces."""
-    ours, theirs = _turn(landmarks), _turn(target)
+    ours, theirs = turn(landmarks), turn(target)
     if ours * theirs >= 0 or min(abs(ours), abs(theirs)) < 0.1:
         return image, landmarks
     mirrored = landmarks[[1, 0, 2, 4, 3]]
     mirrored = np.stack([image.shape[1] - 1 - mirrored[:, 0], mirrored[:, 1]], axis=1)
     return np.ascontiguousarray(image[:, ::-1]), mirrored
-
-
-def _turn(landmarks: NDArray[Any]) -> float:
-    """How far the nose stands right of the middle between the eyes, in eye distances."""
-    across = landmarks[1] - landmarks[0]
-    offset = landmarks[2] - (landmarks[0] + landmarks[1]) / 2
-    return float(offset @ across) / max(float(across @ across), 1e-6)
 
 
 def _oval(size: float, points: int) -> NDArray[np.float64]:

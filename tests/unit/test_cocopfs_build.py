@@ -30,9 +30,9 @@ def named(base: str, split: str) -> str:
     return next(f"{base} {i}" for i in itertools.count(1) if split_of(f"{base} {i}") == split)
 
 
-def shrunk(photo: Path, height: int, *, mirrored: bool = False) -> bytes:
+def shrunk(photo: Path, height: int, *, mirrored: bool = False, squeezed: float = 1.0) -> bytes:
     picture = cv2.imread(str(photo))
-    size = round(picture.shape[1] * height / picture.shape[0]), height
+    size = round(squeezed * picture.shape[1] * height / picture.shape[0]), height
     picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return bytes(cv2.imencode(".jpg", picture[:, ::-1] if mirrored else picture)[1])
 
@@ -75,14 +75,14 @@ def coco(tmp_path_factory: pytest.TempPathFactory, example_media: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory, example_media: Path) -> Path:
-    """Two men in each split, each with three photos."""
+    """Two men in each split, each with three photos that no one would take for one."""
     folder = tmp_path_factory.mktemp("faces")
     for split, person in itertools.product(SPLITS, PEOPLE):
         place = folder / named(person.replace("_", " "), split)
         place.mkdir()
         photo = example_media / "people" / f"{person}.jpg"
-        for number, height in enumerate((300, 420, 520)):
-            (place / f"{number}.jpg").write_bytes(shrunk(photo, height, mirrored=number == 1))
+        for number, squeezed in enumerate((1.0, 1.35, 0.72)):
+            (place / f"{number}.jpg").write_bytes(shrunk(photo, 420, squeezed=squeezed))
     return folder
 
 
