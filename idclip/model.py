@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from .backbones import Backbone, load_backbone
 from .errors import VidsearchError
+from .image_stream import ImageStream
 from .person_tokens import PersonTokenizer, flat_people
 from .visual_prompts import attach, entrance
 
@@ -182,12 +183,8 @@ class IdCLIP(nn.Module):
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """RGB uint8 pictures [H, W, 3] of any sizes as unit vectors float32 [N, D]."""
-        found = [np.empty((0, self.dim), np.float32)]
-        with torch.inference_mode(), self._half():
-            for start in range(0, len(images), BATCH):
-                pixels = self.backbone.pixels(images[start : start + BATCH]).to(self.device)
-                found.append(self.encode_image(pixels).float().cpu().numpy())
-        return np.concatenate(found)
+        stream = ImageStream(self.encode_image, self.backbone.preprocess, device=self.device)
+        return np.concatenate([np.empty((0, self.dim), np.float32), *stream(images)])
 
     def encode_texts(
         self, texts: Sequence[str], people: Sequence[NDArray[np.float32]] = ()

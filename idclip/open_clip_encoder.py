@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,31 +46,21 @@ class OpenClipEncoder:
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """RGB uint8 pictures [H, W, 3] of any sizes, as unit vectors float32 [N, dim]."""
-        import torch
-        from PIL import Image
+        from .image_stream import ImageStream
 
-        parts = [
-            torch.stack([self.preprocess(Image.fromarray(image)) for image in part])
-            for part in _parts(images)
-        ]
-        return self._encoded(self.model.encode_image, parts)
+        stream = ImageStream(self.model.encode_image, self.preprocess, device=self.device)
+        return np.concatenate([np.empty((0, self.dim), np.float32), *stream(images)])
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts as unit vectors float32 [N, dim]."""
-        parts = [self.tokenizer(list(part)) for part in _parts(texts)]
-        return self._encoded(self.model.encode_text, parts)
-
-    def _encoded(self, encode: Any, parts: list[Any]) -> NDArray[np.float32]:
         import torch
 
+        from .image_stream import without_gradients
+
         found = [np.empty((0, self.dim), np.float32)]
-        half = torch.autocast("cuda", torch.bfloat16, enabled=self.device.startswith("cuda"))
-        with torch.inference_mode(), half:
-            for part in parts:
-                vectors = encode(part.to(self.device)).float()
+        with without_gradients(self.device):
+            for start in range(0, len(texts), BATCH):
+                ids = self.tokenizer(list(texts[start : start + BATCH])).to(self.device)
+                vectors = self.model.encode_text(ids).float()
                 found.append(torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy())
         return np.concatenate(found)
-
-
-def _parts(items: Sequence[Any]) -> list[Sequence[Any]]:
-    return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
