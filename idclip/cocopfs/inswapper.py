@@ -22,6 +22,7 @@ from ..onnx_session import open_session
 
 LICENCE = "inswapper_128 by insightface: non-commercial research only"
 PACK = "insightface:buffalo_l"
+_VECTOR, _SIDE = 512, 128  # ArcFace's vector, and the side of the face the network draws
 
 
 class InSwapper:
@@ -45,13 +46,21 @@ class InSwapper:
                 f'{self.name} needs the extra: pip install "vidsearch[insightface]"; '
                 "--swapper classic needs nothing more"
             )
-        from insightface.model_zoo.inswapper import INSwapper
-
+        try:
+            from insightface.model_zoo.inswapper import INSwapper
+        except ImportError as error:
+            raise ModelUnavailable(
+                f"{self.name}: insightface cannot be imported ({error}); install it again with "
+                'pip install "vidsearch[insightface]"'
+            ) from error
         session = open_session(file, threads=1)
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # it prints its shape
                 self._network: Any = INSwapper(str(file), session)
-        except (IndexError, ValueError, AssertionError) as error:
+            form = self._network.emap.shape, self._network.input_size
+            if form != ((_VECTOR, _VECTOR), (_SIDE, _SIDE)) or len(self._network.input_names) != 2:
+                raise ValueError(f"map and input have the sizes {form}")
+        except (AssertionError, IndexError, TypeError, ValueError) as error:
             raise ModelUnavailable(f"{file}: not the network inswapper_128: {error}") from error
         self._arcface = arcface or load_faces(PACK, threads=1)
 
