@@ -22,50 +22,36 @@ from ..faces import full_name
 from ..identity import IdentityScorer
 from . import galleries, manifest, swapping
 from .assign import RESERVES, Assignment, assign
-from .coco import TRAIN, VAL, CocoSplit, annotation_files, read_split
-from .galleries import SPLITS, Enrolled, Person, Roster, Split
+from .coco import CocoSplit, annotation_files, read_split
+from .galleries import Enrolled, Person, Roster, Split
 from .jobs import Runner, runner
 from .looks import Look, key, look_of_photo, read_looks
 from .select import Selected, Selection, select
+from .stages import FOLDER, Given, Options, Swapped
 from .swap import load_swapper
 from .swapping import Candidate, SwapTask
 from .workplace import Workplace
+
+__all__ = ["Options", "Tell", "build_cocopfs"]
 
 FORMAT = 1
 VALIDATION_SHARE = 0.2
 """Of the photos of val2017 that can be used: those that validation identities go onto. The others
 are the test's, so that nothing chosen on validation has seen a test photo."""
 _USES = 2  # how often each identity is used at least: fewer photos, fewer people
-_FOLDER: Mapping[Split, str] = {"train": TRAIN, "validation": VAL, "test": VAL}
 
 Tell = Callable[[str, int, int], None]
 """Hears the stage, how much of it is done, and of how much."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """All options that the result depends on; `least_face` in pixels."""
-
-    identities_per_image: int = 5
-    seed: int = 0
-    swapper: str = "classic"
-    face_model: str = "default"
-    least_face: float = 24.0
-    least_photos: int = 2
-    looks: Path | None = None
-    splits: tuple[Split, ...] = SPLITS
-    limit: int | None = None
-
-
 @dataclass(frozen=True, eq=False)
-class Swapped:
-    """All swaps of one split: per photo, in its order, what `swapping.swap_photo` says."""
+class _Site:
+    """Where a build works, from what, and how."""
 
-    split: Split
-    photos: tuple[Selected, ...]
-    people: Enrolled
-    assignments: tuple[Assignment, ...]
-    results: tuple[Mapping[str, Any], ...]
+    place: Workplace
+    given: Given
+    run: Runner
+    tell: Tell
 
 
 def build_cocopfs(
@@ -90,47 +76,37 @@ def build_cocopfs(
     with _no_space(out):
         run = run or runner(jobs)
         load_swapper(options.swapper)
-        folders = {name: read_split(coco, name) for name in _folders(options)}
         photos = galleries.open_photos(faces)
-        people = galleries.roster(photos, least_photos=options.least_photos)
-        _enough(people, options)
-        looks = read_looks(options.looks) if options.looks else {}
+        given = Given(
+            folders={name: read_split(coco, name) for name in options.folders()},
+            faces=faces,
+            people=galleries.roster(photos, least_photos=options.least_photos),
+            looks=read_looks(options.looks) if options.looks else {},
+            options=options,
+        )
+        _enough(given.people, options)
         place = Workplace.claim(out, _stamp(coco, photos, options))
         if not place.finished():
-            _build(place, folders, faces, people, looks, options, run, tell)
+            _build(_Site(place, given, run, tell))
         place.clear()
         done: dict[str, Any] = json.loads((out / "manifest.json").read_text("utf-8"))
         return done
 
 
-def _build(
-    place: Workplace,
-    folders: Mapping[str, CocoSplit],
-    faces: Path,
-    people: Roster,
-    looks: Mapping[str, Look],
-    options: Options,
-    run: Runner,
-    tell: Tell,
-) -> None:
-    chosen = {name: _selected(place, split, options, run, tell) for name, split in folders.items()}
-    dealt = {split: _dealt(split, chosen[_FOLDER[split]].photos) for split in options.splits}
+def _build(site: _Site) -> None:
+    given = site.given
+    chosen = {name: _selected(site, split) for name, split in given.folders.items()}
+    dealt = {split: _dealt(split, chosen[FOLDER[split]].photos) for split in given.options.splits}
     if not any(dealt.values()):
         raise VidsearchError(_nothing(chosen))
-    swapped = []
-    for split, photos in dealt.items():
-        if photos:
-            enrolled = _enrolled(place, split, len(photos), faces, people, options, run, tell)
-            swapped.append(
-                _swapped(place, split, photos, faces, enrolled, looks, options, run, tell)
-            )
-    tell("writing", 0, 1)
-    manifest.publish(place, folders, faces, chosen, people, swapped, looks, options)
-    tell("writing", 1, 1)
-
-
-def _folders(options: Options) -> list[str]:
-    return sorted({_FOLDER[split] for split in options.splits})
+    swapped = [
+        _swapped(site, split, photos, _enrolled(site, split, len(photos)))
+        for split, photos in dealt.items()
+        if photos
+    ]
+    site.tell("writing", 0, 1)
+    manifest.publish(site.place, given, chosen, swapped)
+    site.tell("writing", 1, 1)
 
 
 def _enough(people: Roster, options: Options) -> None:
@@ -148,7 +124,7 @@ def _enough(people: Roster, options: Options) -> None:
 def _stamp(coco: Path, photos: galleries.Photos, options: Options) -> dict[str, Any]:
     """All that the result depends on; a build goes on only where it is the same."""
     names = json.dumps(photos.people()).encode()
-    notes = [path for name in _folders(options) for path in annotation_files(coco, name)]
+    notes = [path for name in options.folders() for path in annotation_files(coco, name)]
     kind, _, file = options.swapper.partition(":")
     return {
         "format": FORMAT,
@@ -166,18 +142,17 @@ def _stamp(coco: Path, photos: galleries.Photos, options: Options) -> dict[str, 
     }
 
 
-def _selected(
-    place: Workplace, split: CocoSplit, options: Options, run: Runner, tell: Tell
-) -> Selection:
-    with place.journal(f"select_{split.name}") as journal:
+def _selected(site: _Site, split: CocoSplit) -> Selection:
+    options, stage = site.given.options, f"looking for faces in {split.name}"
+    with site.place.journal(f"select_{split.name}") as journal:
         return select(
             split,
             face_model=options.face_model,
             least_face=options.least_face,
             limit=options.limit,
-            run=run,
+            run=site.run,
             journal=journal,
-            tell=lambda done, total: tell(f"looking for faces in {split.name}", done, total),
+            tell=lambda done, total: site.tell(stage, done, total),
         )
 
 
@@ -189,64 +164,76 @@ def _dealt(split: Split, photos: Sequence[Selected]) -> tuple[Selected, ...]:
     return tuple(photos[:n] if split == "validation" else photos[n:])
 
 
-def _enrolled(
-    place: Workplace,
-    split: Split,
-    photos: int,
-    faces: Path,
-    people: Roster,
-    options: Options,
-    run: Runner,
-    tell: Tell,
-) -> Enrolled:
+def _enrolled(site: _Site, split: Split, photos: int) -> Enrolled:
+    """The people of a split: enough for so many photos, and no more."""
+    given, options = site.given, site.given.options
     each = options.identities_per_image
-    with place.journal(f"people_{split}") as journal:
+    with site.place.journal(f"people_{split}") as journal:
         enrolled = galleries.enrol(
-            people,
-            faces,
+            given.people,
+            given.faces,
             split,
             wanted=max((1 + RESERVES) * each, math.ceil(photos * each / _USES)),
             least_photos=options.least_photos,
             face_model=options.face_model,
             least_quality=IdentityScorer.for_model(options.face_model).least_quality,
-            run=run,
+            run=site.run,
             journal=journal,
-            tell=lambda done, total: tell(f"{split} people", done, total),
+            tell=lambda done, total: site.tell(f"{split} people", done, total),
         )
     if len(enrolled.people) < each:
         raise VidsearchError(
-            f"{faces}: only {len(enrolled.people)} people of {split} have "
-            f"{max(2, options.least_photos)} photos with a usable face, too few for {each} "
-            f"identities an image ({len(enrolled.dropped)} had fewer): add photos, or lower "
+            f"{given.faces}: only {len(enrolled.people)} people of {split} have "
+            f"{options.least_photos} photos with a usable face, too few for {each} identities an "
+            f"image ({len(enrolled.dropped)} had fewer): add photos, or lower "
             "--identities-per-image or --least-photos"
         )
     return enrolled
 
 
 def _swapped(
-    place: Workplace,
-    split: Split,
-    photos: tuple[Selected, ...],
-    faces: Path,
-    enrolled: Enrolled,
-    looks: Mapping[str, Look],
-    options: Options,
-    run: Runner,
-    tell: Tell,
+    site: _Site, split: Split, photos: tuple[Selected, ...], enrolled: Enrolled
 ) -> Swapped:
-    people = {person.identity: person for person in enrolled.people}
-    made = assign(
-        {p.image.file: look_of_photo(p.image.file, p.image.captions, looks) for p in photos},
-        {identity: _look_of(person, looks) for identity, person in people.items()},
-        each=options.identities_per_image,
-        seed=options.seed,
-    )
+    made = _assigned(site.given, photos, enrolled)
     by_file = {photo.image.file: photo for photo in photos}
     ordered = tuple(by_file[assignment.photo] for assignment in made)
-    folder = place.out / _FOLDER[split]
+    tasks = _tasks(site, split, ordered, made, enrolled)
+    folder = site.place.out / FOLDER[split]
+    with site.place.journal(f"swaps_{split}") as journal:
+        known = {f for f in list(journal) if swapping.still_there(journal[f], folder)}
+        todo = [task for task in tasks if task.file not in known]
+        results = zip(todo, site.run(swapping.swap_photo, todo), strict=True)
+        for done, (task, result) in enumerate(results, 1 + len(known)):
+            journal.add(task.file, result)
+            site.tell(f"swapping, {split}", done, len(tasks))
+        return Swapped(
+            split, ordered, enrolled, tuple(made), tuple(journal[task.file] for task in tasks)
+        )
+
+
+def _assigned(given: Given, photos: Sequence[Selected], enrolled: Enrolled) -> list[Assignment]:
+    looks = given.looks
+    return assign(
+        {p.image.file: look_of_photo(p.image.file, p.image.captions, looks) for p in photos},
+        {person.identity: _look_of(person, looks) for person in enrolled.people},
+        each=given.options.identities_per_image,
+        seed=given.options.seed,
+    )
+
+
+def _tasks(
+    site: _Site,
+    split: Split,
+    photos: Sequence[Selected],
+    made: Sequence[Assignment],
+    enrolled: Enrolled,
+) -> list[SwapTask]:
+    options = site.given.options
+    people = {person.identity: person for person in enrolled.people}
+    folder = site.place.out / FOLDER[split]
     folder.mkdir(exist_ok=True)
-    gallery = swapping.write_gallery(place.work, enrolled.people)
-    tasks = [
+    gallery = swapping.write_gallery(site.place.work, enrolled.people)
+    return [
         SwapTask(
             path=photo.image.path,
             file=photo.image.file,
@@ -254,23 +241,13 @@ def _swapped(
             candidates=_candidates(assignment, people),
             wanted=options.identities_per_image,
             gallery=gallery,
-            faces=faces,
+            faces=site.given.faces,
             face_model=options.face_model,
             swapper=options.swapper,
             out=folder,
         )
-        for photo, assignment in zip(ordered, made, strict=True)
+        for photo, assignment in zip(photos, made, strict=True)
     ]
-    with place.journal(f"swaps_{split}") as journal:
-        known = {f for f in list(journal) if swapping.still_there(journal[f], folder)}
-        todo = [task for task in tasks if task.file not in known]
-        for done, (task, result) in enumerate(
-            zip(todo, run(swapping.swap_photo, todo), strict=True), 1 + len(known)
-        ):
-            journal.add(task.file, result)
-            tell(f"swapping, {split}", done, len(tasks))
-        results = tuple(journal[task.file] for task in tasks)
-    return Swapped(split, ordered, enrolled, tuple(made), results)
 
 
 def _look_of(person: Person, looks: Mapping[str, Look]) -> Look:

@@ -10,7 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,16 +19,14 @@ from ..faces import Face, full_name
 from . import report
 from .check import REASONS
 from .coco import CocoSplit
-from .galleries import Person, Roster
+from .galleries import Person
 from .looks import Look
 from .pictures import write_whole
 from .records import model_of, vector_record
 from .select import Selection
+from .stages import Given, Options, Swapped
 from .swap import load_swapper
 from .workplace import Workplace
-
-if TYPE_CHECKING:
-    from .build import Options, Swapped
 
 SIZES = (0, 32, 48, 64, 100)
 """Lower ends, in pixels, of the face sizes that results are told by."""
@@ -37,16 +35,10 @@ QUALITIES = (0.0, 0.1, 0.2, 0.4)
 
 
 def publish(
-    place: Workplace,
-    folders: Mapping[str, CocoSplit],
-    faces: Path,
-    chosen: Mapping[str, Selection],
-    people: Roster,
-    swapped: Sequence[Swapped],
-    looks: Mapping[str, Look],
-    options: Options,
+    place: Workplace, given: Given, chosen: Mapping[str, Selection], swapped: Sequence[Swapped]
 ) -> None:
     """Write everything beside the pictures, the manifest last."""
+    options, folders = given.options, given.folders
     images = _images(swapped)
     _sweep(place.out, images)
     for split in options.splits:
@@ -63,15 +55,15 @@ def publish(
         "seed": options.seed,
         "identities_per_image": options.identities_per_image,
         "least_face_px": options.least_face,
-        "matched_by": _matched(swapped, looks),
+        "matched_by": _matched(swapped, given.looks),
         "counted_by": {
             name: "the face detector and the captions alone"
             if split.persons is None
             else "COCO's annotations and the face detector"
             for name, split in folders.items()
         },
-        "counts": _counts(chosen, people, swapped, options),
-        "licences": _licences(folders, faces, images, options),
+        "counts": _counts(given, chosen, swapped),
+        "licences": _licences(given, images),
         "people": _people(swapped),
         "images": images,
         "rejected": _rejected(swapped),
@@ -82,7 +74,7 @@ def publish(
     text = json.dumps(found, sort_keys=True, ensure_ascii=False).encode()
     found["fingerprint"] = hashlib.sha256(text).hexdigest()
     write_whole(place.out / "report.md", report.markdown(found).encode())
-    write_whole(place.out / "report.jpg", report.grid(found, place.out, folders, faces))
+    write_whole(place.out / "report.jpg", report.grid(found, place.out, folders, given.faces))
     place.finish(found)
 
 
@@ -199,11 +191,9 @@ def _matched(swapped: Sequence[Swapped], looks: Mapping[str, Look]) -> str:
 
 
 def _counts(
-    chosen: Mapping[str, Selection],
-    people: Roster,
-    swapped: Sequence[Swapped],
-    options: Options,
+    given: Given, chosen: Mapping[str, Selection], swapped: Sequence[Swapped]
 ) -> dict[str, Any]:
+    people = given.people
     return {
         "photos": {
             name: {"usable": len(s.photos), "reasons": dict(sorted(s.reasons.items()))}
@@ -214,7 +204,7 @@ def _counts(
             "people_with_too_few_photos": len(people.too_few),
             "people_without_photos": len(people.empty),
         },
-        "splits": {part.split: _counts_of(part, options) for part in swapped},
+        "splits": {part.split: _counts_of(part, given.options) for part in swapped},
     }
 
 
@@ -257,20 +247,15 @@ def _by(
     return found
 
 
-def _licences(
-    folders: Mapping[str, CocoSplit],
-    faces: Path,
-    images: Mapping[str, Mapping[str, Any]],
-    options: Options,
-) -> dict[str, Any]:
+def _licences(given: Given, images: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "photos": {
             name: _of_photos(split, {r["coco_id"] for r in images.values() if r["folder"] == name})
-            for name, split in folders.items()
+            for name, split in given.folders.items()
         },
-        "faces": f"the photos of {faces.name} keep their owners' rights; see where they come from",
-        "swapper": load_swapper(options.swapper).licence,
-        "face_model": model_of(options.face_model).licence,
+        "faces": f"photos of {given.faces.name}: their owners' rights; see where they come from",
+        "swapper": load_swapper(given.options.swapper).licence,
+        "face_model": model_of(given.options.face_model).licence,
     }
 
 

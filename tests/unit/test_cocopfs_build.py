@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from idclip.cli import main
 from idclip.cli_cocopfs import build_cocopfs as command
 from idclip.cocopfs.build import Options, build_cocopfs
 from idclip.cocopfs.galleries import SPLITS, split_of
@@ -288,6 +289,21 @@ def test_a_limit_takes_fewer_photos_and_says_so(tmp_path: Path, coco: Path, face
     assert made["counts"]["splits"]["train"]["kept"] == 1
 
 
+def test_labels_of_looks_are_followed_and_said(tmp_path: Path, coco: Path, faces: Path) -> None:
+    obama, biden = (named(person.replace("_", " "), "test") for person in PEOPLE)
+    looks = tmp_path / "looks.csv"
+    rows = [f"{obama},male,dark", f"{biden},male,light"]
+    rows += [f"{n:012d}.jpg,male,light" for n in (11, 12)] + ["000000000013.jpg,male,dark"]
+    looks.write_text("\n".join(["name,gender,skin", *rows]) + "\n")
+    options = Options(identities_per_image=1, looks=looks, splits=("test",))
+    made = build_cocopfs(coco, faces, tmp_path / "pfs", options)
+    assert made["matched_by"].startswith("perceived gender and skin tone, as far as labels say")
+    assert "in 2 of 2 photos" in made["matched_by"]
+    for record in made["images"].values():
+        light = record["coco_id"] != 13
+        assert record["identity"] == (biden if light else obama).replace(" ", "_")
+
+
 # --- bad input -----------------------------------------------------------------------------------
 
 
@@ -361,6 +377,15 @@ def test_the_command_says_what_came_of_it(coco: Path, faces: Path, built: Path) 
     assert done.exit_code == 0, done.output
     assert "test: 4 swaps of 2 photos, 2 people, 0 rejected" in done.output
     assert "report.md" in done.output
+
+
+def test_bad_input_is_one_message_and_status_2(tmp_path: Path, faces: Path) -> None:
+    arguments = ["--coco", str(tmp_path), "--faces", str(faces), "--out", str(tmp_path / "pfs")]
+    done = CliRunner().invoke(main, ["build-cocopfs", *arguments])
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"idclip: {tmp_path} is not in COCO's format: missing ")
+    assert "captions_train2017.json" in done.stderr
+    assert not (tmp_path / "pfs").exists()
 
 
 @pytest.mark.parametrize(
