@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from .checkpoints import Checkpoint, extra_tensors, load_learned, save
 from .errors import ModelUnavailable, UnreadableImage, VidsearchError
@@ -106,6 +107,10 @@ def train(
         look = Looking(run, side, journal, stop, say, show)
         seen, checked = look.at(lessons, "train"), look.at(exam, "validation")
         asked = questions(exam, options.validation_captions)
+        if options.negatives == "all":
+            if not side.whole:
+                raise InvalidOptions(f"{model.name}: its pictures' vectors change in training")
+            run.all_images = seen.table
         if options.compile:
             _compile(model, side)
 
@@ -186,9 +191,7 @@ def _stored_run(out: Path, options: Options, resume: bool) -> Checkpoint | None:
     """The last checkpoint of a run that goes on; None for a new one."""
     if not resume:
         if (out / LAST).exists() or (out / BEST).exists():
-            raise VidsearchError(
-                f"{out}: holds a run; go on with --resume, or choose another --out"
-            )
+            raise VidsearchError(f"{out}: holds a run; add --resume, or choose another --out")
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -321,6 +324,8 @@ class Run:
     ranks: Ranks
     step: int = 0
     best: float = -1.0
+    all_images: Tensor | None = None
+    """The vectors [N, D] of all training pictures, where a text is to find its own among them."""
 
     def set_rate(self, total: int) -> float:
         """The learning rate of the next step, of `total`: warmed up, then constant or cosine."""
@@ -382,7 +387,10 @@ class Run:
     def _loss(self, vectors: Sequence[Tensor], batch: Batch, lessons: PhotoSet) -> Tensor:
         images, texts = vectors[:2]
         scale = self.model.logit_scale.exp()
-        loss = info_nce(images, texts, scale)
+        if self.all_images is None:
+            loss = info_nce(images, texts, scale)
+        else:
+            loss = info_nce_among(images, texts, self.all_images, batch.rows, scale)
         if self.options.entity_weight:
             who = torch.from_numpy(lessons.identities[batch.rows]).to(images.device)
             loss = loss + self.options.entity_weight * entity_loss(images, vectors[2], who, scale)
@@ -520,6 +528,22 @@ class Run:
         wanted = self.options.precision
         half = wanted == "bf16" or (wanted == "auto" and kind == "cuda")
         return torch.autocast(kind, torch.bfloat16, enabled=half)
+
+
+def info_nce_among(
+    images: Tensor, texts: Tensor, every: Tensor, rows: NDArray[np.int64], scale: Tensor
+) -> Tensor:
+    """`info_nce`, but a text finds its picture among all of them, `every` [N, D].
+
+    `rows` says which of them are the batch's. It costs nothing where they are constants, and puts
+    what is hardest to tell apart, one photo with other people's faces, into every comparison.
+    """
+    own = torch.from_numpy(rows).to(texts.device)
+    there = functional.cross_entropy(scale * texts @ every.T, own)
+    back = functional.cross_entropy(
+        scale * images @ texts.T, torch.arange(len(own), device=own.device)
+    )
+    return (there + back) / 2
 
 
 def _parts(length: int, number: int) -> list[slice]:
