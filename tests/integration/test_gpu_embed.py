@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -221,6 +222,20 @@ def test_the_search_for_a_batch_ends_at_the_largest_allowed() -> None:
     assert find_batch(float, most=256)[0] == 256
     assert find_batch(float, most=100)[0] == 64
     assert find_batch(float, most=4)[0] == 4
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_a_stream_s_rate_is_never_above_that_of_its_network(vit: Any, seconds: float) -> None:
+    """Not for short runs either, in which the start and the end of a stream weigh most."""
+    from benchmarks.gpu_embed import stream_rate
+    from idclip.image_stream import ImageStream
+
+    def network(pixels: Any) -> Any:
+        time.sleep(0.04)
+        return pixels[:, :, 0, 0]
+
+    stream = ImageStream(network, vit.preprocess, batch=4)
+    assert 30 < stream_rate(stream, _pictures(8), seconds) <= 100
 
 
 def test_the_benchmark_runs_through_on_the_cpu(capsys: pytest.CaptureFixture[str]) -> None:
