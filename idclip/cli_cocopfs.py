@@ -95,6 +95,11 @@ def _splits(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...
 @click.option(
     "--limit", type=click.IntRange(1), help="Use at most so many photos of each COCO folder."
 )
+@click.option(
+    "--uncovered",
+    is_flag=True,
+    help="Take photos that the instances file does not cover too, by detector and captions.",
+)
 def build_cocopfs(coco: Path, faces: Path, out: Path, jobs: int, **options: Any) -> None:
     """Build COCO-PFS: photos of one person each, swapped to people whose faces you give.
 

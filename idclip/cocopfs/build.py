@@ -139,6 +139,7 @@ def _stamp(coco: Path, photos: galleries.Photos, options: Options) -> dict[str, 
         "looks": of_files([options.looks]) if options.looks else None,
         "splits": list(options.splits),
         "limit": options.limit,
+        "uncovered": options.uncovered,
     }
 
 
@@ -150,6 +151,7 @@ def _selected(site: _Site, split: CocoSplit) -> Selection:
             face_model=options.face_model,
             least_face=options.least_face,
             limit=options.limit,
+            uncovered=options.uncovered,
             run=site.run,
             journal=journal,
             tell=lambda done, total: site.tell(stage, done, total),

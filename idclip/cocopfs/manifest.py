@@ -56,12 +56,7 @@ def publish(
         "identities_per_image": options.identities_per_image,
         "least_face_px": options.least_face,
         "matched_by": _matched(swapped, given.looks),
-        "counted_by": {
-            name: "the face detector and the captions alone"
-            if split.persons is None
-            else "COCO's annotations and the face detector"
-            for name, split in folders.items()
-        },
+        "counted_by": {name: _counted_by(s, options.uncovered) for name, s in folders.items()},
         "counts": _counts(given, chosen, swapped),
         "licences": _licences(given, images),
         "people": _people(swapped),
@@ -76,6 +71,13 @@ def publish(
     write_whole(place.out / "report.md", report.markdown(found).encode())
     write_whole(place.out / "report.jpg", report.grid(found, place.out, folders, given.faces))
     place.finish(found)
+
+
+def _counted_by(split: CocoSplit, uncovered: bool) -> str:
+    if split.persons is None:
+        return "the face detector and the captions alone"
+    rest = ", photos they do not cover by the face detector and the captions alone"
+    return f"COCO's annotations and the face detector{rest if uncovered else ''}"
 
 
 def _images(swapped: Sequence[Swapped]) -> dict[str, dict[str, Any]]:

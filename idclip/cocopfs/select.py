@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,11 @@ _PERSON = re.compile(
     r"teen|teenager|adult|someone|player|rider|skier|surfer|skateboarder|snowboarder|biker|"
     r"bicyclist|cyclist|climber|runner|worker|hiker|swimmer|bride|groom|musician|performer|dancer|"
     r"singer|mother|father|mom|dad|driver|chef|cook|police|officer|soldier|batter|catcher|pitcher)\b",
+    re.IGNORECASE,
+)
+_SEVERAL = re.compile(
+    r"\b(people|persons|men|women|boys|girls|children|kids|toddlers|babies|ladies|guys|couple|"
+    r"couples|group|crowd|friends|family|another|others|both|together)\b",
     re.IGNORECASE,
 )
 ONE = "one person, one usable face"
@@ -65,20 +70,24 @@ def select(
     face_model: str,
     least_face: float,
     limit: int | None,
+    uncovered: bool,
     run: Runner,
     journal: Journal,
     tell: Callable[[int, int], None],
 ) -> Selection:
     """Photos of exactly one annotated person that show exactly one usable face.
 
-    Where COCO annotated instances, photos that they do not cover are left out; without such a
-    file the captions must speak of one person, and the face detector alone counts. Photos are
+    Where COCO annotated instances, photos that they do not cover are left out, unless `uncovered`
+    asks for them; these, and all photos where there is no such file, must have captions that speak
+    of one person, and the face detector alone counts. Photos are
     taken in the order of their name's CRC-32, at most `limit` of them. `tell` hears how many were
     looked at, and of how many.
     """
     reasons: Counter[str] = Counter()
-    open_, photos, broken = _candidates(split, reasons), [], []
-    tasks = [FaceTask(i, _person_of(split, i), face_model, least_face) for i in open_]
+    open_, photos, broken = _candidates(split, uncovered, reasons), [], []
+    tasks = [
+        FaceTask(i, next(iter(_persons_of(split, i)), None), face_model, least_face) for i in open_
+    ]
     results = _looked(tasks, run, journal)
     for done, (image, found) in enumerate(results, 1):
         reasons[found["reason"]] += 1
@@ -99,27 +108,38 @@ def select(
 _BROKEN = "cannot be read as a picture"
 
 
-def _candidates(split: CocoSplit, reasons: Counter[str]) -> list[CocoImage]:
-    """The photos that are worth a look, in order."""
+def speak_of_one(captions: Sequence[str]) -> bool:
+    """Whether most captions speak of a person and of no second one."""
+    one = sum(bool(_PERSON.search(c)) and not _SEVERAL.search(c) for c in captions)
+    return 2 * one > len(captions)
+
+
+def _candidates(split: CocoSplit, uncovered: bool, reasons: Counter[str]) -> list[CocoImage]:
+    """The photos that are worth a look, in order; `reasons` is told of the others."""
     kept = []
     for image in split.images:
-        if split.persons is None:
-            if sum(bool(_PERSON.search(caption)) for caption in image.captions) < 2:
-                reasons["captions speak of no single person"] += 1
-                continue
-        elif image.coco_id not in split.persons:
-            reasons["not covered by the instances file"] += 1
-            continue
-        elif len(split.persons[image.coco_id]) != 1:
-            several = bool(split.persons[image.coco_id])
-            reasons["several persons annotated" if several else "no person annotated"] += 1
-            continue
-        kept.append(image)
+        reason = _unfit(split, image, uncovered)
+        if reason:
+            reasons[reason] += 1
+        else:
+            kept.append(image)
     return sorted(kept, key=lambda image: (zlib.crc32(image.file.encode()), image.file))
 
 
-def _person_of(split: CocoSplit, image: CocoImage) -> Box | None:
-    return None if split.persons is None else split.persons[image.coco_id][0]
+def _unfit(split: CocoSplit, image: CocoImage, uncovered: bool) -> str:
+    """Why annotations or captions leave a photo out, or ""."""
+    if split.persons is not None and image.coco_id in split.persons:
+        persons = len(_persons_of(split, image))
+        if persons == 1:
+            return ""
+        return "several persons annotated" if persons else "no person annotated"
+    if split.persons is not None and not uncovered:
+        return "not covered by the instances file"
+    return "" if speak_of_one(image.captions) else "captions speak of nobody or of several"
+
+
+def _persons_of(split: CocoSplit, image: CocoImage) -> tuple[Box, ...]:
+    return (split.persons or {}).get(image.coco_id, ())
 
 
 def _looked(

@@ -30,6 +30,7 @@ class Options:
     looks: Path | None = None
     splits: tuple[Split, ...] = SPLITS
     limit: int | None = None
+    uncovered: bool = False
 
     def folders(self) -> list[str]:
         """The COCO folders that the splits need."""
