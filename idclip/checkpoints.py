@@ -106,6 +106,7 @@ def save(
     `about` are `data`, `training` and `metrics` of `Checkpoint`; `extra` maps names of further
     files `NAME.safetensors` to their tensors. Raises `VidsearchError` where it cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     described = Checkpoint.of(model, **about)
@@ -123,8 +124,8 @@ def save(
             _put(part, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, SafetensorError) as error:  # no room is either, by the file
+        reason = getattr(error, "strerror", None) or str(error)
         raise VidsearchError(f"{folder}: the checkpoint cannot be written: {reason}") from error
     return described
 

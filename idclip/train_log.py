@@ -70,14 +70,14 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._events is not None:
-            self._events.close()
-        if error is None or isinstance(error, VidsearchError):
-            try:
+        try:
+            if self._events is not None:
+                self._events.close()
+            if error is None or isinstance(error, VidsearchError):
                 self.draw()
-            except VidsearchError:
-                if error is None:  # else what went wrong first is what matters
-                    raise
+        except (OSError, VidsearchError):
+            if error is None:  # else what went wrong first is what matters
+                raise
 
     def _write(self, lines: list[dict[str, Any]], mode: str) -> None:
         file = self.out / LOG
