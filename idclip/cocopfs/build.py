@@ -12,7 +12,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def build_cocopfs(
     the work, as over a cluster: the result is the same. Raises `VidsearchError` that says what is
     wrong with the input and what to do.
     """
-    options = options or Options()
+    options = _everywhere(options or Options())
     with _no_space(out):
         run = run or runner(jobs)
         load_swapper(options.swapper)
@@ -109,6 +109,13 @@ def _build(site: _Site) -> None:
     site.tell("writing", 1, 1)
 
 
+def _everywhere(options: Options) -> Options:
+    """The options with files written in full: workers may run in another folder."""
+    kind, _, file = options.swapper.partition(":")
+    swapper = f"{kind}:{Path(file).expanduser().resolve()}" if file else kind
+    return replace(options, swapper=swapper, face_model=full_name(options.face_model))
+
+
 def _enough(people: Roster, options: Options) -> None:
     for split in options.splits:
         found = len(people.of(split))
@@ -133,7 +140,7 @@ def _stamp(coco: Path, photos: galleries.Photos, options: Options) -> dict[str, 
         "identities-per-image": options.identities_per_image,
         "seed": options.seed,
         "swapper": f"{kind}:{of_files([Path(file)])}" if file else kind,
-        "face-model": face_digest(full_name(options.face_model)),
+        "face-model": face_digest(options.face_model),
         "least-face": options.least_face,
         "least-photos": options.least_photos,
         "looks": of_files([options.looks]) if options.looks else None,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..digests import face_digest
-from ..faces import Face, full_name
+from ..faces import Face
 from . import report
 from .check import REASONS
 from .coco import CocoSplit
@@ -48,8 +48,8 @@ def publish(
     write_whole(place.out / "identity_meta.csv", _meta(swapped))
     found = {
         "format": 1,
-        "face_model": full_name(options.face_model),
-        "face_digest": face_digest(full_name(options.face_model)),
+        "face_model": options.face_model,
+        "face_digest": face_digest(options.face_model),
         "face_dim": model_of(options.face_model).dim,
         "swapper": load_swapper(options.swapper).name,
         "seed": options.seed,

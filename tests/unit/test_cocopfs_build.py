@@ -7,6 +7,8 @@ import hashlib
 import itertools
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -377,6 +379,22 @@ def test_the_command_says_what_came_of_it(coco: Path, faces: Path, built: Path) 
     assert done.exit_code == 0, done.output
     assert "test: 4 swaps of 2 photos, 2 people, 0 rejected" in done.output
     assert "report.md" in done.output
+
+
+def test_the_cluster_has_the_same_command_without_jobs() -> None:
+    from workers.cocopfs_job import command as on_cluster
+
+    (there,) = on_cluster("auto").commands.values()
+    here = {param.name for param in command.params}
+    assert {param.name for param in there.params} == here - {"jobs"}
+    done = subprocess.run(
+        [sys.executable, "-m", "workers", "build-cocopfs", "-h"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "--identities-per-image" in done.stdout
 
 
 def test_bad_input_is_one_message_and_status_2(tmp_path: Path, faces: Path) -> None:
