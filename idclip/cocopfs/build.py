@@ -26,6 +26,7 @@ from .coco import CocoSplit, annotation_files, read_split
 from .galleries import Enrolled, Person, Roster, Split
 from .jobs import Runner, runner
 from .looks import Look, key, look_of_photo, read_looks
+from .photos import Photos, open_photos
 from .select import Selected, Selection, select
 from .stages import FOLDER, Given, Options, Swapped
 from .swap import load_swapper
@@ -76,7 +77,7 @@ def build_cocopfs(
     with _no_space(out):
         run = run or runner(jobs)
         load_swapper(options.swapper)
-        photos = galleries.open_photos(faces)
+        photos = open_photos(faces)
         given = Given(
             folders={name: read_split(coco, name) for name in options.folders()},
             faces=faces,
@@ -128,7 +129,7 @@ def _enough(people: Roster, options: Options) -> None:
             )
 
 
-def _stamp(coco: Path, photos: galleries.Photos, options: Options) -> dict[str, Any]:
+def _stamp(coco: Path, photos: Photos, options: Options) -> dict[str, Any]:
     """All that the result depends on; a build goes on only where it is the same."""
     names = json.dumps(photos.people()).encode()
     notes = [path for name in options.folders() for path in annotation_files(coco, name)]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from ..faces import Face, Floats, Image
 from . import pictures
 from .jobs import Runner
 from .journal import Journal
+from .photos import Photos, open_photos
 from .records import face_from, face_record, model_of, vector_record
 
 Split = Literal["train", "validation", "test"]
@@ -31,7 +30,6 @@ _SOURCES = 3
 _SAME = 0.9
 """Cosine from which two faces are taken for one photograph, stored twice. Of 2,200 pairs of LFW
 photos of one person one in a thousand has more than 0.88, and both with more than 0.9 are that."""
-_ENDINGS = (".jpg", ".jpeg", ".png")
 _CENTRAL = 0.25  # of the picture's size: how far from the middle a main face may well be
 
 
@@ -44,71 +42,6 @@ def split_of(name: str) -> Split:
     """
     rest = zlib.crc32(name.encode()) % 10
     return "test" if rest < 4 else "validation" if rest < 6 else "train"
-
-
-class Photos(Protocol):
-    """A folder or a tar archive of `PERSON/*.jpg`."""
-
-    place: Path
-
-    def people(self) -> dict[str, list[str]]:
-        """Names of the photos of each person, as `PERSON/FILE`, sorted; empty people too."""
-        ...
-
-    def read(self, photo: str) -> bytes:
-        """The bytes of the photo of that name."""
-        ...
-
-
-class _Folder:
-    def __init__(self, place: Path) -> None:
-        self.place = place
-
-    def people(self) -> dict[str, list[str]]:
-        found = {}
-        for folder in sorted(self.place.iterdir()):
-            if folder.is_dir() and not folder.name.startswith("."):
-                names = (p.name for p in folder.iterdir() if p.suffix.lower() in _ENDINGS)
-                found[folder.name] = [f"{folder.name}/{name}" for name in sorted(names)]
-        return found
-
-    def read(self, photo: str) -> bytes:
-        return (self.place / photo).read_bytes()
-
-
-class _Tar:
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self._tar = tarfile.open(place)  # noqa: SIM115 - open as long as the process reads photos
-        self._members = {PurePosixPath(member.name): member for member in self._tar.getmembers()}
-
-    def people(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for path, member in self._members.items():
-            if member.isdir() and len(path.parts) == 1:
-                found.setdefault(path.name, [])
-            elif member.isfile() and len(path.parts) == 2 and path.suffix.lower() in _ENDINGS:
-                found.setdefault(path.parts[0], []).append(str(path))
-        return {name: sorted(found[name]) for name in sorted(found) if name not in ("", ".")}
-
-    def read(self, photo: str) -> bytes:
-        file = self._tar.extractfile(self._members[PurePosixPath(photo)])
-        if file is None:
-            raise UnreadableImage(f"{self.place}: {photo} is not a file")
-        return file.read()
-
-
-@lru_cache(maxsize=2)
-def open_photos(place: Path) -> Photos:
-    """The photos in a folder or a tar; raises `VidsearchError` where there are none."""
-    if place.is_dir():
-        return _Folder(place)
-    try:
-        return _Tar(place)
-    except (OSError, tarfile.TarError) as error:
-        raise VidsearchError(
-            f"{place}: neither a folder nor a tar of PERSON/*.jpg: {error}"
-        ) from error
 
 
 @dataclass(frozen=True)

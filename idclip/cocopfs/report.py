@@ -11,7 +11,7 @@ import numpy as np
 from ..faces import Image
 from . import pictures
 from .coco import CocoSplit
-from .galleries import open_photos
+from .photos import open_photos
 
 _ROWS = 12
 _CELL = 128

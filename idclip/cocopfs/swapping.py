@@ -15,7 +15,8 @@ import numpy as np
 from ..faces import Face, Floats, Image
 from . import pictures
 from .check import KEPT, Gallery, check
-from .galleries import Person, Source, open_photos
+from .galleries import Person, Source
+from .photos import open_photos
 from .records import model_of
 from .swap import Swapper, load_swapper
 

@@ -16,12 +16,12 @@ from idclip.cocopfs.galleries import (
     Enrolled,
     enrol,
     identity_of,
-    open_photos,
     roster,
     split_of,
 )
 from idclip.cocopfs.jobs import runner
 from idclip.cocopfs.journal import Journal
+from idclip.cocopfs.photos import open_photos
 from idclip.errors import VidsearchError
 
 NAMES = [f"Person {i}" for i in range(60)]
