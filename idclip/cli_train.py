@@ -42,7 +42,7 @@ def training_parameters() -> list[click.Parameter]:
         click.Option(["--resume"], is_flag=True, help="Go on with the run in the folder."),
         click.Option(
             ["--preset", "name"],
-            help="Options to begin with (compact); those given beside it count.",
+            help="Options to begin with (compact, or the paper's with --model); those given count.",
         ),
         click.Option(
             ["--list-presets"],
@@ -77,6 +77,8 @@ def chosen_options(out: Path, resume: bool, name: str | None, given: Mapping[str
         from .train import stored_options
 
         return replace(stored_options(out), **changed)
+    if name is None and "model" in changed:  # what suits compact need not suit it
+        return Options(**changed)
     return preset(name or "compact", **changed)
 
 

@@ -100,7 +100,16 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "compact": Preset(
             "the encoder `concept` with a translator; two CPU cores, under 15 minutes",
-            Options(),
+            Options(
+                epochs=6,
+                batch=256,
+                negatives="all",
+                lr=5e-3,
+                schedule="cosine",
+                warmup=0.05,
+                logit_scale=30.0,
+                validations=2,
+            ),
         ),
         "paper-vitl14-336-vpt5": Preset(
             "the paper's best: OpenAI's ViT-L/14@336 and 5 visual prompts; a GPU",

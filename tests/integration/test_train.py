@@ -128,7 +128,7 @@ def test_the_compact_model_learns_32_photos_by_heart(tmp_path: Path, example_med
             side = int(min(photo.size) * draw.uniform(0.25, 0.6))
             x, y = draw.integers(photo.width - side), draw.integers(photo.height - side)
             photo.crop((x, y, x + side, y + side)).resize((260, 260)).save(file)
-    options = preset("compact", unlock="head", epochs=30, batch=32, lr=1e-3, validations=1)
+    options = Options(unlock="head", epochs=30, batch=32, lr=1e-3, validations=1)
     train(options, [root], tmp_path / "run")
     trained = load_idclip(tmp_path / "run" / "last")
     assert trained.head is not None
@@ -463,6 +463,19 @@ def test_other_towers_train_too(models: Path, data: Path, tmp_path: Path, kind: 
     steps = _events(tmp_path / "run", "step")
     assert [line["rate"] for line in steps] == pytest.approx([5e-5, 5e-5])
     assert all(line["gradient"] > 0 for line in steps)
+
+
+def test_all_pictures_are_negatives_only_while_they_are_constant(
+    models: Path, data: Path, tmp_path: Path
+) -> None:
+    among = Options("small-vit", epochs=2, batch=8, lr=1e-3, validations=1, negatives="all")
+    train(among, [data], tmp_path / "run")
+    in_batch = Options(**{**among.as_data(), "negatives": "batch"})
+    train(in_batch, [data], tmp_path / "batch")
+    first = [_events(tmp_path / name, "step")[0]["loss"] for name in ("run", "batch")]
+    assert first[0] > first[1] + 0.1  # among 16, not among 8
+    with pytest.raises(InvalidOptions, match="--negatives batch"):
+        Options("small-vit", prompts=1, negatives="all")
 
 
 @pytest.mark.slow
