@@ -28,13 +28,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from .checkpoints import Checkpoint, extra_tensors, load_learned, save
+from .checkpoints import Checkpoint, checkpoint_folder, extra_tensors, load_learned, save
 from .errors import ModelUnavailable, UnreadableImage, VidsearchError
 from .losses import entity_loss, info_nce
-from .metrics import ranks as ranks_of
-from .metrics import recall
 from .model import IdCLIP, trained_parameters
 from .prompts import TOK
+from .train_check import KS, SUM, recalls
 from .train_data import PhotoSet, Question, draw, load_photos, named, order, questions
 from .train_features import ImageSide, Pictures, image_side, pictures
 from .train_log import Journal
@@ -44,8 +43,6 @@ from .training_options import HEAD, InvalidOptions, Options
 
 BEST, LAST, STATE, CONSTANT = "best", "last", "training", "constant"
 BAD_BATCH = "bad_batch.json"
-KS = (1, 5, 10)
-TEXTS = 128  # that go through the text tower at once at validation
 FREE = {"device", "compile"}  # may differ when a run goes on: they change speed, hardly the result
 
 Say = Callable[[str], None]
@@ -139,8 +136,9 @@ def train(
                     run.validate(side, checked, asked, journal, say)
                 journal.draw_now_and_then()
                 run.stop_if_asked(stop)
-        except (NotFinite, UnreadableImage):
-            run.save(LAST)
+        except (NotFinite, UnreadableImage) as error:
+            if ranks.size == 1 or isinstance(error, NotFinite):  # else the others know nothing
+                run.save(LAST)
             raise
     say(f"done: {out / BEST} has the best, a sum of recalls of {run.best:.4f}")
     return dict(Checkpoint.read(out / BEST).metrics)
@@ -189,6 +187,8 @@ def stored_options(out: Path) -> Options:
 
 def _stored_run(out: Path, options: Options, resume: bool) -> Checkpoint | None:
     """The last checkpoint of a run that goes on; None for a new one."""
+    for name in (BEST, LAST):
+        checkpoint_folder(out / name)  # brings back one whose writing was cut short
     if not resume:
         if (out / LAST).exists() or (out / BEST).exists():
             raise VidsearchError(f"{out}: holds a run; add --resume, or choose another --out")
@@ -433,12 +433,9 @@ class Run:
         began = time.monotonic()
         self.model.eval()
         with torch.no_grad(), self._precision():
-            images = self._images(side, checked)
-            texts = self._texts(asked)
+            metrics = recalls(self.model, side, checked, asked, self.ranks)
         self.model.train()
-        rank = ranks_of(images, texts, np.array([question.row for question in asked])).text
-        metrics = {f"R@{k}": float(recall(rank, k).mean()) for k in KS}
-        metrics["sum of R@1, R@5, R@10"] = total = sum(metrics.values())
+        total = metrics[SUM]
         seconds = time.monotonic() - began
         journal.write("validation", self.step, **metrics, seconds=seconds)
         figures = "  ".join(f"R@{k} {100 * metrics[f'R@{k}']:.1f}" for k in KS)
@@ -500,28 +497,6 @@ class Run:
         for number, moments in self.optimiser.state_dict()["state"].items():
             state |= {f"{number}.{of}": value for of, value in moments.items()}
         return state
-
-    def _images(self, side: ImageSide, checked: Pictures) -> NDArray[np.float32]:
-        count = len(checked.photos)
-        mine = self.ranks.share(count)
-        rows = np.arange(mine.start, mine.stop)
-        parts = [rows[at : at + TEXTS] for at in range(0, len(rows), TEXTS)]
-        found = [side.vectors(images).float() for images in checked.batches(parts)]
-        return self.ranks.whole(torch.cat(found), count).cpu().numpy()
-
-    def _texts(self, asked: Sequence[Question]) -> NDArray[np.float32]:
-        # Texts of a length go together: where padding can be cut off, there is less of it.
-        by_length = sorted(range(len(asked)), key=lambda at: len(asked[at].text))
-        own = by_length[self.ranks.share(len(asked))]
-        found = []
-        for at in range(0, len(own), TEXTS):
-            some = [asked[number] for number in own[at : at + TEXTS]]
-            texts, faces = [one.text for one in some], [one.face[None] for one in some]
-            found.append(self.model.encode_text(*self.model.read(texts, faces)).float())
-        sorted_ = self.ranks.whole(torch.cat(found), len(asked)).cpu().numpy()
-        texts_ = np.empty_like(sorted_)
-        texts_[by_length] = sorted_
-        return texts_
 
     def _precision(self) -> Any:
         kind = "cuda" if self.model.device.startswith("cuda") else "cpu"

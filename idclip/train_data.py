@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class PhotoSet:
     def __len__(self) -> int:
         return len(self.photos)
 
-    @property
+    @cached_property
     def identities(self) -> NDArray[np.int64]:
         """Who is in each picture, as numbers [N]."""
         names = [photo.sample.identity for photo in self.photos]
