@@ -90,14 +90,11 @@ def _train(data: tuple[Path, ...], out: Path, resume: bool, name: str | None, **
     are log.jsonl, tensorboard/ and curves.png. SIGTERM and Ctrl-C save first (status 143 and 130).
     Needs the extra `train`.
     """
+    from .pull import TORCH_REMEDY, torch_installed
     from .train_stop import Stopped
 
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        from .pull import TORCH_REMEDY
-
-        raise VidsearchError(f"training needs torch: {TORCH_REMEDY}") from None
+    if not torch_installed():
+        raise VidsearchError(f"training needs torch: {TORCH_REMEDY}")
     from .train import train as run
 
     options = chosen_options(out, resume, name, given)
