@@ -107,6 +107,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 lr=5e-3,
                 schedule="cosine",
                 warmup=0.05,
+                entity_weight=0.1,
                 logit_scale=30.0,
                 validations=2,
             ),
