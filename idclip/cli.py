@@ -9,6 +9,10 @@ from typing import Any
 
 import click
 
+from .cli_cocopfs import build_cocopfs
+from .cli_evaluate import evaluate
+from .cli_score import score
+from .cli_train import train
 from .concept_training import EPOCHS
 from .errors import VidsearchError
 
@@ -27,7 +31,11 @@ class Command(click.Group):
 
 @click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The models behind vidsearch: train, export and list them."""
+    """The models behind vidsearch: build data, train, evaluate, export and list them."""
+
+
+for command in (build_cocopfs, train, evaluate, score):
+    main.add_command(command)
 
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -88,6 +96,27 @@ def train_concept(
         say=lambda line: click.echo(line, err=True),
     )
     click.echo(json.dumps(measured, indent=2))
+
+
+@main.command()
+@click.argument("checkpoint")
+@click.option(
+    "--onnx",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The folder to write, new or empty.",
+)
+def export(checkpoint: str, folder: Path) -> None:
+    """Export an Id-CLIP for `vidsearch --encoder onnx:FOLDER`, without torch.
+
+    CHECKPOINT is a folder that `idclip train` wrote, or "compact". Image tower, text tower and
+    translator are compared with the model before the folder appears. Needs the extra `train`.
+    """
+    from .idclip_export import export_idclip
+
+    difference = export_idclip(checkpoint, folder)
+    click.echo(f"{folder}: equal to the model within {difference:.1e}; use it as onnx:{folder}")
 
 
 @main.command("export-onnx")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from idclip.digests import encoder_digest, face_digest
-from idclip.encoders import load_encoder
+from idclip.encoders import load_encoder, takes_people
 from idclip.errors import ModelUnavailable
 from idclip.faces import load_faces
 from idclip.identity import IdentityScorer
@@ -40,10 +40,20 @@ class Stopped(Exception):
 
 @lru_cache(maxsize=2)
 def load_models(encoder: str, faces: str, threads: int = 0) -> Models:
-    """The models of a recipe, loaded once in a process."""
+    """The models of a recipe, loaded once in a process.
+
+    Raises `ModelUnavailable` where one cannot be had, or the encoder's texts hold people by the
+    vectors of another face model.
+    """
     face_model = load_faces(faces, threads=threads)
+    loaded = load_encoder(encoder, threads=threads)
+    if takes_people(loaded) and loaded.face_model != face_model.name:
+        raise ModelUnavailable(
+            f"the encoder {encoder} knows people by the face model {loaded.face_model}, and"
+            f" {face_model.name} was chosen: use --faces {loaded.face_model}, or another encoder"
+        )
     return Models(
-        load_encoder(encoder, threads=threads),
+        loaded,
         face_model,
         IdentityScorer.for_model(face_model.name),
     )

@@ -61,7 +61,7 @@ PLACES = {
     "timm": ("idclip/concept_training/*.py", "idclip/visual_prompts.py"),
     "safetensors": ("idclip/checkpoints.py", "idclip/concept_training/*.py", "idclip/train*.py"),
     "transformers": ("idclip/concept_training/*.py",),
-    "insightface": ("idclip/faces_insightface.py", "idclip/cocopfs/swap_inswapper.py"),
+    "insightface": ("idclip/faces_insightface.py", "idclip/cocopfs/inswapper.py"),
     "matplotlib": ("idclip/evaluate_plot.py", "idclip/train_curves.py"),
     "tensorboard": ("idclip/train_log.py",),
     "onnx": (
