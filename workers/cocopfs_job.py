@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidsearch.errors import VidsearchError
-from workers.index_job import AHEAD, CPUS_PER_TASK, _connect
+from workers.index_job import AHEAD, CPUS_PER_TASK, connect
 
 if TYPE_CHECKING:
     from idclip.cocopfs.build import Options, Tell
@@ -57,7 +57,7 @@ def on_ray(address: str) -> Runner:
     """The runner that calls a function as Ray tasks and yields the results in order."""
 
     def run(function: Callable[[Any], Any], tasks: Iterable[Any], /) -> Iterator[Any]:
-        ray = _connect(address)
+        ray = connect(address)
         remote = ray.remote(num_cpus=CPUS_PER_TASK, max_retries=2)(function)
         room = max(1, AHEAD * int(ray.cluster_resources().get("CPU", 1)))
         waiting: deque[Any] = deque()

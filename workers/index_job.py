@@ -41,7 +41,7 @@ def on_ray(address: str) -> Analyst:
     def analyst(
         tasks: Sequence[Task], recipe: Recipe
     ) -> Iterator[Progress | Analyzed | Unreadable]:
-        ray = _connect(address)
+        ray = connect(address)
         shared = recipe.with_threads(recipe.threads or CPUS_PER_TASK)
         remote = ray.remote(num_cpus=CPUS_PER_TASK, max_retries=2)(_analyze)
         room = max(1, AHEAD * int(ray.cluster_resources().get("CPU", 1)))
@@ -70,7 +70,7 @@ def _analyze(task: Task, recipe: Recipe) -> Analyzed | Unreadable:
     return run_task(task, recipe, lambda progress: None)
 
 
-def _connect(address: str):  # type: ignore[no-untyped-def]
+def connect(address: str):  # type: ignore[no-untyped-def]
     try:
         import ray
     except ImportError:

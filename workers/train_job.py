@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidsearch.errors import VidsearchError
-from workers.index_job import _connect
+from workers.index_job import connect
 
 if TYPE_CHECKING:
     from idclip.training_options import Options
@@ -38,7 +38,7 @@ def train_job(
     """
     from idclip.checkpoints import Checkpoint
 
-    ray = _connect(address)
+    ray = connect(address)
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
