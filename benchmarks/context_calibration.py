@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from benchmarks import _report
 from benchmarks.context_retrieval import DATA, Pair, coco_val, flickr_test
 from idclip.encoders import Encoder, load_encoder
-from vidsearch.context import OFFSET, SLOPE, background_of, context_scores
+from vidsearch.context import OFFSET, SLOPE, background_of, log_odds, score_of
 from vidsearch.search import WEAK
 
 Floats = NDArray[np.float64]
@@ -53,7 +53,7 @@ class Evidence:
         asked = encoder.encode_texts(texts)
         score = np.stack(
             [
-                context_scores(pictures, text[None], background, typical, encoder.logit_scale)
+                score_of(log_odds(pictures, text[None], background, typical, encoder.logit_scale))
                 for text in asked
             ]
         ).astype(np.float64)

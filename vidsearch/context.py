@@ -25,7 +25,8 @@ likelihood ratio of right and wrong captions is `SLOPE * evidence - OFFSET`, whe
 (`benchmarks/context_calibration.py`). By Bayes' rule, with odds of 1 to `RARITY` that a shot fits
 a question, which is a convention,
 
-    score = 1 / (1 + RARITY * exp(OFFSET - SLOPE * evidence))
+    log odds = SLOPE * evidence - OFFSET - log(RARITY)
+    score    = 1 / (1 + exp(-log odds))
 
 Where a person was named, the text says "a person", but captions say what they see: of "a person",
 "a man" and "a woman" the one that fits a picture best counts (`idclip.prompts`).
@@ -136,10 +137,10 @@ def background_of(encoder: Encoder) -> Floats:
     return np.asarray(encoder.encode_texts(BACKGROUND).mean(axis=0), np.float32)
 
 
-def context_scores(
+def log_odds(
     vectors: Floats, texts: Floats, background: Floats, typical: Floats, logit_scale: float
 ) -> Floats:
-    """How well pictures [N, D] fit the best of some texts [M, D], float32 [N] in 0 to 1.
+    """How well pictures [N, D] fit the best of some texts [M, D]: log odds, float32 [N].
 
     `vectors` and `texts` are of unit length, `background` is `background_of` the same encoder and
     `typical` [D] the mean vector of all pictures of the archive.
@@ -147,5 +148,9 @@ def context_scores(
     level = typical @ background / 2
     likeness = (vectors @ (texts - background / 2).T).max(axis=1)
     evidence = logit_scale * (likeness - level)
-    surprise = np.clip(OFFSET - SLOPE * evidence, -50, 50)
-    return np.asarray(1 / (1 + RARITY * np.exp(surprise)), np.float32)
+    return np.asarray(SLOPE * evidence - OFFSET - np.log(RARITY), np.float32)
+
+
+def score_of(log_odds: Floats) -> Floats:
+    """Log odds [N] as scores from 0 to 1."""
+    return np.asarray(1 / (1 + np.exp(np.clip(-log_odds.astype(np.float64), -50, 50))), np.float32)
