@@ -285,7 +285,8 @@ NOTES = (
     "swapper, but the builder kept only swaps in which it found the new person again: its figures "
     "flatter there, and the untouched sets are the check.",
     "Untouched: a portrait beside a photo of a scene or in its corner "
-    "(benchmarks/identity_sets.py): photographed faces, but no photographs of a person in that scene.",
+    "(benchmarks/identity_sets.py): photographed faces, but no photographs of a person in that "
+    "scene.",
 )
 NO_TOKEN = "No Id-CLIP checkpoint was given: the rows with [TOK] are left out."
 

@@ -46,6 +46,25 @@ class WordEncoder:
 ENCODER = WordEncoder()
 
 
+class PersonWordEncoder(WordEncoder):
+    """Its texts can hold people: who is meant adds a word that only their shots have."""
+
+    name = "words and people"
+    face_model = "test"
+    words_of = ("piano", "dog", "woman")  # of the people whose faces lie on the first axes
+
+    def encode_texts(
+        self, texts: Sequence[str], people: Sequence[NDArray[np.float32]] = ()
+    ) -> NDArray[np.float32]:
+        given = people or [np.zeros((0, FACE_DIM), np.float32)] * len(texts)
+        said = []
+        for text, vectors in zip(texts, given, strict=True):
+            assert text.count("[TOK]") == len(vectors)
+            assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+            said.append(" ".join([text, *(self.words_of[int(v.argmax())] for v in vectors)]))
+        return super().encode_texts(said)
+
+
 def seen(**words: float) -> NDArray[np.float32]:
     """A picture that is so near to each word, and to nothing else as the rest of its length."""
     vector = np.zeros(CONTEXT_DIM, np.float32)
@@ -206,6 +225,22 @@ def test_a_name_alone_ranks_by_probability() -> None:
     assert shots(answer) == [2, 0]
     assert [hit.score for hit in answer.hits] == [hit.people[0].probability for hit in answer.hits]
     assert all(hit.context_score is None for hit in answer.hits)
+
+
+def test_an_encoder_whose_texts_hold_people_is_asked_with_them_too() -> None:
+    """Anna's token says "piano", so of two shots alike the one with a piano comes first."""
+    library = Library().video()
+    library.shot(0, 4, seen(singing=0.4), faces=[(0, 4, like((0, SURE)))])
+    library.shot(4, 8, seen(singing=0.4, piano=0.4), faces=[(4, 8, like((0, SURE)))])
+    query = parse("Anna Rossi singing", PEOPLE)
+
+    def answer(encoder: WordEncoder) -> Answer:
+        return search(library.rows(), encoder, SCORER, query, PEOPLE)
+
+    plain, named = answer(ENCODER).hits, answer(PersonWordEncoder()).hits
+    assert plain[0].score == pytest.approx(plain[1].score)
+    assert [hit.shot for hit in named] == [1, 0]
+    assert odds_of(named[0].score) > 2 * odds_of(named[1].score)
 
 
 def test_without_a_name_the_context_ranks_all_shots(concert: Library) -> None:
