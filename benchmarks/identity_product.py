@@ -13,8 +13,8 @@ from idclip.cocopfs.captions import evaluation_texts
 from idclip.encoders import Encoder
 from idclip.identity import IdentityScorer
 from vidsearch.query import Query
-from vidsearch.records import Person, Photo, Video
-from vidsearch.search import THRESHOLD, Rows, search
+from vidsearch.records import Person, Photo, Rows, Video
+from vidsearch.search import THRESHOLD, search
 
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 

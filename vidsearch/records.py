@@ -1,4 +1,4 @@
-"""The records that pass between the stages: Video, Keyframe, Shot, FaceTrack, Person, Hit.
+"""What passes between the stages: Video, Keyframe, Shot, FaceTrack, Person, Rows, Hit.
 
 All times are seconds from the first video frame, by presentation timestamp; all boxes are
 `(x0, y0, x1, y1)` relative to the upright picture at display aspect, 0 to 1; all vectors are
@@ -8,12 +8,15 @@ float32 of unit length.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Reals = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 Status = Literal["indexed", "partial", "failed"]
 
@@ -172,3 +175,38 @@ class Answer:
     context: str
     message: str
     hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The columns of an archive that questions are answered from, as arrays in memory.
+
+    `*_shot`, `shot_video` and `look_track` are row numbers of the table they name; keyframes are
+    sorted by shot, looks by track.
+    """
+
+    videos: tuple[Video, ...]
+    shot_video: Ints  # [S]
+    shot_index: Ints  # [S]
+    shot_start_s: Reals  # [S]
+    shot_end_s: Reals  # [S]
+    keyframe_shot: Ints  # [K]
+    keyframe_s: Reals  # [K]
+    part_start_s: Reals  # [K]
+    part_end_s: Reals  # [K]
+    keyframe_vectors: Vector  # [K, D]
+    track_shot: Ints  # [T]
+    track_start_s: Reals  # [T]
+    track_end_s: Reals  # [T]
+    look_track: Ints  # [L]
+    look_s: Reals  # [L]
+    look_boxes: NDArray[np.float32]  # [L, 4]
+    look_vectors: Vector  # [L, F]
+    look_quality: NDArray[np.float32]  # [L]
+    look_cohort_mean: NDArray[np.float32]  # [L]
+    look_cohort_std: NDArray[np.float32]  # [L]
+
+    @cached_property
+    def typical_picture(self) -> Vector:
+        """The mean of all keyframe vectors [D]."""
+        return np.asarray(self.keyframe_vectors.mean(axis=0), np.float32)

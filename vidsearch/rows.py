@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vidsearch.records import Rows
 from vidsearch.schema import CONTENT, videos_from
-from vidsearch.search import Rows
 
 Ints = NDArray[np.int64]
 _DTYPES = {

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,14 +39,12 @@ from vidsearch.context import background_of, log_odds, score_of
 from vidsearch.copies import matches
 from vidsearch.errors import UnknownPerson
 from vidsearch.gallery import faces_of, mean_faces
-from vidsearch.records import Answer, Hit, Person, Sighting, Vector, Video
+from vidsearch.records import Answer, Hit, Ints, Person, Reals, Rows, Sighting, Video
 
 if TYPE_CHECKING:
     from idclip.encoders import Encoder
     from vidsearch.query import Query
 
-Ints = NDArray[np.int64]
-Reals = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 THRESHOLD = 0.5
@@ -57,41 +54,6 @@ WEAK = 0.1  # a best context score under this is told: nothing fits well
 # with the time to the track's nearest end, over _AWAY_S seconds.
 _AWAY, _AWAY_S = 0.5, 5.0
 _LEAST = 1e-12  # a probability under it is none
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """The columns of an archive that questions are answered from, as arrays in memory.
-
-    `*_shot`, `shot_video` and `look_track` are row numbers of the table they name; keyframes are
-    sorted by shot, looks by track.
-    """
-
-    videos: tuple[Video, ...]
-    shot_video: Ints  # [S]
-    shot_index: Ints  # [S]
-    shot_start_s: Reals  # [S]
-    shot_end_s: Reals  # [S]
-    keyframe_shot: Ints  # [K]
-    keyframe_s: Reals  # [K]
-    part_start_s: Reals  # [K]
-    part_end_s: Reals  # [K]
-    keyframe_vectors: Vector  # [K, D]
-    track_shot: Ints  # [T]
-    track_start_s: Reals  # [T]
-    track_end_s: Reals  # [T]
-    look_track: Ints  # [L]
-    look_s: Reals  # [L]
-    look_boxes: NDArray[np.float32]  # [L, 4]
-    look_vectors: Vector  # [L, F]
-    look_quality: NDArray[np.float32]  # [L]
-    look_cohort_mean: NDArray[np.float32]  # [L]
-    look_cohort_std: NDArray[np.float32]  # [L]
-
-    @cached_property
-    def typical_picture(self) -> Vector:
-        """The mean of all keyframe vectors [D]."""
-        return np.asarray(self.keyframe_vectors.mean(axis=0), np.float32)
 
 
 @dataclass(frozen=True, eq=False)

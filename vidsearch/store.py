@@ -29,7 +29,7 @@ from vidsearch import columns
 from vidsearch.columns import Columns
 from vidsearch.errors import ArchiveUnavailable, VidsearchError
 from vidsearch.health import Health, examine, orphans
-from vidsearch.records import AnalyzedVideo, Person, Video
+from vidsearch.records import AnalyzedVideo, Person, Rows, Video
 from vidsearch.rows import is_whole, join
 from vidsearch.schema import (
     CONTENT,
@@ -43,7 +43,6 @@ from vidsearch.schema import (
     video_rows,
     videos_from,
 )
-from vidsearch.search import Rows
 from vidsearch.stamp import SCHEMA, Stamp, is_archive, read_stamp, write_stamp
 from vidsearch.tables import Tables, explained
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from idclip.identity import IdentityScorer
 from vidsearch.errors import UnknownPerson
 from vidsearch.query import parse
-from vidsearch.records import Answer, Person, Photo, Video
-from vidsearch.search import Rows, search
+from vidsearch.records import Answer, Person, Photo, Rows, Video
+from vidsearch.search import search
 
 # The bare cosine decides: 0.42 is a probability of one half, 0.6 is 0.99 and 0.2 is 0.004.
 SCORER = IdentityScorer.uncalibrated("test")
