@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -38,6 +39,20 @@ _EVERY_S = 5.0
     type=click.IntRange(1),
     help="Ask with the mean of this many reference photos instead of the data set's own vector.",
 )
+@click.option(
+    "--mean",
+    type=click.Choice(["before", "after"]),
+    default="before",
+    show_default=True,
+    help="Whether --photos are averaged before the translator or after it.",
+)
+@click.option(
+    "--configuration",
+    "configurations",
+    multiple=True,
+    help="Only this way to put a person into a text (none, names, conf1 to conf6); may be given "
+    "again.",
+)
 @click.option("--limit", type=click.IntRange(1), help="Only the first pictures.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the intervals.")
 def evaluate(
@@ -48,6 +63,8 @@ def evaluate(
     as_json: bool,
     template: int,
     photos: int | None,
+    mean: Literal["before", "after"],
+    configurations: tuple[str, ...],
     limit: int | None,
     seed: int,
 ) -> None:
@@ -60,8 +77,11 @@ def evaluate(
     from . import evaluate_report as report
     from .checkpoints import load_idclip
     from .cocopfs.dataset import CocoPFS
+    from .evaluate import WAYS
     from .evaluate import evaluate as measure
 
+    for unknown in sorted(set(configurations) - set(WAYS)):
+        raise click.BadParameter(f'"{unknown}" is none of {", ".join(WAYS)}.')
     dataset = CocoPFS(data, None if split == "all" else split)
     model = load_idclip(checkpoint, face_model=dataset.face_model)
     measured = measure(
@@ -69,6 +89,8 @@ def evaluate(
         dataset,
         template=template - 1,
         photos=photos,
+        mean=mean,
+        configurations=configurations or WAYS,
         limit=limit,
         progress=_lines(),
         seed=seed,

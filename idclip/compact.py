@@ -28,6 +28,7 @@ from .concept_training.fit import HEADS, head_weights
 from .concept_training.network import WIDTH, Head, ImageHead, Inputs, Joint, Ridge, TextEncoder
 from .concept_training.towers import IMAGE_SIDE, MEAN, SPREAD, TEXT_DIM, ImageTower, TextTower
 from .errors import ModelUnavailable
+from .pull import TORCH_REMEDY
 
 PREPARATION = {
     "size": (IMAGE_SIDE, IMAGE_SIDE),
@@ -167,8 +168,11 @@ def _stored(file: Path, prefix: str = "") -> dict[str, NDArray[np.float32]]:
 
     `prefix` is taken off the names.
     """
-    import onnx
-    from onnx import numpy_helper
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError as error:
+        raise ModelUnavailable(f"compact needs the package onnx: {TORCH_REMEDY}") from error
 
     graph = onnx.load(str(file)).graph
     raw = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}

@@ -134,6 +134,17 @@ _KNOWN = (
         45,
     ),
     EncoderInfo(
+        "idclip:compact",
+        "concept with a translator: its texts can hold people; for trying Id-CLIP, concept with "
+        "the face model finds them better",
+        "Apache-2.0",
+        "ask",
+        "trained on Flickr8k, COCO and LFW photos, whose owners keep their rights",
+        384,
+        1,
+        extra="torch",
+    ),
+    EncoderInfo(
         "onnx:clip-vit-b-32-256",
         "CLIP ViT-B/32 at 256 px on onnxruntime, as exported for rclip: no torch",
         "MIT",

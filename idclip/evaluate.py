@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from .metrics import KS, Ranks, entity_scores, intervals, ranks, recall
 from .prompts import CONFIGURATIONS, TEMPLATES, TOK, described
 
 NO_NAME = "none"
+WAYS = (NO_NAME, *CONFIGURATIONS)
+"""Every way to put a person into a text, by name: no name, the name, conf1 to conf6."""
 FACE_EDGES = (0, 32, 48, 64, 100)
 """Lower ends, in pixels, of the face sizes that results are told by, as in the build's report."""
 
@@ -29,6 +31,8 @@ _BATCH = 64
 _CAPTIONS = 64  # up to 11 texts each are encoded at once
 
 Vectors: TypeAlias = NDArray[np.float32]
+Mean: TypeAlias = Literal["before", "after"]
+"""Whether several photos of a person are averaged before the translator or after it."""
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told what is being encoded, how many are done and of how many."""
 
@@ -52,6 +56,36 @@ class IdentityEncoder(Protocol):
         Text i may hold the mark [TOK]; `people[i]` float32 [M, F] has a vector for each mark.
         """
         ...
+
+
+@runtime_checkable
+class PhotoEncoder(IdentityEncoder, Protocol):
+    """A model that can average several photos of a person after they are translated."""
+
+    def encode_photos(self, texts: Sequence[str], people: Sequence[Vectors]) -> Vectors:
+        """As `encode_texts`; `people[i]` float32 [M, P, F] has P photos for each mark."""
+        ...
+
+
+@dataclass(frozen=True)
+class _PhotoByPhoto:
+    """A model whose people are given as their photos, [P, F], not as one vector."""
+
+    model: PhotoEncoder
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def face_dim(self) -> int:
+        return self.model.face_dim
+
+    def encode_images(self, images: list[NDArray[np.uint8]]) -> Vectors:
+        return self.model.encode_images(images)
+
+    def encode_texts(self, texts: Sequence[str], people: Sequence[Vectors]) -> Vectors:
+        return self.model.encode_photos(texts, people)
 
 
 @dataclass(frozen=True)
@@ -95,7 +129,7 @@ class Evaluation:
     """The whole table, and what it was measured on.
 
     `template` is the fixed one; `photos` how many reference photos' vectors were averaged, None for
-    the vector that the data set gives.
+    the vector that the data set gives; `mean` whether before the translator or after it.
     """
 
     model: str
@@ -108,6 +142,7 @@ class Evaluation:
     people: int
     template: str
     photos: int | None
+    mean: Mean
     rows: tuple[Row, ...]
 
     def as_data(self) -> dict[str, Any]:
@@ -121,6 +156,8 @@ def evaluate(
     *,
     template: int = 0,
     photos: int | None = None,
+    mean: Mean = "before",
+    configurations: Sequence[str] = WAYS,
     limit: int | None = None,
     progress: Progress | None = None,
     seed: int = 0,
@@ -128,12 +165,14 @@ def evaluate(
     """Measure a model on a data set.
 
     `template` is the fixed one, a row of `idclip.prompts.TEMPLATES`; `photos` averages the vectors
-    of a person's best photos, None takes the data set's own; `limit` keeps the first pictures only.
+    of a person's best photos, None takes the data set's own; `mean` "after" averages what the
+    translator makes of them instead; `configurations` are those of `WAYS` to measure; `limit` keeps
+    the first pictures only.
     Pictures and texts are encoded in batches; vectors are kept of all pictures and of one query's
     texts. Intervals of recalls are drawn over pictures, those of entities over identities.
 
     Raises `VidsearchError` for a model that wants face vectors of another length, a broken picture,
-    and vectors that are not finite.
+    vectors that are not finite, and a mean after the translator where there is none.
     """
     if model.face_dim != data.face_dim:
         raise VidsearchError(
@@ -142,10 +181,11 @@ def evaluate(
         )
     samples = data.samples[:limit]
     tell = progress or (lambda _stage, _done, _of: None)
-    asked = _Asked(samples, _faces(samples, data.people, photos))
+    asked = _Asked(samples, _faces(samples, data.people, photos, mean))
+    model = _photo_by_photo(model, photos) if mean == "after" else model
     image = _images(model, samples, tell)
     rows: list[Row] = []
-    for configuration in (NO_NAME, *CONFIGURATIONS):
+    for configuration in configurations:
         rows += _rows(model, asked, image, configuration, template, tell, seed)
     return Evaluation(
         model=model.name,
@@ -158,6 +198,7 @@ def evaluate(
         people=len(asked.people),
         template=described(template),
         photos=photos,
+        mean=mean,
         rows=tuple(rows),
     )
 
@@ -187,12 +228,24 @@ def mean_face(vectors: Vectors) -> Vectors:
 
 
 def _faces(
-    samples: Sequence[Sample], people: Mapping[str, PersonEntry], photos: int | None
+    samples: Sequence[Sample], people: Mapping[str, PersonEntry], photos: int | None, mean: Mean
 ) -> list[Vectors]:
     if photos is None:
         return [sample.vector for sample in samples]
+    if mean == "after":
+        return [people[sample.identity].vectors[:photos] for sample in samples]
     means = {who: mean_face(entry.vectors[:photos]) for who, entry in people.items()}
     return [means[sample.identity] for sample in samples]
+
+
+def _photo_by_photo(model: IdentityEncoder, photos: int | None) -> IdentityEncoder:
+    if photos is None:
+        raise VidsearchError(
+            "the mean after the translator is one of reference photos: say of how many (--photos)"
+        )
+    if not isinstance(model, PhotoEncoder):
+        raise VidsearchError(f"{model.name} has no translator: take the mean before it")
+    return _PhotoByPhoto(model)
 
 
 # --- encoding ------------------------------------------------------------------------------------
@@ -252,7 +305,7 @@ def _plain(model: IdentityEncoder, asked: _Asked, tell: Progress) -> dict[str, V
     texts = [plain_text(text) for _, text in asked.captions]
     unique = list(dict.fromkeys(texts))
     place = {text: index for index, text in enumerate(unique)}
-    nobody = np.zeros((0, asked.faces[0].shape[0]), np.float32)
+    nobody = np.zeros((0, *asked.faces[0].shape), np.float32)
     size = _CAPTIONS * len(TEMPLATES)
     parts = []
     for start in range(0, len(unique), size):

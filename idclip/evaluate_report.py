@@ -102,7 +102,7 @@ def as_json(evaluation: Evaluation) -> str:
 def as_markdown(evaluation: Evaluation) -> str:
     """The evaluation as Markdown: text to image, image to text, persons, face sizes."""
     of = evaluation
-    photos = "the data set's own vector" if of.photos is None else f"{of.photos} reference photos"
+    photos = "the data set's own vector" if of.photos is None else _averaged(of.photos, of.mean)
     lines = [
         f"# {of.model} on COCO-PFS, split {of.split}",
         "",
@@ -119,6 +119,10 @@ def as_markdown(evaluation: Evaluation) -> str:
     if any(row.by_face for row in of.rows):
         lines += ["", "## Text to image by size of the face", "", *_face_table(of.rows)]
     return "\n".join([*lines, "", *(f"- {note}" for note in _NOTES)]) + "\n"
+
+
+def _averaged(photos: int, mean: str) -> str:
+    return f"{photos} reference photos averaged {mean} the translator"
 
 
 def label(row: Row) -> str:

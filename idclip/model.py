@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -196,12 +196,44 @@ class IdCLIP(nn.Module):
         one. Raises `VidsearchError` where marks and vectors do not match.
         """
         given = people or [np.zeros((0, self.face_dim), np.float32)] * len(texts)
+
+        def embeddings(part: slice, faces: Tensor) -> Tensor:
+            return self.translate(faces)
+
+        return self._encoded(texts, given, embeddings)
+
+    def encode_photos(
+        self, texts: Sequence[str], people: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """As `encode_texts`, of several photos: `people[i]` float32 [M, P, F] has P of each.
+
+        Each photo's vector is translated, and the mean of the token embeddings stands in the text.
+        """
+
+        def means(part: slice, faces: Tensor) -> Tensor:
+            photos = [photos for of_text in people[part] for photos in of_text]
+            if not photos:
+                return self.translate(faces)
+            flat = torch.from_numpy(np.concatenate(photos)).to(self.device)
+            each = self.translator(flat).split([len(of_one) for of_one in photos])
+            return torch.stack([of_one.mean(dim=0) for of_one in each]).flatten(0, 1)
+
+        return self._encoded(texts, [of_text[:, 0] for of_text in people], means)
+
+    def _encoded(
+        self,
+        texts: Sequence[str],
+        people: Sequence[NDArray[np.float32]],
+        embeddings: Callable[[slice, Tensor], Tensor],
+    ) -> NDArray[np.float32]:
+        """Texts in batches; `embeddings` makes those of a batch's people of their vectors."""
         found = [np.empty((0, self.dim), np.float32)]
         with torch.inference_mode(), self._half():
             for start in range(0, len(texts), BATCH):
                 part = slice(start, start + BATCH)
-                ids, slots, faces = self.read(texts[part], given[part])
-                found.append(self.encode_text(ids, slots, faces).float().cpu().numpy())
+                ids, slots, faces = self.read(texts[part], people[part])
+                vectors = self.encode_placed(ids, slots, embeddings(part, faces))
+                found.append(vectors.float().cpu().numpy())
         return np.concatenate(found)
 
     def read(

@@ -82,17 +82,23 @@ def _availability(info: EncoderInfo) -> Availability:
 
 
 def _shipped(name: str) -> bool:
-    from . import concept
-
-    return name == "concept" and all((concept.WEIGHTS / file).is_file() for file in concept.FILES)
+    return all(file.is_file() for file in _own_files(name))
 
 
 def _measured(info: EncoderInfo) -> EncoderInfo:
     """What ships says its size itself: its weights change more often than the registry."""
+    size = sum(file.stat().st_size for file in _own_files(info.name))
+    return replace(info, megabytes=round(size / 1e6))
+
+
+def _own_files(name: str) -> list[Path]:
+    """The files of a model that ships; loads none."""
     from . import concept
 
-    size = sum((concept.WEIGHTS / file).stat().st_size for file in concept.FILES)
-    return replace(info, megabytes=round(size / 1e6))
+    if name == "concept":
+        return [concept.WEIGHTS / file for file in concept.FILES]
+    folder = Path(__file__).parent / "weights" / "idclip" / name.partition(":")[2]
+    return [folder / "checkpoint.json", folder / "weights.safetensors"]
 
 
 def torch_installed() -> bool:
@@ -116,11 +122,10 @@ def pull(name: str) -> Path:
         raise ModelUnavailable(unknown_encoder(name))
     if kind == "onnx":
         return _pull_folder(info, models_folder() / rest)
-    from .concept import WEIGHTS as shipped
-
+    folder = _own_files(name)[0].parent
     if not _shipped(name):
-        raise ModelUnavailable(f"{shipped}: files are missing; install vidsearch again")
-    return shipped
+        raise ModelUnavailable(f"{folder}: files are missing; install vidsearch again")
+    return folder
 
 
 def _pull_folder(info: EncoderInfo, folder: Path) -> Path:

