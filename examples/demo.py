@@ -3,14 +3,17 @@
 Everything is real: the models that ship with the package, LanceDB on disk, the command line's own
 calls. The archive and the contact sheet are left in `demo/` to look at. Exit status 1 if an answer
 is wrong.
+
+    python examples/demo.py [--encoder idclip:compact]
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -112,18 +115,33 @@ LATER = Question(
 )
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo below the folder `demo`; return the exit status."""
     began = time.monotonic()
+    parser = argparse.ArgumentParser(description="Index real footage, ask seven questions.")
+    parser.add_argument("--encoder", help="another than vidsearch's default, as for vidsearch")
+    given = parser.parse_args(arguments)
     out = HERE.parent / "demo"
     shutil.rmtree(out, ignore_errors=True)
+    answers, failures = run(out, given.encoder)
+    say(f"{answers} questions, {len(failures)} wrong, {time.monotonic() - began:.0f} s.")
+    for failure in failures:
+        say(f"WRONG: {failure}")
+    return 1 if failures else 0
+
+
+def run(out: Path, encoder: str | None = None) -> tuple[int, list[str]]:
+    """Make videos, archive and sheet in `out`: how many questions there were, and what went wrong.
+
+    `encoder` is None for vidsearch's default.
+    """
     videos = out / "videos"
     say("Three videos: the White House clip, and two made of it and of a photo.")
     make_videos(MEDIA, videos)
     shutil.copy(MEDIA / CLIP, videos)
 
-    archive = Archive(out / "archive")
-    say("$ vidsearch index demo/videos")
+    archive = Archive(out / "archive", encoder=encoder)
+    say(f"$ vidsearch index {f'--encoder {encoder} ' if encoder else ''}demo/videos")
     report = show(archive.indexing([videos]), verbose=True)
     failures = [bad.path for bad in report.failed]
     for name, photos in ENROLLED:
@@ -142,10 +160,7 @@ def main() -> int:
     shown = [replace(a, hits=a.hits[:3]) for a in (*answers[:3], *answers[4:6])]
     archive.sheet(shown, out / SHEET)
     say(f"The contact sheet: demo/{SHEET}")
-    say(f"{len(answers)} questions, {len(failures)} wrong, {time.monotonic() - began:.0f} s.")
-    for failure in failures:
-        say(f"WRONG: {failure}")
-    return 1 if failures else 0
+    return len(answers), failures
 
 
 def ask(archive: Archive, question: Question, failures: list[str]) -> Answer:
