@@ -123,6 +123,12 @@ class Row:
     entity: Figures | None
     by_face: tuple[FaceSize, ...]
 
+    @property
+    def label(self) -> str:
+        """What it asks with, after the paper's name for it where there is one."""
+        named = self.configuration.startswith("conf")
+        return f"{self.configuration}: {self.query}" if named else self.query
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .evaluate import Evaluation, Row
-from .evaluate_report import PUBLISHED, label
+from .evaluate_published import PUBLISHED
 
 _SHOWN = ("R@1", "R@5", "R@10")
 _COLOURS = {"caption": "#1f6f8b", "fixed": "#1f6f8b", "averaged": "#e08e45"}
@@ -23,7 +23,7 @@ def plot(evaluation: Evaluation, file: Path) -> None:
 
     The paper's published figures are hollow: they were measured on its own data.
     """
-    queries = {row.configuration: label(row) for row in evaluation.rows}
+    queries = {row.configuration: row.label for row in evaluation.rows}
     place = {configuration: index for index, configuration in enumerate(queries)}
     figure = Figure(figsize=(11, 1.9 + 0.5 * len(queries)), layout="constrained")
     FigureCanvasAgg(figure)

@@ -6,49 +6,16 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from .errors import ModelUnavailable, VidsearchError
 from .evaluate import Evaluation, Figure, Figures, Row
+from .evaluate_published import PUBLISHED, Published
 from .metrics import KS
 
 RECALLS = tuple(f"R@{k}" for k in KS)
 ENTITY = (*(f"kmin-R@{k}" for k in KS), "AP", "paper_mAP@10")
-
-_FROZEN, _VPT = "frozen CLIP + translator", "+ VPT-5"
-
-
-@dataclass(frozen=True)
-class Published:
-    """A row that the paper's authors measured, on their data; percent.
-
-    `t2i` are R@1, 5, 10, 50; `entity` kmin-R@1, 5, 10, 50 and what they call mAP. None where they
-    published nothing. `template` is "" where they do not say which.
-    """
-
-    configuration: str
-    template: str
-    model: str
-    t2i: tuple[float, ...] | None = None
-    entity: tuple[float, ...] | None = None
-
-
-PUBLISHED = (
-    Published("none", "caption", _FROZEN, (12.1, 56.2, 69.1, 92.2)),
-    Published("none", "caption", _VPT, (12.4, 57.9, 70.6, 93.2)),
-    Published("names", "", _FROZEN, (26.2, 58.2, 70.1, 91.8), (12.8, 6.0, 8.4, 17.5, 2.1)),
-    Published("names", "", _VPT, (27.9, 61.7, 72.9, 93.0)),
-    Published("conf1", "averaged", _FROZEN, (36.3, 66.6, 77.8, 95.2)),
-    Published("conf1", "averaged", _VPT, (39.2, 68.2, 78.5, 95.7)),
-    Published("conf1", "fixed", _FROZEN, (39.3, 69.7, 80.8, 96.5)),
-    Published("conf1", "fixed", _VPT, (43.2, 71.2, 80.8, 96.7)),
-    Published("conf1", "", _VPT, None, (21.2, 11.5, 14.2, 31.9, 3.7)),
-    Published("conf3", "fixed", _FROZEN, (38.0, 67.1, 78.3, 95.5)),
-    Published("conf3", "fixed", _VPT, (39.9, 68.6, 78.1, 95.0)),
-    Published("conf4", "", _VPT, None, (24.3, 13.7, 16.2, 31.4, 4.2)),
-)
-"""From the results notebook of the paper's public code (github.com/mesnico/IdCLIP)."""
 
 _NOTES = (
     "Percent, with 95 % bootstrap intervals: recalls drawn over pictures, persons over identities.",
@@ -125,12 +92,6 @@ def _averaged(photos: int, mean: str) -> str:
     return f"{photos} reference photos averaged {mean} the translator"
 
 
-def label(row: Row) -> str:
-    """What a row asks with, after the paper's name for it where there is one."""
-    named = row.configuration.startswith("conf")
-    return f"{row.configuration}: {row.query}" if named else row.query
-
-
 def cell(figure: Figure) -> str:
     """A fraction and its interval in percent, as in 43.2 [40.1, 46.0]."""
     return f"{100 * figure.value:.1f} [{100 * figure.low:.1f}, {100 * figure.high:.1f}]"
@@ -152,12 +113,12 @@ def _beside(
         for row in same:
             figures = ours(row)
             if figures is not None:
-                yield [label(row), row.template, *(cell(figure) for figure in figures.values())]
+                yield [row.label, row.template, *(cell(figure) for figure in figures.values())]
         for paper in PUBLISHED:
             percent = papers(paper)
             if paper.configuration == configuration and percent is not None:
                 values = ["" if value is None else f"*{value:.1f}*" for value in percent]
-                query = f"*paper: {label(same[0])}, {paper.model}*"
+                query = f"*paper: {same[0].label}, {paper.model}*"
                 yield [query, f"*{paper.template}*" if paper.template else "", *values]
 
 
@@ -168,7 +129,7 @@ def _table(names: Sequence[str], rows: Iterable[list[str]]) -> list[str]:
 
 def _face_table(rows: Sequence[Row]) -> list[str]:
     cells = [
-        [label(row), row.template, size.face_px, str(size.pictures), *map(cell, size.t2i.values())]
+        [row.label, row.template, size.face_px, str(size.pictures), *map(cell, size.t2i.values())]
         for row in rows
         for size in row.by_face
     ]

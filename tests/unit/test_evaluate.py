@@ -23,7 +23,8 @@ from idclip.cocopfs.captions import evaluation_texts
 from idclip.cocopfs.dataset import CocoPFS, PersonEntry
 from idclip.errors import UnreadableImage, VidsearchError
 from idclip.evaluate import Evaluation, Row, evaluate, mean_face
-from idclip.evaluate_report import PUBLISHED, as_json, as_markdown, write_report
+from idclip.evaluate_published import PUBLISHED
+from idclip.evaluate_report import as_json, as_markdown, write_report
 from idclip.metrics import InvalidVectors
 from idclip.prompts import TOK
 
