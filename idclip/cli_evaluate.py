@@ -72,7 +72,8 @@ def evaluate(
 
     No name, real names, [TOK] and the other configurations, each with a fixed template and with
     all averaged; text to image, image to text, persons alone, and by size of the face; with 95 %
-    intervals. Needs the extra `train`.
+    intervals. CHECKPOINT is a folder that `idclip train` wrote, or "compact", which ships. Needs
+    the extra `train`.
     """
     from . import evaluate_report as report
     from .checkpoints import load_idclip

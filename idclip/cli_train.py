@@ -42,7 +42,8 @@ def training_parameters() -> list[click.Parameter]:
         click.Option(["--resume"], is_flag=True, help="Go on with the run in the folder."),
         click.Option(
             ["--preset", "name"],
-            help="Options to begin with (compact, or the paper's with --model); those given count.",
+            help=f"Options to begin with: {', '.join(PRESETS)}; those given beside it count. "
+            "Without one: compact, or the paper's options with --model.",
         ),
         click.Option(
             ["--list-presets"],

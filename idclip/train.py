@@ -31,6 +31,7 @@ from torch.nn import functional
 from .checkpoints import Checkpoint, checkpoint_folder, extra_tensors, load_learned, save
 from .errors import ModelUnavailable, UnreadableImage, VidsearchError
 from .losses import entity_loss, info_nce
+from .metrics import InvalidVectors
 from .model import IdCLIP, trained_parameters
 from .prompts import TOK
 from .train_check import KS, SUM, recalls
@@ -432,8 +433,14 @@ class Run:
         """Measure on the validation split; keep what is best, and what is last."""
         began = time.monotonic()
         self.model.eval()
-        with torch.no_grad(), self._precision():
-            metrics = recalls(self.model, side, checked, asked, self.ranks)
+        try:
+            with torch.no_grad(), self._precision():
+                metrics = recalls(self.model, side, checked, asked, self.ranks)
+        except InvalidVectors as error:  # and what was saved before stays as it is
+            raise VidsearchError(
+                f"after step {self.step} the model's vectors of the validation split are no "
+                f"numbers any more ({error}): begin anew with a lower --lr or --precision fp32"
+            ) from error
         self.model.train()
         total = metrics[SUM]
         seconds = time.monotonic() - began

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import Any
 from .errors import VidsearchError
 
 HEAD = "head"
+MOST_LR = 1.0
 
 
 class InvalidOptions(VidsearchError):
@@ -66,6 +68,10 @@ class Options:
     def __post_init__(self) -> None:
         for each in fields(self):
             _check(each, getattr(self, each.name))
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise InvalidOptions(f"device is cpu, cuda, cuda:NUMBER or auto, not {self.device!r}")
+        if self.lr > MOST_LR:
+            raise InvalidOptions(f"lr is at most {MOST_LR}, not {self.lr}; 0.01 is much")
         if self.warmup > 1:
             raise InvalidOptions(f"warmup is a share of all steps, 0 to 1, not {self.warmup}")
         if self.negatives == "all" and (self.prompts or self.unlock):

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -335,6 +336,33 @@ def test_a_loss_that_is_no_number_stops_saves_and_names_the_batch(
     last = load_idclip(tmp_path / "run" / "last", backbone=_frozen())
     assert all(torch.isfinite(value).all() for value in last.learned().values())
     assert Checkpoint.read(tmp_path / "run" / "last").training["step"] == 2
+
+
+def test_weights_that_leave_no_numbers_stop_before_they_are_kept(
+    models: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import idclip.train as module
+
+    validate, calls = module.recalls, []
+
+    def broken(model: IdCLIP, *rest: object) -> dict[str, float]:
+        calls.append(1)
+        if len(calls) == 3:  # once before the first step, once after some, now
+            with torch.no_grad():
+                model.translator.net[0].weight.fill_(torch.inf)
+        return validate(model, *rest)
+
+    monkeypatch.setattr(module, "recalls", broken)
+    with pytest.raises(VidsearchError, match=r"no numbers any more.*lower --lr"):
+        train(QUICK, [data], tmp_path / "run")
+    last = load_idclip(tmp_path / "run" / "last", backbone=_frozen())
+    assert all(torch.isfinite(value).all() for value in last.learned().values())
+
+
+@pytest.mark.parametrize("wrong", [{"device": "gpu"}, {"lr": 1e30}, {"lr": float("nan")}])
+def test_options_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOptions, match=f"{next(iter(wrong))} is at|device is cpu"):
+        Options(**wrong)
 
 
 def test_a_gpu_preset_without_a_gpu_is_refused_at_once(data: Path, tmp_path: Path) -> None:
