@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidsearch.errors import ModelUnavailable, VidsearchError
 from vidsearch.tasks import Analyst, Analyzed, Progress, Recipe, Task, Unreadable
@@ -70,7 +70,11 @@ def _analyze(task: Task, recipe: Recipe) -> Analyzed | Unreadable:
     return run_task(task, recipe, lambda progress: None)
 
 
-def connect(address: str):  # type: ignore[no-untyped-def]
+def connect(address: str) -> Any:
+    """Ray, connected to the cluster at `address`.
+
+    Raises `ModelUnavailable` without the extra, and `VidsearchError` where no cluster answers.
+    """
     try:
         import ray
     except ImportError:
