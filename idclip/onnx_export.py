@@ -201,7 +201,11 @@ def write_network(
                 verbose=False,
             )
     except Exception as error:  # torch's exporter raises whatever the model made it meet
-        reason = str(error.__cause__ or error).strip().split("\n")[0]
+        cause = error.__cause__ or error
+        if isinstance(cause, OSError):
+            reason = cause.strerror or str(cause)
+            raise VidsearchError(f"{file}: cannot be written: {reason}; make room") from error
+        reason = str(cause).strip().split("\n")[0]
         raise VidsearchError(f"{file.stem}: torch cannot export it: {reason}") from error
 
 

@@ -38,10 +38,14 @@ class Journal:
         if not self.on:
             return
         self._write([{"event": event, "step": step, **values}], "a")
-        if self._events is not None:
+        if self._events is None:
+            return
+        try:
             for name, value in values.items():
                 if isinstance(value, (int, float)):
                     self._events.add_scalar(f"{event}/{name}", value, step)
+        except OSError as error:
+            raise _unwritable(self.out / EVENTS, error) from error
 
     def draw_now_and_then(self) -> None:
         """As `draw`, where the last picture is some time old."""
@@ -75,8 +79,11 @@ class Journal:
                 self._events.close()
             if error is None or isinstance(error, VidsearchError):
                 self.draw()
-        except (OSError, VidsearchError):
+        except OSError as failed:
             if error is None:  # else what went wrong first is what matters
+                raise _unwritable(self.out / EVENTS, failed) from failed
+        except VidsearchError:
+            if error is None:
                 raise
 
     def _write(self, lines: list[dict[str, Any]], mode: str) -> None:
@@ -105,7 +112,10 @@ def _summary_writer(folder: Path, step: int, say: Callable[[str], None]) -> Any:
     except ImportError:
         say(f"no events for TensorBoard, {LOG} has all: tensorboard {MISSING}")
         return None
-    return SummaryWriter(str(folder), purge_step=step + 1)
+    try:
+        return SummaryWriter(str(folder), purge_step=step + 1)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def _unwritable(file: Path, error: OSError) -> VidsearchError:

@@ -34,6 +34,7 @@ from idclip.metrics import ranks, recall  # noqa: E402
 from idclip.model import IdCLIP  # noqa: E402
 from idclip.train import NotFinite, train  # noqa: E402
 from idclip.train_data import draw, load_photos, order, questions  # noqa: E402
+from idclip.train_log import Journal  # noqa: E402
 from idclip.training_options import InvalidOptions, Options, preset  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[2]
@@ -336,6 +337,29 @@ def test_a_loss_that_is_no_number_stops_saves_and_names_the_batch(
     last = load_idclip(tmp_path / "run" / "last", backbone=_frozen())
     assert all(torch.isfinite(value).all() for value in last.learned().values())
     assert Checkpoint.read(tmp_path / "run" / "last").training["step"] == 2
+
+
+def test_a_full_disk_under_tensorboards_events_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensorboard = pytest.importorskip("torch.utils.tensorboard")
+
+    def full(self: object, *values: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with (
+        pytest.raises(VidsearchError, match="tensorboard: cannot be written: No space"),
+        Journal(tmp_path, 0, print) as journal,
+    ):
+        monkeypatch.setattr(tensorboard.SummaryWriter, "add_scalar", full)
+        journal.write("step", 1, loss=1.0)
+    monkeypatch.undo()
+    monkeypatch.setattr(tensorboard.SummaryWriter, "close", full)
+    with (
+        pytest.raises(VidsearchError, match="tensorboard: cannot be written: No space"),
+        Journal(tmp_path, 0, print) as journal,
+    ):
+        journal.write("step", 1, loss=1.0)
 
 
 def test_weights_that_leave_no_numbers_stop_before_they_are_kept(
