@@ -347,19 +347,15 @@ def test_a_full_disk_under_tensorboards_events_is_named(
     def full(self: object, *values: object) -> None:
         raise OSError(28, "No space left on device")
 
-    with (
-        pytest.raises(VidsearchError, match="tensorboard: cannot be written: No space"),
-        Journal(tmp_path, 0, print) as journal,
-    ):
-        monkeypatch.setattr(tensorboard.SummaryWriter, "add_scalar", full)
-        journal.write("step", 1, loss=1.0)
-    monkeypatch.undo()
-    monkeypatch.setattr(tensorboard.SummaryWriter, "close", full)
-    with (
-        pytest.raises(VidsearchError, match="tensorboard: cannot be written: No space"),
-        Journal(tmp_path, 0, print) as journal,
-    ):
-        journal.write("step", 1, loss=1.0)
+    def logged() -> None:
+        with Journal(tmp_path, 0, print) as journal:
+            journal.write("step", 1, loss=1.0)
+
+    for method in ("add_scalar", "close"):
+        with monkeypatch.context() as patched:
+            patched.setattr(tensorboard.SummaryWriter, method, full)
+            with pytest.raises(VidsearchError, match="tensorboard: cannot be written: No space"):
+                logged()
 
 
 def test_weights_that_leave_no_numbers_stop_before_they_are_kept(
