@@ -223,13 +223,13 @@ def untouched(data: Path, *, test: bool) -> list[sets.IdentitySet]:
     if not (data / "coco-mini").is_dir() or not lfw.TAR.is_file():
         print(f"{data}: no development data, so no untouched photographs", file=sys.stderr)
         return []
-    choose_on, test_on = sets.parted(sets.usable_people())
     if not test:
         scenes = list(islice(held_out(data, 0), VALIDATION_SCENES))
-        return [sets.composed("untouched, held out", scenes, choose_on)]
+        return [sets.composed("untouched, held out", scenes, sets.people_of("cohort"))]
+    people = sets.people_of("test")
     return [
-        sets.composed("COCO, untouched", sets.coco_scenes(data), test_on),
-        sets.composed("Flickr8k, untouched", sets.flickr_scenes(data, SCENES), test_on),
+        sets.composed("COCO, untouched", sets.coco_scenes(data), people),
+        sets.composed("Flickr8k, untouched", sets.flickr_scenes(data, SCENES), people),
     ]
 
 
@@ -262,7 +262,10 @@ def choices(chosen_on: Sequence[Measured], how: Choices) -> str:
     """What was chosen, and on what."""
     of = ", ".join(f"{a.data.name} ({len(a.branches[a.main].own)} questions)" for a in chosen_on)
     values = ", ".join(f"{f.name} {getattr(how, f.name):g}" for f in fields(how))
-    return f"Chosen by mean R@1 on {of}, face model {chosen_on[0].models.faces.name}: {values}."
+    return (
+        f"Chosen by R@1 over all questions of {of}, whose people are in no test, face model "
+        f"{chosen_on[0].models.faces.name}: {values}."
+    )
 
 
 NOTES = (

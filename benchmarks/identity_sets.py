@@ -14,7 +14,6 @@ import hashlib
 import io
 import json
 import tarfile
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -215,20 +214,18 @@ def flickr_scenes(data: Path, count: int, seed: int = 0) -> list[Scene]:
     return [every[row] for row in chosen]
 
 
-def usable_people() -> list[str]:
-    """People of LFW nothing was fitted on, with photos enough to ask with and to be shown."""
+def people_of(split: lfw.Split) -> list[str]:
+    """People of a part of LFW with photos enough to ask with and to be shown.
+
+    Nothing was fitted on those of "test". One photo of each of "cohort" stands among the strangers
+    that faces are compared with, so that they are known less surely than others.
+    """
     counts: dict[str, int] = defaultdict(int)
     for name in lfw.all_names():
         counts[lfw.person_of(name)] += 1
     return sorted(
-        who for who, n in counts.items() if n > QUERY_PHOTOS and lfw.split_of(who) == "test"
+        who for who, n in counts.items() if n > QUERY_PHOTOS and lfw.split_of(who) == split
     )
-
-
-def parted(people: Sequence[str]) -> tuple[list[str], list[str]]:
-    """People to choose parameters on, a third, and people to test on, by the CRC-32 of the name."""
-    first = [who for who in people if zlib.crc32(who.encode()) // 10 % 3 == 0]
-    return first, [who for who in people if who not in set(first)]
 
 
 def _turns(people: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
