@@ -129,6 +129,7 @@ def test_a_ray_cluster_makes_the_same_folder(
     from workers.cocopfs_job import cocopfs_job
 
     coco, faces = shared_data / "coco-mini", shared_data / "lfw90.tar"
+    ray.shutdown()  # what another test in this process has left
     ray.init("local", num_cpus=2, log_to_driver=False, include_dashboard=False)
     try:
         cocopfs_job(coco, faces, tmp_path / "pfs", OPTIONS)
