@@ -51,6 +51,8 @@ def rows_of(seen: Seen) -> Rows:
         shot_index=np.arange(pictures),
         shot_start_s=start,
         shot_end_s=start + 1,
+        shot_start_frame=np.arange(pictures),
+        shot_end_frame=np.arange(pictures) + 1,
         keyframe_shot=np.arange(pictures),
         keyframe_s=start + 0.5,
         part_start_s=start,
@@ -66,6 +68,8 @@ def rows_of(seen: Seen) -> Rows:
         look_quality=seen.faces.qualities,
         look_cohort_mean=seen.faces.cohort_mean,
         look_cohort_std=seen.faces.cohort_std,
+        figure_track=np.zeros(0, np.int64),
+        figure_vectors=np.zeros((0, seen.images.shape[1]), np.float32),
     )
 
 

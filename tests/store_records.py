@@ -100,12 +100,20 @@ def _shot(
         start_frame=100 * index,
         end_frame=100 * (index + 1),
         keyframes=keyframes,
-        tracks=tuple(_track(rng, start, looks, face_dim, thumbnail) for _ in range(tracks)),
+        tracks=tuple(
+            _track(rng, start, looks, face_dim, thumbnail, encoder_dim if tracks > 1 else 0)
+            for _ in range(tracks)
+        ),
     )
 
 
 def _track(
-    rng: np.random.Generator, start: float, looks: int, face_dim: int, thumbnail: int
+    rng: np.random.Generator,
+    start: float,
+    looks: int,
+    face_dim: int,
+    thumbnail: int,
+    figure_dim: int,
 ) -> FaceTrack:
     x, y = rng.uniform(0, 0.7, 2)
     return FaceTrack(
@@ -118,6 +126,7 @@ def _track(
         times=tuple(start + 0.5 + look for look in range(looks)),
         boxes=((x, y, x + 0.2, y + 0.3),) * looks,
         thumbnail=b"\xff\xd8face" + rng.bytes(thumbnail // 4),
+        figure=unit(rng, 1, figure_dim)[0] if figure_dim else None,
     )
 
 

@@ -100,6 +100,8 @@ class Columns:
 
     def key(self, name: str) -> str:
         """Names the state of a table as it is now."""
+        if self._tables.lacks(name):
+            return f"{self._archive_id} lacks {name}"
         with explained(self._folder, "read"):
             return table_key(self._folder, self._archive_id, name)
 
@@ -109,7 +111,8 @@ class Columns:
         if name in self._held and self._held[name][0] == key:
             return self._held[name]
         table = load(self._folder, name, key)
-        if table is None:
+        wanted = list(SEARCHED[name])
+        if table is None or (wanted and table.column_names != wanted):
             order = [(column, "ascending") for column in ORDER[name]]
             with explained(self._folder, "read"):
                 table = self._tables.read(name, SEARCHED[name]).sort_by(order).combine_chunks()

@@ -53,7 +53,8 @@ def examine(tables: Tables, stamp: Stamp, entries: Sequence[tuple[Video, int]]) 
         status[video.status] += 1
     published = {generation for _, generation in entries}
     with explained(tables.folder, "read"):
-        found = {name: _table_health(tables, name, published) for name in TABLES}
+        there = [name for name in TABLES if not tables.lacks(name)]
+        found = {name: _table_health(tables, name, published) for name in there}
         size = _size(tables.folder)
     problems = []
     shots = sum(video.n_shots for video, _ in entries)

@@ -30,6 +30,12 @@ class Video:
     indexed. `media_offset_s` is where the first video frame stands in the file's own clock.
     `error` is "" unless `status` is "failed" or "partial". `detector` is what found its shots,
     with the options that were set; "" where that was not noted yet.
+
+    For editors: `rate` is the exact frame rate as a fraction ("30000/1001"), "" where nobody knows;
+    `variable_rate` says that frames stand at uneven distances; `timecode` is that of the first
+    frame as the file has it ("10:00:00:00", with ";" before the frames where it drops numbers) and
+    `reel` its tape or reel name, both "" where the file names none. `recorded_at` is when the file
+    says it was made, in seconds since 1970, 0 where it says nothing.
     """
 
     video_id: str
@@ -48,6 +54,11 @@ class Video:
     n_shots: int = 0
     indexed_at: float = 0.0
     detector: str = ""
+    rate: str = ""
+    variable_rate: bool = False
+    timecode: str = ""
+    reel: str = ""
+    recorded_at: float = 0.0
 
     @property
     def path(self) -> str:
@@ -74,7 +85,9 @@ class FaceTrack:
 
     `vectors` [N, F] are its N best looks, best first, with `qualities` [N], `times` [N] and
     `boxes` of the same looks. `cohort_mean` and `cohort_std` [N] are the statistics of each
-    vector against the face model's cohort of strangers (see `idclip.identity`).
+    vector against the face model's cohort of strangers (see `idclip.identity`). `figure` is the
+    context vector [D] of the person's own surroundings, cut from the picture of the best look;
+    None where the shot shows nobody else, and the keyframes say as much.
     """
 
     start_s: float
@@ -86,6 +99,7 @@ class FaceTrack:
     times: tuple[float, ...]
     boxes: tuple[Box, ...]
     thumbnail: bytes  # JPEG of the best look
+    figure: Vector | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +153,22 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Label:
+    """What somebody said of a face: that at `time_s` the one at `box` is a person, or is not.
+
+    It is kept by video, time and box, so that it outlives the rows it was said of.
+    """
+
+    label_id: str
+    video_id: str
+    time_s: float
+    box: Box
+    person_id: str
+    is_person: bool
+    created_at: float
+
+
+@dataclass(frozen=True)
 class Sighting:
     """Why a shot is said to show a person: which face, when, and which photo it resembles."""
 
@@ -181,8 +211,8 @@ class Answer:
 class Rows:
     """The columns of an archive that questions are answered from, as arrays in memory.
 
-    `*_shot`, `shot_video` and `look_track` are row numbers of the table they name; keyframes are
-    sorted by shot, looks by track.
+    `*_shot`, `shot_video`, `look_track` and `figure_track` are row numbers of the table they name;
+    keyframes are sorted by shot, looks and figures by track. Not every track has a figure.
     """
 
     videos: tuple[Video, ...]
@@ -190,6 +220,8 @@ class Rows:
     shot_index: Ints  # [S]
     shot_start_s: Reals  # [S]
     shot_end_s: Reals  # [S]
+    shot_start_frame: Ints  # [S]
+    shot_end_frame: Ints  # [S]
     keyframe_shot: Ints  # [K]
     keyframe_s: Reals  # [K]
     part_start_s: Reals  # [K]
@@ -205,6 +237,9 @@ class Rows:
     look_quality: NDArray[np.float32]  # [L]
     look_cohort_mean: NDArray[np.float32]  # [L]
     look_cohort_std: NDArray[np.float32]  # [L]
+    figure_track: Ints  # [G]
+    figure_vectors: Vector  # [G, D]
+    labels: tuple[Label, ...] = ()  # what people said of faces
 
     @cached_property
     def typical_picture(self) -> Vector:

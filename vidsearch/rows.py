@@ -30,16 +30,21 @@ def join(tables: Mapping[str, pa.Table]) -> Rows:
     published = [entry for entry in videos_from(tables["videos"]) if entry[1]]
     published.sort(key=lambda entry: entry[1])
     generations = np.array([generation for _, generation in published], np.int64)
-    shots, keyframes, faces = (_visible(_arrays(tables[name]), generations) for name in CONTENT)
+    shots, keyframes, faces, figures = (
+        _visible(_arrays(tables[name]), generations) for name in CONTENT
+    )
     shot_keys = _shot_keys(shots, generations)
     look_shot = np.searchsorted(shot_keys, _shot_keys(faces, generations))
     look_track, first = _tracks(look_shot, faces["track"])
+    figure_shot = np.searchsorted(shot_keys, _shot_keys(figures, generations))
     return Rows(
         videos=tuple(video for video, _ in published),
         shot_video=shot_keys >> 32,
         shot_index=shots["shot"].astype(np.int64),
         shot_start_s=shots["start_s"],
         shot_end_s=shots["end_s"],
+        shot_start_frame=shots["start_frame"],
+        shot_end_frame=shots["end_frame"],
         keyframe_shot=np.searchsorted(shot_keys, _shot_keys(keyframes, generations)),
         keyframe_s=keyframes["time_s"],
         part_start_s=keyframes["start_s"],
@@ -55,6 +60,11 @@ def join(tables: Mapping[str, pa.Table]) -> Rows:
         look_quality=faces["quality"],
         look_cohort_mean=faces["cohort_mean"],
         look_cohort_std=faces["cohort_std"],
+        figure_track=np.searchsorted(
+            _track_keys(look_shot[first], faces["track"][first]),
+            _track_keys(figure_shot, figures["track"]),
+        ),
+        figure_vectors=figures["vector"],
     )
 
 
@@ -68,11 +78,12 @@ def _arrays(table: pa.Table) -> dict[str, NDArray[Any]]:
     """The columns of a table as arrays [N] or, lists of a fixed size, [N, size]; not copied.
 
     By way of their buffers: `to_numpy` would import pandas where it is installed, which takes
-    longer than a whole search.
+    longer than a whole search. So would `combine_chunks` of nothing.
     """
     arrays = {}
     for field in table.schema:
-        column = table.column(field.name).combine_chunks()
+        column = table.column(field.name)
+        column = column.combine_chunks() if len(column) else pa.nulls(0, field.type)
         listed = pa.types.is_fixed_size_list(field.type)
         values = column.flatten() if listed else column
         numbers = np.frombuffer(values.buffers()[1], _DTYPES[values.type])
@@ -91,6 +102,11 @@ def _shot_keys(columns: dict[str, NDArray[Any]], generations: Ints) -> Ints:
     """One growing number a shot: the video's place among `generations`, then the shot's number."""
     video = np.searchsorted(generations, columns["generation"]).astype(np.int64)
     return video << 32 | columns["shot"].astype(np.int64)
+
+
+def _track_keys(shot: Ints, track: NDArray[Any]) -> Ints:
+    """One growing number a track, of the rows of shots and the tracks' numbers in them."""
+    return shot.astype(np.int64) << 32 | track.astype(np.int64)
 
 
 def _tracks(look_shot: Ints, track: NDArray[Any]) -> tuple[Ints, Ints]:

@@ -7,12 +7,14 @@
   beside the design's four, because a vector index wants one vector a row and long shots are
   searched by parts.
 - `faces`: one row a look of a face track; the track's thumbnail lies with its best look only.
+- `figures`: one row a track that shares its shot with others: what is around that person alone.
 - `people`: one row a person. The photos' pictures lie in a column of their own, so that a search
   reads the vectors without them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -23,15 +25,23 @@ import pyarrow as pa
 from vidsearch.records import AnalyzedVideo, Person, Photo, Shot, Vector, Video
 from vidsearch.stamp import Stamp
 
-CONTENT = ("shots", "keyframes", "faces")  # published by the videos row of their generation
+# Published by the videos row of their generation.
+CONTENT = ("shots", "keyframes", "faces", "figures")
 TABLES = ("videos", *CONTENT, "people")
+LATER = ("figures",)  # an archive of an older layout lacks these until somebody writes to it
+# Columns of `videos` that came after the first layout.
+_DEFAULTS = {
+    field.name: field.default
+    for field in dataclasses.fields(Video)
+    if field.name in ("detector", "rate", "variable_rate", "timecode", "reel", "recorded_at")
+}
 SLICE = 64  # rows of CONTENT turned to Arrow at once: 1 MB of keyframes with their thumbnails
 
 # What a search reads, kept beside the tables as plain columns (see `vidsearch.columns`), and the
 # order in which it wants the rows.
 SEARCHED: dict[str, tuple[str, ...]] = {
     "videos": (),  # all
-    "shots": ("generation", "shot", "start_s", "end_s"),
+    "shots": ("generation", "shot", "start_s", "end_s", "start_frame", "end_frame"),
     "keyframes": ("generation", "shot", "time_s", "start_s", "end_s", "vector"),
     "faces": (
         "generation",
@@ -47,6 +57,7 @@ SEARCHED: dict[str, tuple[str, ...]] = {
         "cohort_std",
         "vector",
     ),
+    "figures": ("generation", "shot", "track", "vector"),
     "people": ("person_id", "name", "aliases", "created_at", "photos"),
 }
 ORDER: dict[str, tuple[str, ...]] = {
@@ -54,6 +65,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     "shots": ("generation", "shot"),
     "keyframes": ("generation", "shot", "start_s"),
     "faces": ("generation", "shot", "track", "look"),
+    "figures": ("generation", "shot", "track"),
     "people": ("created_at", "person_id"),
 }
 
@@ -71,6 +83,7 @@ def schemas(stamp: Stamp) -> dict[str, pa.Schema]:
         "shots": _shots(context),
         "keyframes": _keyframes(context),
         "faces": _faces(face),
+        "figures": _figures(context),
         "people": _people(),
     }
 
@@ -96,6 +109,11 @@ def _videos() -> pa.Schema:
             ("n_shots", pa.int32()),
             ("indexed_at", pa.float64()),
             ("detector", pa.string()),
+            ("rate", pa.string()),
+            ("variable_rate", pa.bool_()),
+            ("timecode", pa.string()),
+            ("reel", pa.string()),
+            ("recorded_at", pa.float64()),
         ]
     )
 
@@ -144,6 +162,10 @@ def _faces(face: pa.DataType) -> pa.Schema:
             ("thumbnail", pa.binary()),
         ]
     )
+
+
+def _figures(context: pa.DataType) -> pa.Schema:
+    return pa.schema([*_OWNER, ("track", pa.int32()), ("vector", context)])
 
 
 def _people() -> pa.Schema:
@@ -195,8 +217,9 @@ def videos_from(table: pa.Table) -> list[tuple[Video, int]]:
     generations = columns.pop("generation")
     columns.pop("path")
     columns["paths"] = [tuple(paths) for paths in columns["paths"]]
-    # Empty in rows that are older than the column.
-    columns["detector"] = [each or "" for each in columns.get("detector", [""] * table.num_rows)]
+    for name, default in _DEFAULTS.items():  # in rows that are older than the column
+        values = columns.get(name, [None] * table.num_rows)
+        columns[name] = [default if value is None else value for value in values]
     names = list(columns)
     return [
         (Video(**dict(zip(names, values, strict=True))), generation)
@@ -226,7 +249,7 @@ def content_rows(
 
 def check_lengths(videos: Iterable[AnalyzedVideo], tables: dict[str, pa.Schema]) -> None:
     """Raise ValueError if vectors have another length than those of the archive's models."""
-    context, face = (tables[name].field("vector").type.list_size for name in CONTENT[1:])
+    context, face = (tables[n].field("vector").type.list_size for n in ("keyframes", "faces"))
     for video in videos:
         for shot in video.shots:
             for keyframe in shot.keyframes:
@@ -234,6 +257,8 @@ def check_lengths(videos: Iterable[AnalyzedVideo], tables: dict[str, pa.Schema])
             for track in shot.tracks:
                 for vector in track.vectors:
                     _check_length(vector, face)
+                if track.figure is not None:
+                    _check_length(track.figure, context)
 
 
 def _check_length(vector: Vector, size: int) -> None:
@@ -274,10 +299,17 @@ def _face_rows(shot: Shot) -> Iterator[dict[str, Any]]:
             }
 
 
+def _figure_rows(shot: Shot) -> Iterator[dict[str, Any]]:
+    for number, track in enumerate(shot.tracks):
+        if track.figure is not None:
+            yield {"track": number, "vector": track.figure}
+
+
 _ROWS: dict[str, Callable[[Shot], Iterator[dict[str, Any]]]] = {
     "shots": _shot_rows,
     "keyframes": _keyframe_rows,
     "faces": _face_rows,
+    "figures": _figure_rows,
 }
 
 

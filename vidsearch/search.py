@@ -12,8 +12,7 @@ Odds, because the context's score ends at 1, where it can no longer tell the goo
 good. `IDENTITY` was chosen on people and scenes that are in no test; against the plain product of
 P and score this found more on all four test sets (`benchmarks/identity_in_context.py`).
 
-- A track can be one person only. Where several enrolled people fit it, P is multiplied by the
-  person's share in the sum of all their odds, and only the one who fits best has it at all.
+- A track can be one person only (`vidsearch.identities`).
 - In a long shot, which is searched by parts, a person counts fully in the parts in which their
   track is seen and less in the others (`_AWAY`): who has turned away is probably still there.
 - A context always ranks something. Where the best score is under `WEAK` the answer says so beside
@@ -34,18 +33,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idclip.encoders import encode_people, takes_people
-from idclip.identity import Faces, IdentityScorer
+from idclip.identity import IdentityScorer
+from vidsearch import identities
 from vidsearch.context import background_of, log_odds, score_of
 from vidsearch.copies import matches
 from vidsearch.errors import UnknownPerson
-from vidsearch.gallery import faces_of, mean_faces
+from vidsearch.gallery import mean_faces
+from vidsearch.identities import Mask, Seen
 from vidsearch.records import Answer, Hit, Ints, Person, Reals, Rows, Sighting, Video
 
 if TYPE_CHECKING:
     from idclip.encoders import Encoder
     from vidsearch.query import Query
-
-Mask = NDArray[np.bool_]
 
 THRESHOLD = 0.5
 IDENTITY = 0.5
@@ -54,21 +53,6 @@ WEAK = 0.1  # a best context score under this is told: nothing fits well
 # with the time to the track's nearest end, over _AWAY_S seconds.
 _AWAY, _AWAY_S = 0.5, 5.0
 _LEAST = 1e-12  # a probability under it is none
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """One person over all tracks of the archive.
-
-    `probability` [T] is after everybody enrolled competed for the track, `alone` [T] before;
-    `look` and `photo` [T] are the row of the look and the number of the photo that fit best.
-    """
-
-    person: Person
-    probability: Reals
-    alone: Reals
-    look: Ints
-    photo: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +93,9 @@ def search(
     within = _within(rows, videos, since, until)
     if not within.shots.any():
         return _nothing(query, _nowhere(rows, videos))
-    seen = [_seen(rows, scorer, p, enrolled, within.tracks, threshold) for p in query.people]
+    seen = [
+        identities.seen(rows, scorer, p, enrolled, within.tracks, threshold) for p in query.people
+    ]
     per_shot = [_best_of_shots(rows, person.probability) for person in seen]
     shown = within.shots & np.all([p >= threshold for p in per_shot], axis=0)
     if not shown.any():
@@ -146,79 +132,13 @@ def _matches(video: Video, glob: str) -> bool:
     return any(matches(path, glob) for path in video.paths)
 
 
-def _seen(
-    rows: Rows,
-    scorer: IdentityScorer,
-    person: Person,
-    enrolled: Sequence[Person],
-    tracks: Mask,
-    threshold: float,
-) -> _Seen:
-    alone, look, photo = _probabilities(rows, scorer, person, tracks)
-    probability = alone.copy()
-    # Only tracks that may become evidence are worth the comparison with everybody else.
-    close = alone >= threshold / 2
-    if close.any() and len(enrolled) > 1:
-        probability[close] *= _share(rows, scorer, person, enrolled, look[close])
-    return _Seen(person, probability, alone, look, photo)
-
-
-def _probabilities(
-    rows: Rows, scorer: IdentityScorer, person: Person, tracks: Mask
-) -> tuple[Reals, Ints, Ints]:
-    """P(person) [T], best look and best photo [T], computed for the `tracks` told only."""
-    if not person.photos:
-        nobody = np.zeros(len(tracks), np.int64)
-        return np.zeros(len(tracks)), nobody, nobody
-    looks = np.flatnonzero(tracks[rows.look_track])
-    whole = len(looks) == len(rows.look_track)
-
-    def of(column: NDArray[np.float32]) -> NDArray[np.float32]:
-        return column if whole else column[looks]
-
-    faces = Faces(
-        of(rows.look_vectors),
-        of(rows.look_quality),
-        of(rows.look_cohort_mean),
-        of(rows.look_cohort_std),
-    )
-    matches = scorer.probabilities(faces, rows.look_track[looks], len(tracks), faces_of(person))
-    look = looks[np.maximum(matches.look, 0)] if len(looks) else matches.look
-    return matches.probability.astype(np.float64), look, matches.photo
-
-
-def _share(
-    rows: Rows, scorer: IdentityScorer, person: Person, enrolled: Sequence[Person], looks: Ints
-) -> Reals:
-    """The share of `person` in the odds of everybody enrolled, at these looks.
-
-    0 where somebody else fits better. One look of a track and one mean face of a person, so that
-    a thousand people are compared with a thousand tracks in one product.
-    """
-    rivals = [p for p in enrolled if p.photos and p.person_id != person.person_id]
-    shown = Faces(
-        rows.look_vectors[looks],
-        rows.look_quality[looks],
-        rows.look_cohort_mean[looks],
-        rows.look_cohort_std[looks],
-    )
-    odds = _odds(scorer.pairs(shown, mean_faces([person, *rivals], scorer)).astype(np.float64))
-    own, others = odds[:, 0], odds[:, 1:]
-    return np.where(own > others.max(axis=1, initial=0.0), own / odds.sum(axis=1), 0.0)
-
-
-def _odds(probability: Reals) -> Reals:
-    clipped = np.clip(probability, 1e-9, 1 - 1e-9)
-    return clipped / (1 - clipped)
-
-
 def _best_of_shots(rows: Rows, probability: Reals) -> Reals:
     best = np.zeros(len(rows.shot_video))
     np.maximum.at(best, rows.track_shot, probability)
     return best
 
 
-def _in_parts(rows: Rows, seen: _Seen, keyframes: Ints, threshold: float) -> Reals:
+def _in_parts(rows: Rows, seen: Seen, keyframes: Ints, threshold: float) -> Reals:
     """A person's probability in the parts that `keyframes` stand for, those without them less."""
     tracks = np.flatnonzero(seen.probability >= threshold)
     shots = rows.keyframe_shot[keyframes]
@@ -232,7 +152,7 @@ def _in_parts(rows: Rows, seen: _Seen, keyframes: Ints, threshold: float) -> Rea
     return weighed
 
 
-def _present(rows: Rows, seen: _Seen, track: Ints, keyframe: Ints) -> Reals:
+def _present(rows: Rows, seen: Seen, track: Ints, keyframe: Ints) -> Reals:
     gap = np.maximum(
         rows.part_start_s[keyframe] - rows.track_end_s[track],
         rows.track_start_s[track] - rows.part_end_s[keyframe],
@@ -276,7 +196,7 @@ def _best_parts(rows: Rows, keyframes: Ints, score: Reals, k: int) -> Ints:
     return order[np.sort(first)[:k]]
 
 
-def _sighting(rows: Rows, seen: _Seen, keyframe: int, threshold: float, wanted: Mask) -> Sighting:
+def _sighting(rows: Rows, seen: Seen, keyframe: int, threshold: float, wanted: Mask) -> Sighting:
     """The track by which a person counts in a part, at the look that fits them best.
 
     Where that look lies outside the time asked for, the clearest of the `wanted` ones is shown.
@@ -363,7 +283,7 @@ def _nowhere(rows: Rows, videos: str | None) -> str:
     return "No shot lies in the time asked for"
 
 
-def _not_shown(seen: Sequence[_Seen], per_shot: Sequence[Reals], threshold: float) -> str:
+def _not_shown(seen: Sequence[Seen], per_shot: Sequence[Reals], threshold: float) -> str:
     """Who is missing, and by how much; or that those asked for are nowhere together."""
     best = [float(probability.max(initial=0.0)) for probability in per_shot]
     missing = [

@@ -18,9 +18,10 @@ from pathlib import Path
 from vidsearch import __version__
 from vidsearch.errors import ArchiveMismatch, ArchiveUnavailable
 
-SCHEMA = 3
-"""2 since the stamp knows of weights; 3 since `videos` knows its detector. Older ones are read as
-ever; the next writer adds the column."""
+SCHEMA = 4
+"""2 since the stamp knows of weights; 3 since `videos` knows its detector; 4 since there are
+figures, and `videos` knows what editors need. Older ones are read as ever; the next writer adds
+what is missing, empty."""
 _FILE = "archive.json"
 
 

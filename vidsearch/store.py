@@ -63,7 +63,7 @@ _AT_ONCE = datetime.timedelta(milliseconds=1)  # 0 draws a warning
 _TRIES = 20
 # Rows are deleted from `shots` first and read from it last: whoever finds all shots of a video has
 # read all its other rows before any of them was deleted.
-_READ_ORDER = ("videos", "faces", "keyframes", "shots")
+_READ_ORDER = ("videos", "figures", "faces", "keyframes", "shots")
 _DELETE_ORDER = _READ_ORDER[:0:-1]
 
 
@@ -177,16 +177,21 @@ class Store:
         return store
 
     def _bring_up_to_date(self) -> None:
-        """Add the columns that came with newer layouts, empty, to an archive of an older one.
+        """Add what came with newer layouts, empty, to an archive of an older one.
 
         The stamp is written first: with it an older vidsearch refuses the archive, which it could
-        not read with the new columns. It is the columns that are looked at, so a writer that is
-        killed in between leaves the rest to the next.
+        not read any more. It is tables and columns that are looked at, so a writer that is killed
+        in between leaves the rest to the next.
         """
         if self.stamp.schema < SCHEMA:
             self.stamp = replace(self.stamp, schema=SCHEMA)
             with explained(self.folder, "written"):
                 write_stamp(self.folder, self.stamp)
+        with explained(self.folder, "written"):
+            for name in TABLES:
+                if self._tables.lacks(name):
+                    self._tables.make(name)
+                    self._commits += 1
         there = self._columns.of("videos")[1].column_names
         new = [field for field in self._schemas["videos"] if field.name not in there]
         if new:

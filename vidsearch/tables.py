@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from vidsearch.errors import ArchiveUnavailable
+from vidsearch.schema import LATER
 
 
 class Tables:
@@ -28,6 +29,10 @@ class Tables:
         self._schemas = schemas
         self._connection: Any = None
         self._open: dict[str, Any] = {}
+
+    def lacks(self, name: str) -> bool:
+        """Whether the archive is of an older layout, which has no such table."""
+        return name in LATER and not (self.folder / f"{name}.lance").is_dir()
 
     def open(self, name: str) -> Any:
         """The LanceDB table of this name, in its latest version whenever it is read."""
@@ -65,7 +70,10 @@ class Tables:
             self.open(name).add(every)
 
     def read(self, name: str, wanted: Sequence[str] = (), where: str | None = None) -> pa.Table:
-        """Columns of a table (all if none are named) in its latest version."""
+        """Columns of a table (all if none are named) in its latest version; no rows of none."""
+        if self.lacks(name):
+            empty = self._schemas[name].empty_table()
+            return empty.select(list(wanted)) if wanted else empty
         for attempts_left in reversed(range(3)):
             query = self.open(name).search()
             if wanted:

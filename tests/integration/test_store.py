@@ -25,7 +25,8 @@ from store_records import ENCODER_DIM, FACE_DIM, MODELS, analyzed_video, person
 
 from vidsearch.errors import ArchiveBusy, ArchiveMismatch, ArchiveUnavailable, VidsearchError
 from vidsearch.records import AnalyzedVideo, Shot, Video
-from vidsearch.schema import CONTENT, SLICE, content_rows, schemas
+from vidsearch.schema import CONTENT, LATER, SLICE, content_rows, schemas
+from vidsearch.stamp import SCHEMA
 from vidsearch.store import ShotRow, Store
 
 REPO = Path(__file__).resolve().parents[2]
@@ -158,7 +159,7 @@ def test_vectors_of_another_length_are_refused_and_nothing_is_stored(store: Stor
 
 
 def test_a_long_video_is_stored_whole_and_in_one_commit(store: Store, tmp_path: Path) -> None:
-    given = analyzed_video("a", shots=3 * SLICE + 1)
+    given = analyzed_video("a", shots=3 * SLICE + 1, tracks=2)
     store.publish_many([given, analyzed_video("b")])
     rows = reader(store).rows()
     mine = np.flatnonzero(rows.shot_video == [v.video_id for v in rows.videos].index("id-a"))
@@ -471,29 +472,36 @@ def test_other_models_are_refused_with_both_names_and_a_command(store: Store) ->
         store.check(face_model="opencv:x")
 
 
-def test_an_archive_from_before_detectors_were_noted_opens_and_gets_the_column(
-    folder: Path,
-) -> None:
-    """A fault here would cost a user the archive, so this takes a real table without the column."""
+def test_an_archive_of_an_older_layout_opens_and_gets_what_is_missing(folder: Path) -> None:
+    """A fault here would cost a user the archive, so this takes real tables without the columns."""
     import lancedb
 
     with Store.open(folder) as store:
         store.publish_many([analyzed_video("a")])
-    lancedb.connect(folder).open_table("videos").drop_columns(["detector"])
+    database = lancedb.connect(folder)
+    new_columns = ["detector", "rate", "variable_rate", "timecode", "reel", "recorded_at"]
+    database.open_table("videos").drop_columns(new_columns)
+    for name in LATER:
+        database.drop_table(name)
+    shutil.rmtree(folder / "cache")
     stamp = json.loads((folder / "archive.json").read_text())
     (folder / "archive.json").write_text(json.dumps(stamp | {"schema": 2}))
 
     before = Store.open(folder, read_only=True)
     assert [video.detector for video in before.videos()] == [""]
+    assert [(v.rate, v.variable_rate, v.recorded_at) for v in before.videos()] == [("", False, 0)]
     assert len(before.rows().shot_index) == 3
-    new = analyzed_video("b")
+    assert before.rows().figure_vectors.shape == (0, ENCODER_DIM)
+    assert before.health().problems == ()
+    new = analyzed_video("b", tracks=2)
     with Store.open(folder) as store:
         store.publish_many(
             [AnalyzedVideo(replace(new.video, detector="content threshold=20"), new.shots)]
         )
     after = {video.video_id: video.detector for video in reader(store).videos()}
     assert after == {"id-a": "", "id-b": "content threshold=20"}
-    assert json.loads((folder / "archive.json").read_text())["schema"] == 3
+    assert json.loads((folder / "archive.json").read_text())["schema"] == SCHEMA
+    assert len(reader(store).rows().figure_vectors) == 6
     assert reader(store).health().problems == ()
 
 
@@ -796,6 +804,7 @@ def test_health_counts_what_is_there(store: Store) -> None:
         "shots": 6,
         "keyframes": 6,
         "faces": 12,
+        "figures": 0,
         "people": 1,
     }
     assert health.size >= sum(table.size for table in health.tables.values()) > 0

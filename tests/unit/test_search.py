@@ -145,6 +145,7 @@ class Library:
             tuple(self.videos),
             *(column(self.shots, at, np.int64) for at in (0, 1)),
             *(column(self.shots, at) for at in (2, 3)),
+            *(np.asarray(column(self.shots, at) * 25, np.int64) for at in (2, 3)),
             column(self.keyframes, 0, np.int64),
             *(column(self.keyframes, at) for at in (1, 2, 3)),
             vectors(self.keyframes, CONTEXT_DIM),
@@ -157,6 +158,8 @@ class Library:
             np.ones(looks, np.float32),
             np.zeros(looks, np.float32),
             np.ones(looks, np.float32),
+            np.zeros(0, np.int64),
+            np.zeros((0, CONTEXT_DIM), np.float32),
         )
 
 
@@ -468,12 +471,14 @@ def test_ten_thousand_shots_are_ranked_in_a_moment() -> None:
     rows = Rows(
         (Video("v", (b"v.mp4",), 0, 0.0),),
         np.zeros(n_shots, np.int64), np.arange(n_shots), start, start + 4,
+        np.arange(n_shots) * 100, np.arange(1, n_shots + 1) * 100,
         keyframe, start[keyframe] + 2, start[keyframe], start[keyframe] + 4,
         unit(n_keyframes, CONTEXT_DIM),
         shot, start[shot], start[shot] + 4,
         np.sort(rng.integers(0, n_tracks, n_looks)), np.zeros(n_looks),
         np.zeros((n_looks, 4), np.float32), faces,
         np.ones(n_looks, np.float32), np.zeros(n_looks, np.float32), np.ones(n_looks, np.float32),
+        np.zeros(0, np.int64), np.zeros((0, CONTEXT_DIM), np.float32),
     )  # fmt: skip
     query = parse("Anna Rossi singing", PEOPLE)
     taken = []

@@ -1,0 +1,105 @@
+"""Who is in which face track: the probability of a person over all tracks of an archive.
+
+A track can be one person only. Where several enrolled people fit it, P is multiplied by the
+person's share in the sum of all their odds, and only the one who fits best has it at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idclip.identity import Faces, IdentityScorer
+from vidsearch.gallery import faces_of, mean_faces
+from vidsearch.records import Ints, Person, Reals, Rows
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One person over all tracks of the archive.
+
+    `probability` [T] is after everybody enrolled competed for the track, `alone` [T] before;
+    `look` and `photo` [T] are the row of the look and the number of the photo that fit best.
+    """
+
+    person: Person
+    probability: Reals
+    alone: Reals
+    look: Ints
+    photo: Ints
+
+
+def seen(
+    rows: Rows,
+    scorer: IdentityScorer,
+    person: Person,
+    enrolled: Sequence[Person],
+    tracks: Mask,
+    threshold: float,
+) -> Seen:
+    """`person` over all tracks; those without a True in `tracks` [T] get probability 0.
+
+    `enrolled` is everybody the archive knows. `threshold` is the least probability that will
+    matter: tracks far below it are not compared with everybody else.
+    """
+    alone, look, photo = _probabilities(rows, scorer, person, tracks)
+    probability = alone.copy()
+    # Only tracks that may become evidence are worth the comparison with everybody else.
+    close = alone >= threshold / 2
+    if close.any() and len(enrolled) > 1:
+        probability[close] *= _share(rows, scorer, person, enrolled, look[close])
+    return Seen(person, probability, alone, look, photo)
+
+
+def _probabilities(
+    rows: Rows, scorer: IdentityScorer, person: Person, tracks: Mask
+) -> tuple[Reals, Ints, Ints]:
+    """P(person) [T], best look and best photo [T], computed for the `tracks` told only."""
+    if not person.photos:
+        nobody = np.zeros(len(tracks), np.int64)
+        return np.zeros(len(tracks)), nobody, nobody
+    looks = np.flatnonzero(tracks[rows.look_track])
+    whole = len(looks) == len(rows.look_track)
+
+    def of(column: NDArray[np.float32]) -> NDArray[np.float32]:
+        return column if whole else column[looks]
+
+    faces = Faces(
+        of(rows.look_vectors),
+        of(rows.look_quality),
+        of(rows.look_cohort_mean),
+        of(rows.look_cohort_std),
+    )
+    matches = scorer.probabilities(faces, rows.look_track[looks], len(tracks), faces_of(person))
+    look = looks[np.maximum(matches.look, 0)] if len(looks) else matches.look
+    return matches.probability.astype(np.float64), look, matches.photo
+
+
+def _share(
+    rows: Rows, scorer: IdentityScorer, person: Person, enrolled: Sequence[Person], looks: Ints
+) -> Reals:
+    """The share of `person` in the odds of everybody enrolled, at these looks.
+
+    0 where somebody else fits better. One look of a track and one mean face of a person, so that
+    a thousand people are compared with a thousand tracks in one product.
+    """
+    rivals = [p for p in enrolled if p.photos and p.person_id != person.person_id]
+    shown = Faces(
+        rows.look_vectors[looks],
+        rows.look_quality[looks],
+        rows.look_cohort_mean[looks],
+        rows.look_cohort_std[looks],
+    )
+    odds = _odds(scorer.pairs(shown, mean_faces([person, *rivals], scorer)).astype(np.float64))
+    own, others = odds[:, 0], odds[:, 1:]
+    return np.where(own > others.max(axis=1, initial=0.0), own / odds.sum(axis=1), 0.0)
+
+
+def _odds(probability: Reals) -> Reals:
+    clipped = np.clip(probability, 1e-9, 1 - 1e-9)
+    return clipped / (1 - clipped)
