@@ -7,7 +7,7 @@ float32 of unit length.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -19,6 +19,7 @@ Ints = NDArray[np.int64]
 Reals = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 Status = Literal["indexed", "partial", "failed"]
+LabelKind = Literal["person", "same", "apart", "ignored", "people"]
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,14 @@ class Label:
     """What somebody said of a face: that at `time_s` the one at `box` is a person, or is not.
 
     It is kept by video, time and box, so that it outlives the rows it was said of.
+
+    One answer of somebody may be of many faces: all its labels have one `answer_id`. Of `kind`
+    "person" it is what was said above; the others have no `person_id`, and are of clusters:
+    "same" (those of `side` 0 and 1 are one person if `is_person`, else two), "apart" (those of
+    side 0 are taken out of their cluster and make cluster `number`, which those of side 1 stay
+    out of), "ignored" (nobody wants to hear of them). `photo` is the digest of the reference photo
+    that naming made of the face, "" where it made none. Of kind "people" there is no face, and
+    `note` (JSON) holds what to bring back: `person_id` was merged with somebody.
     """
 
     label_id: str
@@ -166,6 +175,23 @@ class Label:
     person_id: str
     is_person: bool
     created_at: float
+    answer_id: str = ""
+    kind: LabelKind = "person"
+    side: int = 0
+    number: int = 0
+    photo: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Member:
+    """That a face (a track's best look) belongs to cluster `number`; the `joined`th to be found."""
+
+    number: int
+    joined: int
+    video_id: str
+    time_s: float
+    box: Box
 
 
 @dataclass(frozen=True)
@@ -194,17 +220,28 @@ class Hit:
     context_score: float | None  # None where the question had no context
     people: tuple[Sighting, ...]
     copies: int = 0  # how many more files hold the same video
+    others: int = 0  # how many more shots of this video answer, where one of each is shown
+    doubles: int = 0  # how many shots that look like this one were left out
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What `Archive.query` gives: the hits, and a sentence when there are none."""
+    """What `Archive.query` gives: the hits, and a sentence when there are none.
+
+    `total` shots of `n_videos` videos answer in all; the hits are those shown of them after the
+    first `offset`, one of each video where `by_video`. `further` is whether more come after them.
+    """
 
     query: str
     people: tuple[str, ...]
     context: str
     message: str
     hits: tuple[Hit, ...]
+    total: int = 0
+    n_videos: int = 0
+    offset: int = 0
+    by_video: bool = False
+    further: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,6 +277,7 @@ class Rows:
     figure_track: Ints  # [G]
     figure_vectors: Vector  # [G, D]
     labels: tuple[Label, ...] = ()  # what people said of faces
+    label_track: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # -1: of no track
 
     @cached_property
     def typical_picture(self) -> Vector:
