@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from idclip.identity import Faces, IdentityScorer
 from vidsearch.gallery import faces_of, mean_faces
+from vidsearch.labels import said_of
 from vidsearch.records import Ints, Person, Reals, Rows
 
 Mask = NDArray[np.bool_]
+BY_HAND = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,8 @@ class Seen:
     """One person over all tracks of the archive.
 
     `probability` [T] is after everybody enrolled competed for the track, `alone` [T] before;
-    `look` and `photo` [T] are the row of the look and the number of the photo that fit best.
+    `look` and `photo` [T] are the row of the look and the number of the photo that fit best;
+    `photo` is `BY_HAND` where somebody said who it is.
     """
 
     person: Person
@@ -53,7 +56,27 @@ def seen(
     close = alone >= threshold / 2
     if close.any() and len(enrolled) > 1:
         probability[close] *= _share(rows, scorer, person, enrolled, look[close])
-    return Seen(person, probability, alone, look, photo)
+    return _as_said(rows, Seen(person, probability, alone, look, photo), tracks)
+
+
+def _as_said(rows: Rows, found: Seen, tracks: Mask) -> Seen:
+    """`found` with P 1 and 0 in the tracks of which somebody said who they are, or are not."""
+    if not rows.labels:
+        return found
+    said = said_of(rows, found.person.person_id)
+    are = said.are[tracks[said.are]]
+    probability, alone = found.probability.copy(), found.alone.copy()
+    look, photo = found.look.copy(), found.photo.copy()
+    probability[said.are_not] = alone[said.are_not] = 0.0
+    probability[are] = alone[are] = 1.0
+    look[are], photo[are] = np.searchsorted(rows.look_track, are), BY_HAND  # a track's best look
+    return Seen(found.person, probability, alone, look, photo)
+
+
+def reference(found: Seen, track: int) -> str:
+    """The photo that a track resembles most, or that somebody said who it is."""
+    photo = int(found.photo[track])
+    return "said by hand" if photo == BY_HAND else found.person.photos[photo].name
 
 
 def _probabilities(

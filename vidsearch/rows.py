@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vidsearch.labels import tracks_at
 from vidsearch.records import Rows
-from vidsearch.schema import CONTENT, videos_from
+from vidsearch.schema import CONTENT, labels_from, videos_from
 
 Ints = NDArray[np.int64]
 _DTYPES = {
@@ -25,7 +27,8 @@ def join(tables: Mapping[str, pa.Table]) -> Rows:
     """Rows of all published videos from the columns of `videos`, `shots`, `keyframes`, `faces`.
 
     The tables are sorted as `vidsearch.schema.ORDER` says. Nothing is copied unless rows of
-    unpublished generations lie between the others.
+    unpublished generations lie between the others. What was said of faces is in `labels`, where
+    that table is given.
     """
     published = [entry for entry in videos_from(tables["videos"]) if entry[1]]
     published.sort(key=lambda entry: entry[1])
@@ -36,8 +39,9 @@ def join(tables: Mapping[str, pa.Table]) -> Rows:
     shot_keys = _shot_keys(shots, generations)
     look_shot = np.searchsorted(shot_keys, _shot_keys(faces, generations))
     look_track, first = _tracks(look_shot, faces["track"])
+    labels = labels_from(tables["labels"]) if "labels" in tables else []
     figure_shot = np.searchsorted(shot_keys, _shot_keys(figures, generations))
-    return Rows(
+    rows = Rows(
         videos=tuple(video for video, _ in published),
         shot_video=shot_keys >> 32,
         shot_index=shots["shot"].astype(np.int64),
@@ -66,6 +70,7 @@ def join(tables: Mapping[str, pa.Table]) -> Rows:
         ),
         figure_vectors=figures["vector"],
     )
+    return replace(rows, labels=tuple(labels), label_track=tracks_at(rows, labels))
 
 
 def is_whole(rows: Rows) -> bool:

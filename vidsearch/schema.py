@@ -10,6 +10,9 @@
 - `figures`: one row a track that shares its shot with others: what is around that person alone.
 - `people`: one row a person. The photos' pictures lie in a column of their own, so that a search
   reads the vectors without them.
+- `labels`: what people said of faces, one row a face and answer.
+- `clusters`: one row a face track that `people discover` has seen. Like `labels` it knows a face by
+  video, time and box, and has no generation: both outlive the rows of a video.
 """
 
 from __future__ import annotations
@@ -22,13 +25,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vidsearch.records import AnalyzedVideo, Person, Photo, Shot, Vector, Video
+from vidsearch.records import AnalyzedVideo, Label, Member, Person, Photo, Shot, Vector, Video
 from vidsearch.stamp import Stamp
 
 # Published by the videos row of their generation.
 CONTENT = ("shots", "keyframes", "faces", "figures")
-TABLES = ("videos", *CONTENT, "people")
-LATER = ("figures",)  # an archive of an older layout lacks these until somebody writes to it
+TABLES = ("videos", *CONTENT, "people", "labels", "clusters")
+LATER = (
+    "figures",
+    "labels",
+    "clusters",
+)  # an archive of an older layout lacks these until somebody writes to it
 # Columns of `videos` that came after the first layout.
 _DEFAULTS = {
     field.name: field.default
@@ -59,6 +66,8 @@ SEARCHED: dict[str, tuple[str, ...]] = {
     ),
     "figures": ("generation", "shot", "track", "vector"),
     "people": ("person_id", "name", "aliases", "created_at", "photos"),
+    "labels": (),  # all
+    "clusters": (),  # all
 }
 ORDER: dict[str, tuple[str, ...]] = {
     "videos": ("indexed_at", "video_id"),
@@ -67,6 +76,8 @@ ORDER: dict[str, tuple[str, ...]] = {
     "faces": ("generation", "shot", "track", "look"),
     "figures": ("generation", "shot", "track"),
     "people": ("created_at", "person_id"),
+    "labels": ("created_at", "answer_id", "label_id"),
+    "clusters": ("joined",),
 }
 
 
@@ -85,6 +96,8 @@ def schemas(stamp: Stamp) -> dict[str, pa.Schema]:
         "faces": _faces(face),
         "figures": _figures(context),
         "people": _people(),
+        "labels": _labels(),
+        "clusters": _clusters(),
     }
 
 
@@ -190,6 +203,31 @@ def _people() -> pa.Schema:
             ("jpegs", pa.list_(pa.binary())),
         ]
     )
+
+
+_FACE = (("video_id", pa.string()), ("time_s", pa.float64()), ("box", pa.list_(pa.float64())))
+
+
+def _labels() -> pa.Schema:
+    return pa.schema(
+        [
+            ("label_id", pa.string()),
+            *_FACE,
+            ("person_id", pa.string()),
+            ("is_person", pa.bool_()),
+            ("created_at", pa.float64()),
+            ("answer_id", pa.string()),
+            ("kind", pa.string()),
+            ("side", pa.int32()),
+            ("number", pa.int64()),
+            ("photo", pa.string()),
+            ("note", pa.string()),
+        ]
+    )
+
+
+def _clusters() -> pa.Schema:
+    return pa.schema([("number", pa.int64()), ("joined", pa.int64()), *_FACE])
 
 
 def video_rows(videos: Iterable[tuple[Video, int]], schema: pa.Schema) -> pa.Table:
@@ -387,3 +425,19 @@ def people_from(table: pa.Table) -> list[Person]:
             Person(row["person_id"], row["name"], tuple(row["aliases"]), photos, row["created_at"])
         )
     return people
+
+
+def face_rows(faces: Sequence[Label] | Sequence[Member], schema: pa.Schema) -> pa.Table:
+    """Rows of `labels` or `clusters`."""
+    rows = [vars(face) | {"box": list(face.box)} for face in faces]
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def labels_from(table: pa.Table) -> list[Label]:
+    """The way back from `face_rows` of labels, in the order of the rows."""
+    return [Label(**row | {"box": tuple(row["box"])}) for row in table.to_pylist()]
+
+
+def members_from(table: pa.Table) -> list[Member]:
+    """The way back from `face_rows` of members, in the order of the rows."""
+    return [Member(**row | {"box": tuple(row["box"])}) for row in table.to_pylist()]

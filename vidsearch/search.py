@@ -39,7 +39,7 @@ from vidsearch.context import background_of, log_odds, score_of
 from vidsearch.copies import matches
 from vidsearch.errors import UnknownPerson
 from vidsearch.gallery import mean_faces
-from vidsearch.identities import Mask, Seen
+from vidsearch.identities import Mask, Seen, reference
 from vidsearch.records import Answer, Hit, Ints, Person, Reals, Rows, Sighting, Video
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _sighting(rows: Rows, seen: Seen, keyframe: int, threshold: float, wanted: M
         float(seen.probability[track]),
         float(rows.look_s[look]),
         (x0, y0, x1, y1),
-        seen.person.photos[seen.photo[track]].name,
+        reference(seen, int(track)),
     )
 
 

@@ -29,7 +29,7 @@ from vidsearch import columns
 from vidsearch.columns import Columns
 from vidsearch.errors import ArchiveUnavailable, VidsearchError
 from vidsearch.health import Health, examine, orphans
-from vidsearch.records import AnalyzedVideo, Person, Rows, Video
+from vidsearch.records import AnalyzedVideo, Label, Member, Person, Rows, Video
 from vidsearch.rows import is_whole, join
 from vidsearch.schema import (
     CONTENT,
@@ -37,6 +37,9 @@ from vidsearch.schema import (
     TABLES,
     check_lengths,
     content_rows,
+    face_rows,
+    labels_from,
+    members_from,
     people_from,
     people_rows,
     schemas,
@@ -275,13 +278,14 @@ class Store:
         """The columns that questions are answered from, of all published videos, as arrays.
 
         The arrays are maps of files or kept from the call before; they are never to be written
-        to. Whether something was committed since then is seen by listing four folders.
+        to. Whether something was committed since then is seen by listing six folders.
         """
         for attempt in range(_TRIES):
-            keys = {name: self._columns.key(name) for name in _READ_ORDER}
+            wanted = (*_READ_ORDER, "labels")
+            keys = {name: self._columns.key(name) for name in wanted}
             if self._rows is not None and self._rows[0] == keys:
                 return self._rows[1]
-            found = {name: self._columns.of(name) for name in _READ_ORDER}
+            found = {name: self._columns.of(name) for name in wanted}
             rows = join({name: table for name, (_, table) in found.items()})
             if is_whole(rows):
                 self._rows = {name: key for name, (key, _) in found.items()}, rows
@@ -350,8 +354,9 @@ class Store:
         swept = 0
         with explained(self.folder, "written"):
             columns.sweep(self.folder)
-            if columns.n_versions(self.folder, "people") > 1:
-                self._purge_people()
+            for name in ("people", "labels", "clusters"):
+                if columns.n_versions(self.folder, name) > 1:
+                    self._purge(name)
             published = {generation for _, generation in self._catalogue().values()}
             for name in CONTENT:
                 # From the copies: where there is nothing to sweep, lancedb is not imported.
@@ -393,7 +398,7 @@ class Store:
         """Enrol somebody."""
         with explained(self.folder, "written"):
             self._tables.open("people").add(people_rows([person], self._schemas["people"]))
-            self._purge_people()
+            self._purge("people")
 
     def update_person(self, person: Person) -> None:
         """Replace what is known of a person; what was replaced is gone from the disk."""
@@ -406,19 +411,77 @@ class Store:
         self._rewrite_people([*kept, *new.values()])
 
     def remove_person(self, person_id: str) -> None:
-        """Remove a person; their name, photos and vectors are gone from the disk afterwards."""
+        """Remove a person; their name, photos and vectors are gone from the disk afterwards.
+
+        So is what was said of faces about them.
+        """
         self._rewrite_people([p for p in self.people() if p.person_id != person_id])
+        self.remove_labels(lambda label: label.person_id == person_id)
 
     def _rewrite_people(self, people: Sequence[Person]) -> None:
         """Write the table anew: deleting a row would only mark it, and keep its bytes."""
-        with explained(self.folder, "written"):
-            self._tables.overwrite("people", people_rows(people, self._schemas["people"]))
-            self._purge_people()
+        self._rewrite("people", people_rows(people, self._schemas["people"]))
 
-    def _purge_people(self) -> None:
-        """Keep nothing of the past of `people`: no old version, no copy made of one."""
-        self._tables.open("people").optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
-        self._columns.forget("people")
+    # --- what was said and found of faces --------------------------------------------------------
+
+    def labels(self) -> list[Label]:
+        """What people said of faces, first said first; takes no import of lancedb."""
+        return labels_from(self._columns.of("labels")[1])
+
+    def add_labels(self, labels: Sequence[Label]) -> None:
+        """Keep what somebody said, by one commit."""
+        if labels:
+            with explained(self.folder, "written"):
+                self._tables.open("labels").add(face_rows(labels, self._schemas["labels"]))
+            self._commits += 1
+
+    def put_labels(self, labels: Sequence[Label]) -> None:
+        """Keep these labels and no others; what was replaced is gone from the disk."""
+        self._rewrite("labels", face_rows(labels, self._schemas["labels"]))
+
+    def remove_labels(self, of: Callable[[Label], bool]) -> int:
+        """Remove, from the disk too, the labels for which `of` is true; gives their number."""
+        labels = self.labels()
+        kept = [label for label in labels if not of(label)]
+        if len(kept) < len(labels):
+            self.put_labels(kept)
+        return len(labels) - len(kept)
+
+    def members(self) -> list[Member]:
+        """The faces of all clusters, in the order in which they joined."""
+        return members_from(self._columns.of("clusters")[1])
+
+    def put_members(self, members: Sequence[Member]) -> None:
+        """Keep these clusters and no others; what was replaced is gone from the disk."""
+        self._rewrite("clusters", face_rows(members, self._schemas["clusters"]))
+
+    def face_pictures(
+        self, video_id: str, faces: Iterable[tuple[int, int]]
+    ) -> dict[tuple[int, int], bytes]:
+        """The JPEGs of faces of a video, by (shot, track); one that is gone is left out."""
+        wanted = set(faces)
+        _, generation = self._catalogue().get(video_id, (None, NO_GENERATION))
+        if not wanted or generation == NO_GENERATION:
+            return {}
+        shots = ", ".join(str(shot) for shot in sorted({shot for shot, _ in wanted}))
+        with explained(self.folder, "read"):
+            found = self._tables.read(
+                "faces",
+                ["shot", "track", "thumbnail"],
+                f"generation = {generation} AND look = 0 AND shot IN ({shots})",
+            ).to_pylist()
+        pictures = {(row["shot"], row["track"]): bytes(row["thumbnail"]) for row in found}
+        return {face: jpeg for face, jpeg in pictures.items() if face in wanted}
+
+    def _rewrite(self, name: str, rows: pa.Table) -> None:
+        with explained(self.folder, "written"):
+            self._tables.overwrite(name, rows)
+            self._purge(name)
+
+    def _purge(self, name: str) -> None:
+        """Keep nothing of the past of a table: no old version, no copy made of one."""
+        self._tables.open(name).optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
+        self._columns.forget(name)
         self._commits += 1
 
     def health(self) -> Health:

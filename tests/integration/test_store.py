@@ -409,7 +409,7 @@ def test_what_a_killed_removal_left_of_a_person_goes_with_the_next_writer(folder
         store.add_person(gone)
         store.people(pictures=False)
     dying = Store.open(folder)
-    dying._purge_people = lambda: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore
+    dying._purge = lambda name: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore
     with pytest.raises(KeyboardInterrupt):
         dying.remove_person(gone.person_id)
     assert dying._lock is not None
@@ -806,6 +806,8 @@ def test_health_counts_what_is_there(store: Store) -> None:
         "faces": 12,
         "figures": 0,
         "people": 1,
+        "labels": 0,
+        "clusters": 0,
     }
     assert health.size >= sum(table.size for table in health.tables.values()) > 0
     assert health.stamp.encoder == "test-encoder"
