@@ -87,6 +87,8 @@ class Recipe:
     tick: Fraction | None = None
     options: dict[str, str] = field(default_factory=dict)
     container: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)  # time code, reel, day of recording
+    stream_tags: dict[str, str] = field(default_factory=dict)
     sample_aspect: Fraction | None = None
     rotation: int = 0  # degrees counterclockwise by which a player must turn the stored picture
     mirrored: bool = False  # stored left to right, and to be turned back by a player
@@ -103,7 +105,9 @@ def encode(path: Path, recipe: Recipe | None = None, **changes: Any) -> Path:
     """Write a numbered video as the recipe says; keyword arguments change the default recipe."""
     recipe = recipe or Recipe(**changes)
     with av.open(str(path), "w", options=recipe.container) as container:
+        container.metadata.update(recipe.tags)
         stream = _add_stream(container, recipe)
+        stream.metadata.update(recipe.stream_tags)
         sound = container.add_stream("aac", rate=16000) if recipe.audio else None
         for i, picture in enumerate(_stored_pictures(recipe)):
             frame = _yuv(picture, recipe)

@@ -118,7 +118,7 @@ def analyze(task: Task, recipe: Recipe, report: Report = lambda progress: None) 
 
 def _video(task: Task, recipe: Recipe, frames: Decoder, shots: Sequence[Shot]) -> Video:
     """The `videos` row of a pass that has come to its end."""
-    probe, problem = frames.probe, frames.problem
+    probe, problem, rate = frames.probe, frames.problem, frames.pace.rate
     return task.video(
         status="partial" if problem else "indexed",
         error=problem,
@@ -131,6 +131,11 @@ def _video(task: Task, recipe: Recipe, frames: Decoder, shots: Sequence[Shot]) -
         n_frames=frames.n_frames,
         n_shots=len(shots),
         detector=recipe.split_with,
+        rate=f"{rate.numerator}/{rate.denominator}",
+        variable_rate=frames.pace.is_variable,
+        timecode=probe.slate.timecode,
+        reel=probe.slate.reel,
+        recorded_at=probe.slate.recorded_at,
     )
 
 

@@ -30,6 +30,7 @@ from vidsearch.containers import (
 )
 from vidsearch.errors import UnreadableVideo
 from vidsearch.inputs import PathLike, printable
+from vidsearch.pace import Pace
 from vidsearch.pictures import (
     Layout,
     Picture,
@@ -39,8 +40,10 @@ from vidsearch.pictures import (
     small_picture,
     transfer_of,
 )
+from vidsearch.slate import Slate, read_slate
 
 _MANY_ERRORS = 50
+_LEAD = 128  # packets that are kept until the first frame comes, for the time code in them
 _TS_DISCONT = 0x200  # AVFMT_TS_DISCONT
 _CUT_OFF_S = 0.5  # headers round and count sound: less than this is no sign of a cut
 _JUMP_BACK_S = 1.0  # timestamps that fall back by more start anew; by less they are disorder
@@ -56,7 +59,7 @@ class Probe:
     and `n_frames` are what the container claims, 0 where it claims nothing: the pass over the
     file knows better. `rotation` is how far the stored picture is turned clockwise to be upright
     and `mirrored` whether it is flipped besides; `sample_aspect` is the width of a stored pixel
-    over its height.
+    over its height. `slate` is what is said of time code, reel and day.
     """
 
     codec: str
@@ -72,6 +75,7 @@ class Probe:
     sample_aspect: float
     interlaced: bool
     transfer: Transfer
+    slate: Slate
 
     @property
     def is_plain(self) -> bool:
@@ -136,6 +140,7 @@ class Source:
         self.path = Path(os.fsdecode(path))
         self.n_damaged = 0
         self.last_packet_s = 0.0
+        self._lead: list[Any] | None = []
         self.status = check_file(self.path)
         self.container = open_container(self.path, self.status)
         try:
@@ -148,6 +153,7 @@ class Source:
             # Fractions: those of PyAV 19 have 32 bits, and a damaged rate times a tick becomes 0.
             self.tick = Fraction(self.first.time_base or self.stream.time_base)
             self.probe = self._describe()
+            self._lead = None
         except BaseException:
             self.close()
             raise
@@ -196,6 +202,8 @@ class Source:
             return []
         if packet.is_corrupt and not clock_may_jump(self):
             return []  # cut short by the end of the file: it would decode to half a picture
+        if self._lead is not None and len(self._lead) < _LEAD:
+            self._lead.append(packet)
         try:
             frames: list[Any] = packet.decode()
         except av.error.FFmpegError:
@@ -231,6 +239,7 @@ class Source:
             sample_aspect=_sample_aspect(stream),
             interlaced=bool(self.first.interlaced_frame),
             transfer=transfer_of(self.first),
+            slate=read_slate(self.container, stream, self.first, self._lead or ()),
         )
 
 
@@ -263,6 +272,11 @@ class Decoder:
             yield self._frame(decoded)
         check_settled(self.path, self._source.status)
         self.truncated = self._is_truncated()
+
+    @property
+    def pace(self) -> Pace:
+        """At which rate the frames that were seen come, and whether they come evenly."""
+        return self._clock.pace
 
     def __enter__(self) -> Decoder:
         return self
@@ -323,7 +337,10 @@ class _Clock:
 
     def __init__(self, source: Source) -> None:
         self._tick = source.tick
-        rate = Fraction(source.stream.average_rate or source.stream.guessed_rate or 25)
+        stream = source.stream
+        rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+        claimed = (stream.guessed_rate, stream.average_rate, stream.base_rate)
+        self.pace = Pace(source.tick, [Fraction(said) for said in claimed if said])
         self._step = max(1, round(1 / (rate * self._tick)))
         self._shift = -(source.first.pts or 0)
         self._jump_back = round(_JUMP_BACK_S / self._tick)
@@ -351,6 +368,7 @@ class _Clock:
             elif now <= self._last:
                 now = self._last + 1
         self._last = now
+        self.pace.see(now)
         self._end = now + (duration or self._step)
         return self._seconds(now), self._seconds(duration)
 
