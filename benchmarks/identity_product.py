@@ -13,6 +13,7 @@ from idclip.cocopfs.captions import evaluation_texts
 from idclip.encoders import Encoder
 from idclip.identity import IdentityScorer
 from vidsearch.query import Query
+from vidsearch.question import AllOf, Scene, Someone
 from vidsearch.records import Person, Photo, Rows, Video
 from vidsearch.search import THRESHOLD, search
 
@@ -113,7 +114,8 @@ def product_ranks(
         person, text = people[who], asked.captions[caption]
         known = people if rivals else [person]
         marked = " ".join(evaluation_texts(text, person.name, configuration="conf1"))
-        query = Query(text, (person,), text, marked=marked, marks=(person,))
+        tree = AllOf((Someone(person), Scene(text, marked, (person,), named=True)))
+        query = Query(text, tree, (person,), text, marked=marked, marks=(person,))
         answer = search(
             rows, remembering, scorer, query, known, k=len(seen.images), threshold=threshold
         )

@@ -9,9 +9,11 @@ is not answered with somebody else's speech. A stranger's name is reported where
   or a word in -ing, and what follows is the end, a verb, a preposition or a word such as
   "speech"; unless one of the words says that it is a place or a thing ("White House",
   "New York", "Premier League") or an ordinary English word ("Two Men"), or
-- one capitalised word stands so and is a part of an enrolled name ("Rossi singing") or comes
-  after "by", "with" or "featuring" ("a speech by Merkel"), or an enrolled name of one word is a
-  part of a longer one ("Michelle Obama" where "Obama" is an alias).
+- one capitalised word stands so and is a word of an enrolled name that does not name its person
+  (`vidsearch.mentions`), or comes after "by", "with", "without" or a minus ("a speech by Merkel"),
+  or is joined to an enrolled name ("Anna Rossi or Merkel"), or
+- what names an enrolled person is a part of a longer name ("Michelle Obama" where "Obama" is an
+  alias or a surname).
 
 One capitalised word that opens the question ("Merkel speaking", but "Water falling" as well)
 is no more than perhaps a name (`perhaps`): it is searched as it stands, and where nothing fits
@@ -28,9 +30,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from vidsearch import grammar_words
 from vidsearch.names import Word, key
 from vidsearch.records import Person
 
@@ -50,7 +54,7 @@ NAMES_THAT_ARE_WORDS = _set(
     rose ruby rusty sandy sky stone storm summer sunny terry toni tom trip ty violet wade ward
     west will willow wood"""
 )
-_PARTICLES = _set(
+PARTICLES = _set(
     "al ap ben bin bint da dal de del della den der di do dos du el ibn la le st ten "
     "ter van vom von y zu zum"
 )
@@ -99,9 +103,12 @@ _ORDINARY = _set(
     students sunset tall teacher team tennis that the their these they this those three to two
     view we wide woman women worker workers young"""
 )
-_BEFORE = _set(
-    "and with by of for featuring showing starring beside behind & like meet find see "
-    "where is are does me"
+_BEFORE = (
+    _set(
+        "and with by of for featuring showing starring beside behind & like meet find see "
+        "where is are does me"
+    )
+    | grammar_words.BEFORE_A_NAME
 )
 _INTRODUCES = _set("by with featuring starring")
 _AFTER = _set(
@@ -113,10 +120,12 @@ _AFTER = _set(
     talk talks together tries under used walks was watches waves wears were while who with works
     writes"""
 )
+_FOLLOWS = _AFTER | grammar_words.AFTER_A_NAME
+_LAST_OF_NO_NAME = (_AFTER | _ORDINARY) - {"nobody"}
 _SURNAMES = _set("browning channing deng fielding fleming golding harding irving spalding sterling")
 _SHORT = frozenset(["EU", "PC", "TV", "UK", "UN", "US"])
 _QUOTED = re.compile(r"[\"“”„«»][^\"“”„«»]*[\"“”„«»]")
-_WITHIN = re.compile(r"[ \-‐‑]|\. ?|['’]")  # what may stand between the words of one name
+WITHIN = re.compile(r"[ \-‐‑]|\. ?|['’]")  # what may stand between the words of one name
 
 
 @dataclass(frozen=True)
@@ -156,14 +165,16 @@ def find(
     found: Sequence[Word],
     mentions: Sequence[tuple[int, int]],
     people: Sequence[Person],
+    parts: Collection[tuple[int, int]] = (),
 ) -> tuple[UnknownName, ...]:
     """The names in `text` that nobody is enrolled under, by the rule of this module.
 
-    `found` are the words of `text`; `mentions` the ranges of them that name enrolled people.
+    `found` are the words of `text`; `mentions` the ranges of them that name enrolled people,
+    `parts` those of them that are only a part of a name.
     """
     quoted = [match.span() for match in _QUOTED.finditer(text)]
     ranges: list[tuple[int, int]] = []
-    for run in (*_runs(text, found, mentions), *_slips(found, mentions, people)):
+    for run in (*_runs(text, found, mentions, parts), *_slips(found, mentions, people)):
         start, end = found[run.first].start, found[run.last - 1].end
         inside_quotes = any(a <= start and end <= b for a, b in quoted)
         if not inside_quotes and not any(a < end and start < b for a, b in ranges):
@@ -188,7 +199,7 @@ def near(name: str, people: Iterable[Person], n: int = 3) -> tuple[str, ...]:
 
 def _likeness(asked: tuple[str, ...], known: tuple[str, ...]) -> float:
     ratio = _ratio(asked, known)
-    shared = any(len(word) > 2 and word not in _PARTICLES for word in set(asked) & set(known))
+    shared = any(len(word) > 2 and word not in PARTICLES for word in set(asked) & set(known))
     return max(ratio, _RATHER_NEAR) if shared else ratio
 
 
@@ -196,12 +207,19 @@ def _ratio(one: tuple[str, ...], other: tuple[str, ...]) -> float:
     return difflib.SequenceMatcher(None, " ".join(one), " ".join(other)).ratio()
 
 
-def _runs(text: str, found: Sequence[Word], mentions: Sequence[tuple[int, int]]) -> list[_Run]:
+def _runs(
+    text: str,
+    found: Sequence[Word],
+    mentions: Sequence[tuple[int, int]],
+    parts: Collection[tuple[int, int]],
+) -> list[_Run]:
     """Runs of capitalised words that look like a person's full name and are not enrolled."""
     if text == text.upper():
         return []  # all capitals tell nothing
-    whole = {at for first, last in mentions if last - first > 1 for at in range(first, last)}
-    single = {first for first, last in mentions if last - first == 1}
+    # What may be a part of a longer name, and what is a name by itself.
+    loose = [span for span in mentions if span in parts or span[1] - span[0] == 1]
+    whole = {at for span in mentions if span not in loose for at in range(*span)}
+    whole |= _joints(found, mentions)
     runs = []
     at = 0
     while at < len(found):
@@ -213,12 +231,23 @@ def _runs(text: str, found: Sequence[Word], mentions: Sequence[tuple[int, int]])
         at = last
         if not 2 <= run.last - run.first <= 6 or not _may_be_person(found, run):
             continue
-        aliases = single & set(range(run.first, run.last))
-        rest = [found[place] for place in range(run.first, run.last) if place not in aliases]
-        titled = bool(aliases) and all(word.folded in TITLES for word in rest)
-        if not titled and (aliases or _stands_as_person(text, found, run)):
+        aliases = [span for span in loose if run.first < span[1] and span[0] < run.last]
+        named = {at for span in aliases for at in range(*span)}
+        rest = [found[place] for place in range(run.first, run.last) if place not in named]
+        titled = len(aliases) == 1 and all(word.folded in TITLES for word in rest)
+        if not titled and (aliases or stands_as_person(text, found, run.first, run.last)):
             runs.append(run)
     return runs
+
+
+def _joints(found: Sequence[Word], mentions: Sequence[tuple[int, int]]) -> set[int]:
+    """The words that join two names, as in "Anna y Marco", and capital operators."""
+    joints = {at for at, word in enumerate(found) if word.text in grammar_words.CAPITAL}
+    for one, other in pairwise(mentions):
+        between = tuple(word.folded for word in found[one[1] : other[0]])
+        if between in grammar_words.SMALL:
+            joints |= set(range(one[1], other[0]))
+    return joints
 
 
 def _end_of_run(text: str, found: Sequence[Word], first: int, taken: set[int]) -> int:
@@ -226,14 +255,14 @@ def _end_of_run(text: str, found: Sequence[Word], first: int, taken: set[int]) -
     last = first
     at = first
     while at < len(found) and at not in taken:
-        if at > first and not _WITHIN.fullmatch(text[found[at - 1].end : found[at].start]):
+        if at > first and not WITHIN.fullmatch(text[found[at - 1].end : found[at].start]):
             break
         word = found[at]
         if word.capitalised and not (at > first + 1 and _is_verb(word)):
             last = at + 1
         elif at > first + 1 and text[word.start - 1] in "-‐‑" and found[at - 1].capitalised:
             last = at + 1  # Cho Myung-kyun
-        elif at == first or word.folded not in _PARTICLES:
+        elif at == first or word.folded not in PARTICLES:
             break
         at += 1
     return last
@@ -246,7 +275,7 @@ def _trimmed(found: Sequence[Word], run: _Run) -> _Run:
         first += 1
     while last - first > 2 and found[first].folded in TITLES:
         first += 1
-    while last > first and found[last - 1].folded in _AFTER | _ORDINARY:
+    while last > first and found[last - 1].folded in _LAST_OF_NO_NAME:
         last -= 1
     return _Run(first, last)
 
@@ -263,18 +292,44 @@ def _may_be_person(found: Sequence[Word], run: _Run) -> bool:
     return not any(word in _NO_PERSON or word[0].isdigit() for word in said)
 
 
-def _stands_as_person(text: str, found: Sequence[Word], run: _Run) -> bool:
-    before = found[run.first - 1] if run.first else None
+def stands_as_person(text: str, found: Sequence[Word], first: int, last: int) -> bool:
+    """Whether the words `first` to `last` (exclusive) stand where a person stands in a question."""
+    before = found[first - 1] if first else None
     if before is not None:
-        gap = text[before.end : found[run.first].start]
+        gap = text[before.end : found[first].start]
         fits = before.folded in _BEFORE | _ORDINARY | TITLES or _is_verb(before)
-        if not fits and not set(gap) & set(",;:&+"):
+        if not fits and not set(gap) & set(",;:&+()") and not is_denied(text, found[first]):
             return False
-    if run.last == len(found):
+    if last == len(found):
         return True
-    gap = text[found[run.last - 1].end : found[run.last].start]
-    after = found[run.last]
-    return after.folded in _AFTER or _is_verb(after) or bool(set(gap) & set(",;:&+'’"))
+    gap = text[found[last - 1].end : found[last].start]
+    after = found[last]
+    if set(gap) & set(",;:&+'’()") or is_denied(text, after):
+        return True
+    return after.folded in _FOLLOWS or _is_verb(after)
+
+
+def is_denied(text: str, word: Word) -> bool:
+    """Whether a minus stands before a word: "-Merkel"."""
+    before = text[max(word.start - 2, 0) : word.start]
+    return before[-1:] in ("-", "−") and before[:-1] in ("", " ", "(")
+
+
+def goes_on(text: str, found: Sequence[Word], last: int) -> bool:
+    """Whether what ends before word `last` is the beginning of something longer.
+
+    Of another name ("Marco Polo"), or of a place or a thing ("Paris street").
+    """
+    if last == len(found) or not WITHIN.fullmatch(text[found[last - 1].end : found[last].start]):
+        return False
+    after = found[last]
+    longer = after.capitalised and after.folded not in _FOLLOWS | _ORDINARY and not _is_verb(after)
+    return longer or after.folded in _NO_PERSON
+
+
+def is_no_name(word: Word) -> bool:
+    """Whether a word, even capitalised, names nobody by itself: a title, a place, a common word."""
+    return word.folded in TITLES | _NO_PERSON | _ORDINARY
 
 
 def _is_verb(word: Word) -> bool:
@@ -315,7 +370,7 @@ def _lone(
     if text == text.upper():
         return []
     parts = {word for person in people for name in person.names for word in key(name)}
-    parts -= _PARTICLES | TITLES | _NO_PERSON | _ORDINARY
+    parts -= PARTICLES | TITLES | _NO_PERSON | _ORDINARY | NAMES_THAT_ARE_WORDS
     taken = {at for first, last in mentions for at in range(first, last)}
     return [
         (word.start, word.end)
@@ -323,15 +378,30 @@ def _lone(
         if at not in taken
         and word.capitalised
         and len(word.folded) > 1
-        and (word.folded in parts or _is_introduced(found, at))
+        and (word.folded in parts or _is_introduced(text, found, at, mentions))
         and not any(a < word.end and word.start < b for a, b in ranges)
-        and _stands_as_person(text, found, _Run(at, at + 1))
+        and stands_as_person(text, found, at, at + 1)
     ]
 
 
-def _is_introduced(found: Sequence[Word], at: int) -> bool:
-    """Whether a word that may be a name follows "by" or "with", which few places do."""
-    return at > 0 and found[at - 1].folded in _INTRODUCES and _may_be_name(found, at)
+def _is_introduced(
+    text: str, found: Sequence[Word], at: int, mentions: Sequence[tuple[int, int]]
+) -> bool:
+    """Whether a word that may be a name stands where few places do.
+
+    After "by", "with", "without", a minus, or joined to a name that is enrolled.
+    """
+    if not _may_be_name(found, at):
+        return False
+    before = found[at - 1].folded if at else ""
+    after = found[at + 1].folded if at + 1 < len(found) else ""
+    if before in _INTRODUCES | grammar_words.DENIALS or is_denied(text, found[at]):
+        return True
+    left = before in grammar_words.BEFORE_A_NAME and any(
+        last in (at - 1, at - 2) for _, last in mentions
+    )
+    right = after in grammar_words.AFTER_A_NAME and any(first == at + 2 for first, _ in mentions)
+    return left or right
 
 
 def _may_be_name(found: Sequence[Word], at: int) -> bool:
@@ -347,4 +417,4 @@ def perhaps(text: str, found: Sequence[Word], mentions: Sequence[tuple[int, int]
         return ""
     if _is_verb(found[0]) or not _may_be_name(found, 0):
         return ""
-    return found[0].text if _stands_as_person(text, found, _Run(0, 1)) else ""
+    return found[0].text if stands_as_person(text, found, 0, 1) else ""
