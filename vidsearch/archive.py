@@ -30,13 +30,20 @@ if TYPE_CHECKING:
     from idclip.encoders import Encoder
     from idclip.faces import FaceModel
     from idclip.identity import IdentityScorer
+    from vidsearch.appearances import Appearance, By, ScreenTime, Together
+    from vidsearch.audit import Line
     from vidsearch.describe import Models
+    from vidsearch.forget import Traces
     from vidsearch.indexing import Event, IndexReport, PathLike
+    from vidsearch.listing import Listing
     from vidsearch.people import Refit
+    from vidsearch.people_folder import Arrival
     from vidsearch.photos import Picture
+    from vidsearch.records import Rows
     from vidsearch.stamp import Stamp
     from vidsearch.store import ShotRow, Store
     from vidsearch.tasks import Analyst, Recipe
+    from vidsearch.timeline import Timeline
 
 
 class Archive:
@@ -209,6 +216,66 @@ class Archive:
             return hit
         return replace(hit, video=best_first(video, glob).path, copies=len(video.paths) - 1)
 
+    # --- who is on screen when -------------------------------------------------------------------
+
+    def timeline(self, video: str, *, threshold: float | None = None) -> Timeline:
+        """Who is on screen when in a video (path or id): `.at(t)`, `.between(a, b)`.
+
+        `threshold` is the least probability of a face track that counts, here and below. Raises
+        VidsearchError for a video that the archive does not know or that failed.
+        """
+        from vidsearch.copies import best_first
+        from vidsearch.timeline import timeline
+
+        found = best_first(self.video(video))
+        rows, scorer, enrolled = self._tracks
+        return timeline(rows, scorer, found, enrolled, threshold=_or_default(threshold))
+
+    def appearances(self, person: str, *, threshold: float | None = None) -> Listing[Appearance]:
+        """Where a person (name or alias) is on screen, by video and time.
+
+        Raises `UnknownPerson`.
+        """
+        from vidsearch.appearances import appearances
+
+        rows, scorer, enrolled = self._tracks
+        known = enrolment.find(person, enrolled)
+        return appearances(rows, scorer, known, enrolled, threshold=_or_default(threshold))
+
+    def together(self, *people: str, threshold: float | None = None) -> Listing[Together]:
+        """When two people or more are on screen at the same time, by video and time.
+
+        Raises `UnknownPerson`, and `InvalidQuery` where these are not two people.
+        """
+        from vidsearch.appearances import together
+        from vidsearch.errors import InvalidQuery
+
+        named = [enrolment.find(name, self._tracks[2]).name for name in people]
+        if len(set(named)) < max(2, len(named)):
+            raise InvalidQuery(f"together wants two people at least, each once, not {named}")
+        return together([self.appearances(name, threshold=threshold) for name in named])
+
+    def screen_time(
+        self, by: By = "person", *, person: str | None = None, threshold: float | None = None
+    ) -> Listing[ScreenTime]:
+        """How long each person is on screen, or each video shows somebody; the longest first.
+
+        With `person`, of nobody else. Raises `UnknownPerson`, and `InvalidQuery` for another `by`.
+        """
+        from vidsearch.appearances import screen_time
+
+        rows, scorer, enrolled = self._tracks
+        people = enrolled if person is None else [enrolment.find(person, enrolled)]
+        return screen_time(rows, scorer, people, enrolled, by, threshold=_or_default(threshold))
+
+    @property
+    def _tracks(self) -> tuple[Rows, IdentityScorer, list[Person]]:
+        """What says who is in which face track: the rows, their scorer, and everybody enrolled."""
+        store = self._comparable
+        return store.rows(), self._scorer, store.people(pictures=False)
+
+    # --- what there is ---------------------------------------------------------------------------
+
     def videos(self) -> list[Video]:
         """Every video the archive knows, those that failed included, by path."""
         from vidsearch.copies import best_first
@@ -308,7 +375,7 @@ class Archive:
     def _pictures_of(self, hits: Sequence[Hit]) -> list[Picture]:
         """The frames that show hits, each file opened once; thumbnails where it cannot be read."""
         from vidsearch.photos import decode_jpeg
-        from vidsearch.sheet import moment_of
+        from vidsearch.sheet import grey_plate, moment_of
 
         moments: dict[str, list[float]] = defaultdict(list)
         for hit in hits:
@@ -324,7 +391,7 @@ class Archive:
             picture = read.get((hit.video_id, moment_of(hit)))
             if picture is None:
                 jpeg = self._reader.thumbnail(hit.video_id, hit.shot, hit.keyframe_s)
-                picture = decode_jpeg(jpeg)
+                picture = decode_jpeg(jpeg) if jpeg else grey_plate()
             found.append(picture)
         return found
 
@@ -339,13 +406,15 @@ class Archive:
         face: int | None = None,
         more: bool = False,
         trust: bool = False,
+        allow: bool = False,
     ) -> Person:
         """Enrol somebody from photos, or from moments of videos (`VIDEO@00:00:04.2`).
 
         Found at once in what is indexed already. `face` numbers the face in photos with several,
         `more` adds photos or aliases to somebody who is enrolled, `trust` takes photos that do
-        not look like each other. Raises `EnrolmentError`, `UnreadableImage`, `UnreadableVideo`,
-        each naming the photo and the remedy.
+        not look like each other, `allow` takes somebody who was forgotten (`forget_person`).
+        Raises `EnrolmentError`, `UnreadableImage`, `UnreadableVideo`, each naming the photo and
+        the remedy.
         """
         from vidsearch.store import Store
 
@@ -367,7 +436,7 @@ class Archive:
             judged(models.faces, models.scorer, ())
         with self._made() as store:
             person = judged(self._faces, self._scorer, store.people())
-            (store.update_person if more else store.add_person)(person)
+            (store.update_person if more else store.add_person)(person, allow=allow)
         return person
 
     def refit_people(self, source: str | os.PathLike[str]) -> Refit:
@@ -402,9 +471,83 @@ class Archive:
         return person
 
     def remove_person(self, name: str) -> None:
-        """Remove a person and their photos; raises `UnknownPerson`."""
+        """Remove a person and their photos; raises `UnknownPerson`.
+
+        Their faces in the videos stay, as those of somebody unknown: see `forget_person`.
+        """
         with self._writer() as store:
             store.remove_person(enrolment.find(name, store.people()).person_id)
+
+    def traces_of(self, name: str, *, threshold: float | None = None) -> Traces:
+        """What the archive holds of a person (name or alias) that `forget_person` would remove.
+
+        `threshold` is the least probability of a face track that counts as theirs. Raises
+        `UnknownPerson`.
+        """
+        return self._traces_in(self._reader, self.person(name), threshold)
+
+    def forget_person(self, name: str, *, threshold: float | None = None) -> Line:
+        """Forget a person for good; gives the line of the audit that stays.
+
+        Photos, vectors, names, labels, their faces in the videos and pictures of shots that show
+        nobody else go, and no byte of them stays in the archive folder. The video files are not
+        touched. Raises `UnknownPerson`.
+        """
+        from vidsearch import forget
+
+        with self._writer() as store:
+            person = enrolment.find(name, store.people())
+            return forget.forget(store, person, self._traces_in(store, person, threshold))
+
+    def _traces_in(self, store: Store, person: Person, threshold: float | None) -> Traces:
+        from vidsearch.forget import traces
+
+        enrolled = store.people(pictures=False)
+        least = _or_default(threshold)
+        return traces(store.rows(), store.members(), self._scorer, person, enrolled, least)
+
+    def export_people(
+        self, folder: str | os.PathLike[str], names: Sequence[str] = ()
+    ) -> list[Person]:
+        """Write everybody, or those named, into a new folder: photos, and a `people.json`.
+
+        Gives who was written. Raises `UnknownPerson`, VidsearchError where it cannot be written.
+        """
+        from vidsearch import people_folder
+
+        chosen = [self.person(name) for name in names] if names else self.people()
+        written = list({person.person_id: person for person in chosen}.values())
+        if written:
+            people_folder.write(written, Path(folder))
+        return written
+
+    def import_people(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        more: bool = False,
+        trust: bool = False,
+        allow: bool = False,
+    ) -> list[Arrival]:
+        """Enrol the people of a folder (see `vidsearch.people_folder`), each whole or not at all.
+
+        `more`, `trust` and `allow` are those of `enrol`. Says what became of each. Raises
+        VidsearchError where the folder holds no people.
+        """
+        from vidsearch import people_folder
+
+        people_folder.check(Path(folder))
+        with self._made() as store:
+            arrivals = people_folder.read(
+                Path(folder), self._faces, self._scorer, store.people(), more=more, trust=trust
+            )
+            return [people_folder.settled(each, store, allow) for each in arrivals]
+
+    def forgotten(self) -> list[Line]:
+        """What was forgotten and when, oldest first: no names, no pictures, no vectors."""
+        from vidsearch import audit
+
+        return audit.read(self._reader.folder)
 
     # --- what is open ----------------------------------------------------------------------------
 
@@ -494,6 +637,12 @@ def _paths_called(name: str, video: Video) -> tuple[bytes, ...]:
         if called := tuple(path for path in video.paths if is_it(path)):
             return called
     return video.paths
+
+
+def _or_default(threshold: float | None) -> float:
+    from vidsearch.search import THRESHOLD
+
+    return THRESHOLD if threshold is None else threshold
 
 
 def _save(image: Image, file: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 import vidsearch
+from vidsearch import cli_upkeep
 from vidsearch.cli_models import models
 from vidsearch.cli_people import people
 from vidsearch.cli_query import query
@@ -254,5 +255,5 @@ def _numbers(options: Sequence[str]) -> dict[str, float]:
     return numbers
 
 
-for noun in (query, people, models):
+for noun in (query, people, models, *cli_upkeep.COMMANDS):
     main.add_command(noun)

@@ -37,6 +37,7 @@ def people() -> None:
 )
 @click.option("--more", is_flag=True, help="Add photos or aliases to somebody who is enrolled.")
 @click.option("--trust", is_flag=True, help="Take photos that do not look like each other.")
+@click.option("--allow", is_flag=True, help="Take somebody who was forgotten here.")
 @json_option
 def people_add(
     name: str,
@@ -46,6 +47,7 @@ def people_add(
     face: int | None,
     more: bool,
     trust: bool,
+    allow: bool,
     as_json: bool,
 ) -> int:
     """Enrol NAME from photos; a photo may also be a moment, VIDEO@00:00:04.2.
@@ -56,7 +58,7 @@ def people_add(
     from vidsearch.present import person_as_json, print_person
 
     person = Archive(folder, waiting=say).enrol(
-        name, photos, aliases=aliases, face=face, more=more, trust=trust
+        name, photos, aliases=aliases, face=face, more=more, trust=trust, allow=allow
     )
     if as_json:
         print_json(person_as_json(person))
@@ -154,7 +156,11 @@ def people_refit(folder: Path, source: Path, as_json: bool) -> int:
 @archive_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def people_remove(name: str, folder: Path, yes: bool) -> int:
-    """Remove NAME and the photos; the videos stay indexed."""
+    """Remove NAME and the photos; the videos stay indexed.
+
+    Their faces stay too, as somebody unknown, and they may be enrolled again: `vidsearch people
+    forget` leaves nothing of them.
+    """
     from vidsearch.archive import Archive
     from vidsearch.present import counted
 

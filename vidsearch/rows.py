@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -41,6 +42,9 @@ def join(tables: Mapping[str, pa.Table]) -> Rows:
     look_track, first = _tracks(look_shot, faces["track"])
     labels = labels_from(tables["labels"]) if "labels" in tables else []
     figure_shot = np.searchsorted(shot_keys, _shot_keys(figures, generations))
+    track_keys = _track_keys(look_shot[first], faces["track"][first])
+    figure_keys = _track_keys(figure_shot, figures["track"])
+    whose = np.isin(figure_keys, track_keys)  # not of somebody who is being forgotten just now
     rows = Rows(
         videos=tuple(video for video, _ in published),
         shot_video=shot_keys >> 32,
@@ -64,11 +68,8 @@ def join(tables: Mapping[str, pa.Table]) -> Rows:
         look_quality=faces["quality"],
         look_cohort_mean=faces["cohort_mean"],
         look_cohort_std=faces["cohort_std"],
-        figure_track=np.searchsorted(
-            _track_keys(look_shot[first], faces["track"][first]),
-            _track_keys(figure_shot, figures["track"]),
-        ),
-        figure_vectors=figures["vector"],
+        figure_track=np.searchsorted(track_keys, figure_keys[whose]),
+        figure_vectors=figures["vector"] if whose.all() else figures["vector"][whose],
     )
     return replace(rows, labels=tuple(labels), label_track=tracks_at(rows, labels))
 
@@ -77,6 +78,43 @@ def is_whole(rows: Rows) -> bool:
     """Whether every video has as many shots as it should have."""
     found = np.bincount(rows.shot_video, minlength=len(rows.videos))
     return bool(found.tolist() == [video.n_shots for video in rows.videos])
+
+
+def of_video(rows: Rows, video_id: str) -> Rows | None:
+    """The Rows of one video, as views of the arrays; None where it has none.
+
+    A column belongs to the table that its name begins with, so that a new one is cut as well.
+    """
+    at = next((n for n, video in enumerate(rows.videos) if video.video_id == video_id), None)
+    if at is None:
+        return None
+    shots = _between(rows.shot_video, at, at + 1)
+    tracks = _between(rows.track_shot, *shots)
+    spans = {
+        "shot": shots,
+        "keyframe": _between(rows.keyframe_shot, *shots),
+        "track": tracks,
+        "look": _between(rows.look_track, *tracks),
+        "figure": _between(rows.figure_track, *tracks),
+    }
+    spans["part"] = spans["keyframe"]
+    cut: dict[str, NDArray[Any]] = {}
+    for field in dataclasses.fields(rows):
+        table, _, _ = field.name.partition("_")
+        if table in spans:
+            cut[field.name] = getattr(rows, field.name)[slice(*spans[table])]
+    pointers = {"shot_video": at, "keyframe_shot": shots[0], "track_shot": shots[0]}
+    pointers |= {"look_track": tracks[0], "figure_track": tracks[0]}
+    cut |= {name: cut[name] - first for name, first in pointers.items()}
+    labels = tuple(label for label in rows.labels if label.video_id == video_id)
+    changed: dict[str, Any] = {"videos": (rows.videos[at],), "labels": labels, **cut}
+    return dataclasses.replace(rows, **changed)
+
+
+def _between(column: Ints, first: int, last: int) -> tuple[int, int]:
+    """Where the values `[first, last)` of a column that never falls lie in it."""
+    start, end = np.searchsorted(column, [first, last])
+    return int(start), int(end)
 
 
 def _arrays(table: pa.Table) -> dict[str, NDArray[Any]]:

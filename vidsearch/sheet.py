@@ -43,6 +43,14 @@ def moment_of(hit: Hit) -> float:
     return hit.people[0].time_s if hit.people else hit.keyframe_s
 
 
+def grey_plate() -> Picture:
+    """What stands for a picture that was forgotten, RGB uint8 [180, 320, 3]."""
+    plate = Image.new("RGB", (320, 180), _CARD)
+    text = "no picture is kept"
+    ImageDraw.Draw(plate).text((160, 90), text, fill=_GREY, font=_font(17), anchor="mm")
+    return np.asarray(plate)
+
+
 def contact_sheet(sections: Sequence[Section], *, columns: int = 3) -> Image.Image:
     """Questions one under the other, each with its hits as tiles of `columns` a row.
 

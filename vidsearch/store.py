@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from vidsearch import columns
+from vidsearch import audit, columns
 from vidsearch.columns import Columns
 from vidsearch.errors import ArchiveUnavailable, VidsearchError
 from vidsearch.health import Health, examine, orphans
@@ -165,6 +165,7 @@ class Store:
         stamp = read_stamp(folder)
         if read_only:
             return cls(folder, stamp, None)
+        from vidsearch import forget
         from vidsearch.lock import WriterLock
 
         lock = WriterLock(folder)
@@ -173,6 +174,8 @@ class Store:
         try:
             store = cls(folder, stamp, lock)
             store._bring_up_to_date()
+            if forget.is_unfinished(folder):
+                forget.resume(store)
             store.sweep()
         except BaseException:
             lock.release()
@@ -394,18 +397,20 @@ class Store:
                 self._tables.read("people").sort_by([(c, "ascending") for c in ORDER["people"]])
             )
 
-    def add_person(self, person: Person) -> None:
-        """Enrol somebody."""
+    def add_person(self, person: Person, *, allow: bool = False) -> None:
+        """Enrol somebody; who was forgotten here is refused (`vidsearch.audit.refuse`)."""
+        self._refuse_forgotten([person], allow)
         with explained(self.folder, "written"):
             self._tables.open("people").add(people_rows([person], self._schemas["people"]))
             self._purge("people")
 
-    def update_person(self, person: Person) -> None:
+    def update_person(self, person: Person, *, allow: bool = False) -> None:
         """Replace what is known of a person; what was replaced is gone from the disk."""
-        self.put_people([person])
+        self.put_people([person], allow=allow)
 
-    def put_people(self, people: Sequence[Person]) -> None:
+    def put_people(self, people: Sequence[Person], *, allow: bool = False) -> None:
         """Enrol people, each in place of who had their id, by one rewriting of the table."""
+        self._refuse_forgotten(people, allow)
         new = {person.person_id: person for person in people}
         kept = [each for each in self.people() if each.person_id not in new]
         self._rewrite_people([*kept, *new.values()])
@@ -417,6 +422,10 @@ class Store:
         """
         self._rewrite_people([p for p in self.people() if p.person_id != person_id])
         self.remove_labels(lambda label: label.person_id == person_id)
+
+    def _refuse_forgotten(self, people: Sequence[Person], allow: bool) -> None:
+        with explained(self.folder, "written"):
+            audit.refuse(self.folder, people, self.people(pictures=False), allow=allow)
 
     def _rewrite_people(self, people: Sequence[Person]) -> None:
         """Write the table anew: deleting a row would only mark it, and keep its bytes."""
@@ -470,10 +479,31 @@ class Store:
                 ["shot", "track", "thumbnail"],
                 f"generation = {generation} AND look = 0 AND shot IN ({shots})",
             ).to_pylist()
-        pictures = {(row["shot"], row["track"]): bytes(row["thumbnail"]) for row in found}
+        pictures = {(row["shot"], row["track"]): bytes(row["thumbnail"] or b"") for row in found}
         return {face: jpeg for face, jpeg in pictures.items() if face in wanted}
 
-    def _rewrite(self, name: str, rows: pa.Table) -> None:
+    # --- writing a table anew --------------------------------------------------------------------
+
+    def version(self, name: str) -> int:
+        """The number of a table's last commit."""
+        with explained(self.folder, "read"):
+            return int(self._tables.open(name).version)
+
+    def change(self, name: str, change: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
+        """Write a table anew, by one commit, with each batch of its rows changed.
+
+        Nothing that was in it before and is not now stays on the disk.
+        """
+        with explained(self.folder, "written"):
+            batches = map(change, self._tables.batches(name))
+            self._rewrite(name, pa.RecordBatchReader.from_batches(self._schemas[name], batches))
+
+    def purge(self, name: str) -> None:
+        """Keep nothing of the past of a table on the disk."""
+        with explained(self.folder, "written"):
+            self._purge(name)
+
+    def _rewrite(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         with explained(self.folder, "written"):
             self._tables.overwrite(name, rows)
             self._purge(name)

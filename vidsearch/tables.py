@@ -56,7 +56,11 @@ class Tables:
             database.drop_table(name)
         database.create_table(name, schema=self._schemas[name])
 
-    def overwrite(self, name: str, rows: pa.Table) -> None:
+    def batches(self, name: str) -> Iterator[pa.RecordBatch]:
+        """All rows of a table in its latest version, some at a time, in their order."""
+        yield from self.open(name).search().to_batches(batch_size=1024)
+
+    def overwrite(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         """Write a table anew; its old versions are still on the disk then."""
         self._open[name] = self._database().create_table(
             name, rows, schema=self._schemas[name], mode="overwrite"

@@ -1,0 +1,184 @@
+"""What was forgotten, and when: the lines that stay, without a name, a vector or a picture.
+
+The file `audit.json` in the archive folder holds a random salt and one line a deed. A line knows
+the person again by hashes only: of each name and alias, folded as questions fold them, and of the
+digests of the photos. Names are few enough to be tried out, so theirs is a slow hash (scrypt, RFC
+7914); a photo's digest cannot be guessed by who has not the photo, so a fast one will do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from vidsearch.errors import ArchiveUnavailable, EnrolmentError
+from vidsearch.names import key
+from vidsearch.records import Person
+
+FORGOTTEN = "forgotten"
+ALLOWED = "enrolled again, allowed"
+_FILE = "audit.json"
+# 16 MB and some 50 ms a name: a million guesses take half a day.
+_COST, _BLOCK, _PARALLEL = 2**14, 8, 1
+
+
+@dataclass(frozen=True)
+class Line:
+    """One deed: when (seconds since 1970), what, and how many things of each kind it took.
+
+    `names` and `photos` are hashes by which a forgotten person is known again.
+    """
+
+    line_id: str
+    when: float
+    what: str
+    counts: Mapping[str, int]
+    names: tuple[str, ...] = ()
+    photos: tuple[str, ...] = ()
+
+
+def read(folder: Path) -> list[Line]:
+    """The lines of an archive, oldest first. Raises `ArchiveUnavailable` if they are damaged."""
+    return _read(folder)[1]
+
+
+def add(folder: Path, line: Line) -> None:
+    """Keep a line; one that is there already is not kept twice. Raises OSError."""
+    salt, lines = _read(folder)
+    if line.line_id not in {each.line_id for each in lines}:
+        _write(folder, salt, [*lines, line])
+
+
+def forgetting(folder: Path, person: Person, counts: Mapping[str, int]) -> Line:
+    """The line that is to stay of a person who is about to be forgotten; nothing is written.
+
+    But the salt is, where there was none: a line would be worth nothing without it.
+    """
+    salt, lines = _read(folder)
+    if not lines:
+        _write(folder, salt, lines)
+    return Line(
+        secrets.token_hex(8),
+        time.time(),
+        FORGOTTEN,
+        dict(counts),
+        tuple(_of_name(name, salt) for name in person.names),
+        tuple(_of_photo(photo.sha256, salt) for photo in person.photos),
+    )
+
+
+def refuse(
+    folder: Path, people: Sequence[Person], enrolled: Sequence[Person], *, allow: bool = False
+) -> None:
+    """Raise `EnrolmentError` if somebody of `people` was forgotten in this archive.
+
+    Names and photos that a person of `enrolled` has already are not asked about again. With
+    `allow` nobody is refused, and a line says that somebody was enrolled again.
+    """
+    salt, lines = _read(folder)
+    forgotten = [line for line in lines if line.what == FORGOTTEN]
+    if not forgotten:
+        return
+    known = {person.person_id: person for person in enrolled}
+    for person in people:
+        said = _recognised(person, known.get(person.person_id), forgotten, salt)
+        if said and not allow:
+            raise EnrolmentError(f"{said}; if that is really meant, say so with --allow")
+        if said:
+            counts = {"photos": len(person.photos)}
+            add(folder, Line(secrets.token_hex(8), time.time(), ALLOWED, counts))
+
+
+def when_forgotten(folder: Path, name: str) -> float | None:
+    """When somebody of this name or alias was last forgotten; None where nobody was."""
+    salt, lines = _read(folder)
+    times = [line.when for line in lines if line.names and _of_name(name, salt) in line.names]
+    return max(times, default=None)
+
+
+def _recognised(
+    person: Person, before: Person | None, forgotten: Sequence[Line], salt: bytes
+) -> str:
+    """What says that a person was forgotten, as a sentence; "" where nothing does."""
+    held = {key(name) for name in before.names} if before else set()
+    digests = {photo.sha256 for photo in before.photos} if before else set()
+    for name in person.names:
+        if key(name) in held:
+            continue
+        hashed = _of_name(name, salt)
+        for line in forgotten:
+            if hashed in line.names:
+                return f'"{name}" was forgotten here on {_day(line)}, for good'
+    for photo in person.photos:
+        if photo.sha256 in digests:
+            continue
+        hashed = _of_photo(photo.sha256, salt)
+        for line in forgotten:
+            if hashed in line.photos:
+                return f"{photo.name}: whom it shows was forgotten here on {_day(line)}, for good"
+    return ""
+
+
+def _day(line: Line) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(line.when))
+
+
+@lru_cache(maxsize=4096)
+def _slow(words: tuple[str, ...], salt: bytes) -> str:
+    text = "\x1f".join(words).encode("utf-8", "surrogateescape")
+    return hashlib.scrypt(text, salt=salt, n=_COST, r=_BLOCK, p=_PARALLEL, dklen=32).hex()
+
+
+def _of_name(name: str, salt: bytes) -> str:
+    return _slow(key(name), salt)
+
+
+def _of_photo(sha256: str, salt: bytes) -> str:
+    return hmac.new(salt, sha256.encode(), hashlib.sha256).hexdigest()
+
+
+def _read(folder: Path) -> tuple[bytes, list[Line]]:
+    """The salt, a new one where there is no file, and the lines."""
+    try:
+        facts = json.loads((folder / _FILE).read_bytes())
+        lines = [
+            Line(**line | {"names": tuple(line["names"]), "photos": tuple(line["photos"])})
+            for line in facts["lines"]
+        ]
+        return bytes.fromhex(facts["salt"]), lines
+    except FileNotFoundError:
+        return secrets.token_bytes(16), []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArchiveUnavailable(
+            f"The record of who was forgotten, {folder / _FILE}, cannot be read ({error}). Put it"
+            " back from a backup: without it the archive would take them again."
+        ) from error
+
+
+def _write(folder: Path, salt: bytes, lines: Sequence[Line]) -> None:
+    facts = {"salt": salt.hex(), "lines": [asdict(line) for line in lines]}
+    write_whole(folder / _FILE, json.dumps(facts, indent=1))
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a small file so that it is there whole or not at all. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as open_file:
+            open_file.write(text)
+            open_file.flush()
+            os.fsync(open_file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would shut out other readers
+        Path(temporary).replace(file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

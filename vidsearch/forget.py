@@ -1,0 +1,247 @@
+"""Forgetting a person for good: what is known of them, and the way to leave no byte of it.
+
+Lance keeps deleted rows on the disk: a deletion only marks them, and old versions stay. So every
+table that holds, or ever held, a face or a picture is written anew without what is to go, by one
+commit, and its past is removed. That also drops what an earlier indexing left behind.
+
+What is to be done is first written to `forgetting.json`, which names nobody. Whoever opens the
+archive to write finishes what a killed process began (`resume`); each step may be done twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vidsearch import audit, identities
+from vidsearch.audit import Line
+from vidsearch.labels import said_of, tracks_at
+from vidsearch.records import Ints, Label, Member, Person, Rows
+
+if TYPE_CHECKING:
+    from idclip.identity import IdentityScorer
+    from vidsearch.store import Store
+
+_JOURNAL = "forgetting.json"
+_REWRITTEN = ("faces", "figures", "shots", "keyframes")
+Place = tuple[str, int]  # video id and shot
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What an archive holds of a person, besides their row in `people`.
+
+    `tracks` are the numbers of their face tracks in each shot, `alone` the shots in which nobody
+    else has one, `labels` the ids of labels and `members` the `joined` numbers of cluster members
+    that are theirs. `counts` says how many things there are of each kind, photos included.
+    """
+
+    tracks: Mapping[Place, tuple[int, ...]]
+    alone: frozenset[Place]
+    labels: tuple[str, ...]
+    members: tuple[int, ...]
+    counts: Mapping[str, int]
+
+
+def traces(
+    rows: Rows,
+    members: Sequence[Member],
+    scorer: IdentityScorer,
+    person: Person,
+    enrolled: Sequence[Person],
+    threshold: float,
+) -> Traces:
+    """What there is of `person`: faces that a question would find, that were labelled or clustered.
+
+    A track is theirs where their probability, after everybody `enrolled` competed for it, is at
+    least `threshold`, where somebody said so, and where most of its cluster is theirs; never where
+    somebody said that it is not them.
+    """
+    everywhere = np.ones(len(rows.track_shot), bool)
+    seen = identities.seen(rows, scorer, person, enrolled, everywhere, threshold)
+    said = said_of(rows, person.person_id)
+    theirs = seen.probability >= threshold
+    theirs[said.are] = True
+    theirs[said.are_not] = False
+    theirs |= _of_their_clusters(rows, members, theirs)
+    theirs[said.are_not] = False
+    tracks = _by_shot(rows, theirs)
+    alone = _alone(rows, theirs)
+    labels = _labels_of(rows, person, theirs)
+    of = tracks_at(rows, members)
+    gone = tuple(m.joined for m, at in zip(members, of, strict=True) if at >= 0 and theirs[at])
+    counts = {
+        "photos": len(person.photos),
+        "face tracks": int(theirs.sum()),
+        "face vectors": int(theirs[rows.look_track].sum()),
+        "shots without pictures": len(alone),
+        "labels": len(labels),
+        "faces in clusters": len(gone),
+    }
+    return Traces(tracks, alone, labels, gone, counts)
+
+
+def forget(store: Store, person: Person, found: Traces) -> Line:
+    """Remove a person and all that was `found` of them; gives the line that stays of it.
+
+    `store` is open for writing. When this is done no byte of their photos, vectors and name is in
+    the archive folder; if it is killed, the next writer finishes it. Raises `ArchiveUnavailable`.
+    """
+    from vidsearch.tables import explained
+
+    with explained(store.folder, "written"):
+        line = audit.forgetting(store.folder, person, found.counts)
+        work = {
+            "person_id": person.person_id,
+            "line": asdict(line),
+            "tracks": [[video, shot, list(t)] for (video, shot), t in found.tracks.items()],
+            "alone": sorted(found.alone),
+            "labels": found.labels,
+            "members": found.members,
+            "versions": {name: store.version(name) for name in _REWRITTEN},
+        }
+        audit.write_whole(store.folder / _JOURNAL, json.dumps(work))
+    resume(store)
+    return line
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether somebody was being forgotten when a writer was killed."""
+    return (folder / _JOURNAL).exists()
+
+
+def resume(store: Store) -> None:
+    """Do what `forgetting.json` says, or what is left of it; the file goes when all is done."""
+    from vidsearch.tables import explained
+
+    file = store.folder / _JOURNAL
+    with explained(store.folder, "written"):
+        work = json.loads(file.read_text("utf-8"))
+        line = work["line"]
+        audit.add(store.folder, Line(**line | {k: tuple(line[k]) for k in ("names", "photos")}))
+    labels, members = set(work["labels"]), set(work["members"])
+    store.put_labels([each for each in store.labels() if each.label_id not in labels])
+    store.put_members([each for each in store.members() if each.joined not in members])
+    store.remove_person(work["person_id"])
+    tracks = {(video, shot): tuple(numbers) for video, shot, numbers in work["tracks"]}
+    alone = {(video, shot) for video, shot in work["alone"]}
+    for name in _REWRITTEN:
+        if store.version(name) > work["versions"][name]:
+            store.purge(name)  # tracks are numbered anew, so this must not be done twice
+        else:
+            store.change(name, partial(_without, table=name, tracks=tracks, alone=alone))
+    with explained(store.folder, "written"):
+        file.unlink()
+
+
+def _of_their_clusters(
+    rows: Rows, members: Sequence[Member], theirs: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """The tracks [T] of clusters most of whose faces are theirs."""
+    track = tracks_at(rows, members)
+    number = np.array([member.number for member in members], np.int64)
+    of = np.zeros(len(theirs), bool)
+    for cluster in np.unique(number[track >= 0][theirs[track[track >= 0]]]):
+        faces = track[(number == cluster) & (track >= 0)]
+        if 2 * int(theirs[faces].sum()) > len(faces):
+            of[faces] = True
+    return of
+
+
+def _by_shot(rows: Rows, theirs: NDArray[np.bool_]) -> dict[Place, tuple[int, ...]]:
+    """The numbers that the tracks have within their shots; tracks are sorted by shot and number."""
+    found: dict[Place, list[int]] = defaultdict(list)
+    first = np.searchsorted(rows.track_shot, np.arange(len(rows.shot_video)))
+    for track in np.flatnonzero(theirs):
+        shot = int(rows.track_shot[track])
+        found[_place(rows, shot)].append(int(track - first[shot]))
+    return {place: tuple(numbers) for place, numbers in found.items()}
+
+
+def _alone(rows: Rows, theirs: NDArray[np.bool_]) -> frozenset[Place]:
+    n_shots = len(rows.shot_video)
+    every = np.bincount(rows.track_shot, minlength=n_shots)
+    own = np.bincount(rows.track_shot[theirs], minlength=n_shots)
+    shots: Ints = np.flatnonzero((own > 0) & (own == every))
+    return frozenset(_place(rows, int(shot)) for shot in shots)
+
+
+def _place(rows: Rows, shot: int) -> Place:
+    return rows.videos[rows.shot_video[shot]].video_id, int(rows.shot_index[shot])
+
+
+def _labels_of(rows: Rows, person: Person, theirs: NDArray[np.bool_]) -> tuple[str, ...]:
+    """What was said about them, of their faces, and notes that hold a name or photo of theirs."""
+    marks = (person.person_id, *person.names, *(photo.sha256 for photo in person.photos))
+    texts = {text for mark in marks for text in (mark, json.dumps(mark)[1:-1])}
+
+    def is_theirs(label: Label, track: int) -> bool:
+        noted = any(text in label.note for text in texts)
+        return label.person_id == person.person_id or noted or (track >= 0 and bool(theirs[track]))
+
+    pairs = zip(rows.labels, rows.label_track.tolist(), strict=True)
+    return tuple(label.label_id for label, track in pairs if is_theirs(label, track))
+
+
+def _without(
+    batch: pa.RecordBatch,
+    table: str,
+    tracks: Mapping[Place, Sequence[int]],
+    alone: Collection[Place],
+) -> pa.RecordBatch:
+    """Rows of a table without what is to go.
+
+    Tracks that stay are numbered without gaps, in `shots` they are counted anew; keyframes of
+    shots that show nobody else lose their picture.
+    """
+    places = set(alone) if table == "keyframes" else set(tracks)
+    touched = pc.is_in(batch["video_id"], pa.array({video for video, _ in places}, pa.string()))
+    rows = np.flatnonzero(np.asarray(touched.to_pylist(), bool)).tolist()
+    if not rows:
+        return batch
+    videos, shots = batch["video_id"].to_pylist(), batch["shot"].to_pylist()
+    rows = [row for row in rows if (videos[row], shots[row]) in places]
+    changes = {"keyframes": _blanked, "shots": _recounted}.get(table, _renumbered)
+    return changes(batch, {row: tuple(tracks.get((videos[row], shots[row]), ())) for row in rows})
+
+
+def _blanked(batch: pa.RecordBatch, rows: Mapping[int, Sequence[int]]) -> pa.RecordBatch:
+    pictures = batch["thumbnail"].to_pylist()
+    for row in rows:
+        pictures[row] = b""
+    return _with(batch, "thumbnail", pictures)
+
+
+def _recounted(batch: pa.RecordBatch, rows: Mapping[int, Sequence[int]]) -> pa.RecordBatch:
+    counts = batch["n_tracks"].to_pylist()
+    for row, gone in rows.items():
+        counts[row] -= len(gone)
+    return _with(batch, "n_tracks", counts)
+
+
+def _renumbered(batch: pa.RecordBatch, rows: Mapping[int, Sequence[int]]) -> pa.RecordBatch:
+    numbers = batch["track"].to_pylist()
+    keep = np.ones(batch.num_rows, bool)
+    for row, gone in rows.items():
+        keep[row] = numbers[row] not in gone
+        numbers[row] -= sum(number < numbers[row] for number in gone)
+    return _with(batch, "track", numbers).filter(pa.array(keep.tolist()))
+
+
+def _with(batch: pa.RecordBatch, name: str, values: Sequence[object]) -> pa.RecordBatch:
+    field = batch.schema.field(name)
+    columns = [
+        pa.array(values, field.type) if each.name == name else batch[each.name]
+        for each in batch.schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
