@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -99,16 +98,18 @@ def of_video(rows: Rows, video_id: str) -> Rows | None:
     }
     spans["part"] = spans["keyframe"]
     cut: dict[str, NDArray[Any]] = {}
-    for field in dataclasses.fields(rows):
+    for field in fields(rows):
         table, _, _ = field.name.partition("_")
         if table in spans:
             cut[field.name] = getattr(rows, field.name)[slice(*spans[table])]
     pointers = {"shot_video": at, "keyframe_shot": shots[0], "track_shot": shots[0]}
     pointers |= {"look_track": tracks[0], "figure_track": tracks[0]}
     cut |= {name: cut[name] - first for name, first in pointers.items()}
-    labels = tuple(label for label in rows.labels if label.video_id == video_id)
+    said = np.flatnonzero((rows.label_track >= tracks[0]) & (rows.label_track < tracks[1]))
+    cut["label_track"] = rows.label_track[said] - tracks[0]
+    labels = tuple(rows.labels[int(n)] for n in said)
     changed: dict[str, Any] = {"videos": (rows.videos[at],), "labels": labels, **cut}
-    return dataclasses.replace(rows, **changed)
+    return replace(rows, **changed)
 
 
 def _between(column: Ints, first: int, last: int) -> tuple[int, int]:
