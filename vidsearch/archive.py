@@ -25,6 +25,8 @@ from vidsearch.errors import VidsearchError
 from vidsearch.records import Answer, Hit, Person, Video
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from PIL.Image import Image
 
     from idclip.encoders import Encoder
@@ -32,7 +34,11 @@ if TYPE_CHECKING:
     from idclip.identity import IdentityScorer
     from vidsearch.appearances import Appearance, By, ScreenTime, Together
     from vidsearch.audit import Line
+    from vidsearch.clips import Clip, Uncut
     from vidsearch.describe import Models
+    from vidsearch.discover import Cluster, Discovery
+    from vidsearch.duplicates import Double
+    from vidsearch.excerpts import Excerpt, Excerpts
     from vidsearch.forget import Traces
     from vidsearch.indexing import Event, IndexReport, PathLike
     from vidsearch.listing import Listing
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
     from vidsearch.people_folder import Arrival
     from vidsearch.photos import Picture
     from vidsearch.records import Rows
+    from vidsearch.review import Question
     from vidsearch.stamp import Stamp
     from vidsearch.store import ShotRow, Store
     from vidsearch.tasks import Analyst, Recipe
@@ -268,6 +275,28 @@ class Archive:
         people = enrolled if person is None else [enrolment.find(person, enrolled)]
         return screen_time(rows, scorer, people, enrolled, by, threshold=_or_default(threshold))
 
+    def plot_timeline(
+        self,
+        timeline: Timeline,
+        file: str | os.PathLike[str],
+        *,
+        since: float = 0.0,
+        until: float | None = None,
+    ) -> None:
+        """Draw a timeline as PNG or SVG, by its name: people, frames and shots; extra `plot`."""
+        from vidsearch.timeline_plot import plot_timeline
+
+        until = timeline.end_s if until is None else until
+        plot_timeline(timeline, self._reader, Path(file), since, until)
+
+    def plot_appearances(
+        self, person: str, found: Listing[Appearance], file: str | os.PathLike[str]
+    ) -> None:
+        """Draw where a person is as PNG or SVG, by its name: a row a video; extra `plot`."""
+        from vidsearch.timeline_plot import plot_appearances
+
+        plot_appearances(self.person(person), found, self.videos(), Path(file))
+
     @property
     def _tracks(self) -> tuple[Rows, IdentityScorer, list[Person]]:
         """What says who is in which face track: the rows, their scorer, and everybody enrolled."""
@@ -333,6 +362,18 @@ class Archive:
         """The shots of a video (path or id), in order: they tile it without gap or overlap."""
         return self._reader.shots(self.video(video).video_id)
 
+    def duplicates(self, *, near: float | None = None) -> list[Double]:
+        """The same footage in several files: spans of both, by video and time.
+
+        `near` is the least cosine of two shots that may be the same (`vidsearch.duplicates`).
+        """
+        from vidsearch import duplicates
+
+        rows = self._reader.rows()
+        pictures = duplicates.Pictures(rows, self._reader)
+        least = duplicates.NEAR if near is None else near
+        return duplicates.find(rows, pictures.of, near=least)
+
     def open_hit(self, hit: Hit) -> None:
         """Play a hit, from its start, in the player of this machine."""
         from vidsearch.copies import file_of
@@ -394,6 +435,86 @@ class Archive:
                 picture = decode_jpeg(jpeg) if jpeg else grey_plate()
             found.append(picture)
         return found
+
+    # --- out to other tools ----------------------------------------------------------------------
+
+    def excerpts(self, found: Answer | Timeline | Listing[Appearance], title: str = "") -> Excerpts:
+        """What was found, ready to leave the archive, each part with its exact frames.
+
+        `title` is what it goes by; an answer's is its question, a timeline's its video.
+        """
+        from vidsearch import excerpts
+        from vidsearch.copies import best_first
+        from vidsearch.timeline import Timeline
+
+        def video(video_id: str) -> Video:
+            if (known := self._reader.find(video_id)) is None:
+                raise VidsearchError(f"{video_id} is no longer in the archive: ask again")
+            return best_first(known)
+
+        if isinstance(found, Answer):
+            made = excerpts.of_answer(found, video, self._reader.shots)
+            return replace(made, title=title or made.title)
+        if isinstance(found, Timeline):
+            title = title or found.video.path
+            return excerpts.of_appearances(title, found.appearances, video)
+        return excerpts.of_appearances(title or "appearances", found, video)
+
+    def export(
+        self,
+        excerpts: Excerpts,
+        out: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        rate: Fraction | None = None,
+    ) -> list[Path]:
+        """Write excerpts for another tool: one file, or into a folder one for each video.
+
+        `format` is one of `vidsearch.export.FORMATS`, None for what the file's name tells. `rate`
+        is at which rate to count frames, by time, in the place of the files' own. Gives the files.
+        Raises VidsearchError for excerpts of nothing, a target that cannot be written, files whose
+        rates differ or cannot be a time code where the format wants one.
+        """
+        from vidsearch.export import export
+
+        return export(excerpts, Path(out), format, rate=rate, pictures=self._pictures_of_excerpts)
+
+    def exported(self, excerpts: Excerpts, format: str, *, rate: Fraction | None = None) -> bytes:
+        """The same as the content of one file; raises the same."""
+        from vidsearch.export import rendered
+
+        return rendered(excerpts, format, rate=rate, pictures=self._pictures_of_excerpts)
+
+    def clip(
+        self,
+        excerpts: Excerpts,
+        folder: str | os.PathLike[str],
+        *,
+        exact: bool = False,
+        handles_s: float = 0.0,
+        captions: bool = False,
+    ) -> Iterator[Clip | Uncut]:
+        """Cut excerpts into files of their own, as an iterator; see `vidsearch.clips.cut`."""
+        from vidsearch.clips import cut
+
+        return cut(excerpts, Path(folder), exact=exact, handles_s=handles_s, captions=captions)
+
+    def reel(
+        self,
+        excerpts: Excerpts,
+        file: str | os.PathLike[str],
+        *,
+        handles_s: float = 0.0,
+        captions: bool = False,
+    ) -> list[Uncut]:
+        """Join excerpts to one MP4 file; gives what could not be, see `vidsearch.clips.reel`."""
+        from vidsearch.clips import reel
+
+        return reel(excerpts, Path(file), handles_s=handles_s, captions=captions)
+
+    def _pictures_of_excerpts(self, excerpts: Sequence[Excerpt]) -> list[Picture]:
+        """The frames that show excerpts; thumbnails where a file cannot be read."""
+        return self._pictures_of([each.as_hit() for each in excerpts])
 
     # --- people ----------------------------------------------------------------------------------
 
@@ -477,6 +598,110 @@ class Archive:
         """
         with self._writer() as store:
             store.remove_person(enrolment.find(name, store.people()).person_id)
+
+    # --- people nobody has named -----------------------------------------------------------------
+
+    def discover(self) -> Discovery:
+        """Put the faces that are new into clusters, each one person; give all clusters.
+
+        They keep their numbers, also when videos are indexed again.
+        """
+        from vidsearch import unnamed
+
+        with self._writer() as store:
+            return unnamed.discover(store, self._scorer)
+
+    def clusters(self) -> list[Cluster]:
+        """The clusters that `discover` found, large ones first: single faces and ignored ones too."""
+        from vidsearch import unnamed
+
+        return unnamed.clusters_of(self._reader, self._scorer)
+
+    def name(
+        self,
+        cluster: int,
+        name: str,
+        *,
+        more: bool = False,
+        trust: bool = False,
+        allow: bool = False,
+    ) -> Person:
+        """All faces of a cluster are this person, who is enrolled with the best of them as photos.
+
+        `more` adds them to somebody who is enrolled, `trust` also where they look unlike, `allow`
+        takes somebody who was forgotten. Raises `UnknownCluster`, `EnrolmentError`,
+        `UnknownPerson`.
+        """
+        from vidsearch import unnamed
+
+        with self._writer() as store:
+            options = {"more": more, "trust": trust, "allow": allow}
+            return unnamed.name(store, self._scorer, cluster, name, **options)
+
+    def merge(self, one: int, other: int) -> Cluster:
+        """Two clusters are one person, and cluster `one`. Raises `UnknownCluster`."""
+        from vidsearch import unnamed
+
+        with self._writer() as store:
+            return unnamed.merge(store, self._scorer, one, other)
+
+    def merge_people(self, name: str, other: str) -> Person:
+        """Two enrolled people are one, under the first name; raises `UnknownPerson`."""
+        from vidsearch import unnamed
+
+        with self._writer() as store:
+            return unnamed.merge_people(store, name, other)
+
+    def split(self, cluster: int, faces: Sequence[int]) -> tuple[Cluster, Cluster]:
+        """Faces of a cluster, by the numbers on its sheet, are somebody else.
+
+        Gives what is left of the cluster, and the new one. Raises `UnknownCluster`.
+        """
+        from vidsearch import unnamed
+
+        with self._writer() as store:
+            return unnamed.split(store, self._scorer, cluster, faces)
+
+    def ignore(self, cluster: int) -> Cluster:
+        """Nobody wants to hear of a cluster any more. Raises `UnknownCluster`."""
+        from vidsearch import unnamed
+
+        with self._writer() as store:
+            return unnamed.ignore(store, self._scorer, cluster)
+
+    def questions(self) -> list[Question]:
+        """What is in doubt about clusters, the most useful question first."""
+        from vidsearch import unnamed
+
+        return unnamed.questions(self._reader, self._scorer)
+
+    def answer(self, question: Question, yes: bool) -> str:
+        """Keep the answer to a question; gives it as a sentence."""
+        from vidsearch import unnamed
+
+        with self._writer() as store:
+            return unnamed.answer(store, question, yes)
+
+    def undo(self) -> str:
+        """Take the last answer about faces back; says which. Raises VidsearchError if none is."""
+        from vidsearch import unnamed
+
+        with self._writer() as store:
+            return unnamed.undo(store)
+
+    def cluster_sheet(self, cluster: Cluster, file: str | os.PathLike[str]) -> None:
+        """Write the faces of a cluster, numbered as `split` wants them, as one picture."""
+        from vidsearch import unnamed
+
+        _save(unnamed.cluster_sheet(self._reader, cluster), Path(file))
+
+    def question_sheet(self, question: Question, file: str | os.PathLike[str]) -> None:
+        """Write both sides of a question as one picture."""
+        from vidsearch import unnamed
+
+        _save(unnamed.question_sheet(self._reader, question), Path(file))
+
+    # --- forgetting ------------------------------------------------------------------------------
 
     def traces_of(self, name: str, *, threshold: float | None = None) -> Traces:
         """What the archive holds of a person (name or alias) that `forget_person` would remove.

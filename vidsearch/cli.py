@@ -15,9 +15,11 @@ import click
 
 import vidsearch
 from vidsearch import cli_upkeep
+from vidsearch.cli_export import clip, export
 from vidsearch.cli_models import models
 from vidsearch.cli_people import people
 from vidsearch.cli_query import query
+from vidsearch.cli_timeline import timeline
 from vidsearch.command import (
     NOTHING_FOUND,
     SOME_FAILED,
@@ -255,5 +257,5 @@ def _numbers(options: Sequence[str]) -> dict[str, float]:
     return numbers
 
 
-for noun in (query, people, models, *cli_upkeep.COMMANDS):
+for noun in (query, people, models, *cli_upkeep.COMMANDS, timeline, export, clip):
     main.add_command(noun)

@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,15 +92,19 @@ def _forget_stdout() -> None:
 
 def _picture(ctx: click.Context, param: click.Parameter, file: Path | None) -> Path | None:
     """Refuse, before the work, a picture that could not be written after it."""
-    if file is None:
-        return None
-    if file.suffix.lower() not in _PICTURES:
-        raise click.BadParameter(f"{file} is no picture: end it in {', '.join(_PICTURES)}")
+    if file is not None:
+        check_picture(file, _PICTURES)
+    return file
+
+
+def check_picture(file: Path, suffixes: Sequence[str]) -> None:
+    """Raise `click.BadParameter` for a picture of no such suffix, or that cannot be written."""
+    if file.suffix.lower() not in suffixes:
+        raise click.BadParameter(f"{file} is no picture: end it in {', '.join(suffixes)}")
     if not file.parent.is_dir():
         raise click.BadParameter(f"{file.parent} is no folder: make it first")
     if not os.access(file if file.exists() else file.parent, os.W_OK):
         raise click.BadParameter(f"{file} cannot be written: permission denied")
-    return file
 
 
 archive_option = click.option(

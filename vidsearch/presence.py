@@ -103,11 +103,11 @@ def joined(rows: Rows, spans: Spans) -> Spans:
 def all_of(parts: Sequence[Spans]) -> Spans:
     """The intervals of several, by video and start."""
     if not parts:
-        return Spans(*(np.zeros(0, np.int64 if f.type == "Ints" else float) for f in fields(Spans)))
-    columns = [np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Spans)]
-    together = Spans(*columns)
-    order = np.lexsort((together.start_frame, together.first_shot))
-    return Spans(*(column[order] for column in columns))
+        row, second = np.zeros(0, np.int64), np.zeros(0)
+        return Spans(row, row, second, second, row, row, second, row)
+    columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Spans)}
+    order = np.lexsort((columns["start_frame"], columns["first_shot"]))
+    return Spans(**{name: column[order] for name, column in columns.items()})
 
 
 def spacing(length: Reals) -> tuple[Reals, Reals]:

@@ -144,8 +144,8 @@ class Timeline:
                 f"there is no time between {start_s:g} s and {end_s:g} s: the earlier comes first"
             )
         starts, ends = self._people_spans
-        inside = np.flatnonzero((starts < end_s) & (ends > start_s))
-        return Listing(Appearance, [self._cut(self.appearances[n], start_s, end_s) for n in inside])
+        inside = [self.appearances[n] for n in _rows(starts < end_s, ends > start_s)]
+        return Listing(Appearance, [self._cut(each, start_s, end_s) for each in inside])
 
     def to_arrow(self) -> pa.Table:
         """The appearances as a table, a column for each field of `Appearance`."""

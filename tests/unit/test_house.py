@@ -26,6 +26,7 @@ PLACES = {
     "lancedb": ("vidsearch/tables.py",),
     "lance": (),
     "av": (
+        "vidsearch/clip_*.py",
         "vidsearch/containers.py",
         "vidsearch/decoding.py",
         "vidsearch/pictures.py",
@@ -62,7 +63,8 @@ PLACES = {
     "safetensors": ("idclip/checkpoints.py", "idclip/concept_training/*.py", "idclip/train*.py"),
     "transformers": ("idclip/concept_training/*.py",),
     "insightface": ("idclip/faces_insightface.py", "idclip/cocopfs/inswapper.py"),
-    "matplotlib": ("idclip/evaluate_plot.py", "idclip/train_curves.py"),
+    "matplotlib": ("idclip/evaluate_plot.py", "idclip/train_curves.py", "vidsearch/timeline_plot.py"),
+    "pandas": ("vidsearch/listing.py",),
     "tensorboard": ("idclip/train_log.py",),
     "onnx": (
         "idclip/compact.py",
@@ -76,6 +78,7 @@ PLACES = {
         "vidsearch/doctor.py",
     ),
     "huggingface_hub": ("idclip/pull.py",),
+    "opentimelineio": ("vidsearch/export_editors.py",),
     "ray": ("workers/*.py",),
 }
 HEAVY = (*PLACES, "cv2", "pyarrow", "tokenizers", "PIL", "rich")
