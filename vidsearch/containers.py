@@ -104,6 +104,17 @@ def video_stream(path: Path, container: Any, before: os.stat_result) -> Any:
     return stream
 
 
+def start_and_sound(path: Path) -> tuple[float, int]:
+    """Where a file's own clock starts, in seconds, and how many channels of sound it has.
+
+    Raises UnreadableVideo.
+    """
+    with open_container(path, check_file(path)) as container:
+        sound = next(iter(container.streams.audio), None)
+        channels = sound.codec_context.channels if sound and sound.codec_context else 0
+        return (container.start_time or 0) / av.time_base, int(channels)
+
+
 def is_sane_size(width: int, height: int) -> bool:
     """Whether pictures of this size are decoded."""
     return min(width, height) >= MIN_SIDE and width * height <= MAX_PIXELS

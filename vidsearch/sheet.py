@@ -115,6 +115,68 @@ def photo_sheet(person: Person) -> Image.Image:
     return sheet
 
 
+def captioned(picture: Picture, lines: Sequence[str]) -> Picture:
+    """An RGB picture with lines of text on a dark band along its lower edge."""
+    image = Image.fromarray(picture)
+    points = max(11, round(min(image.size) / 22))
+    step, pad = round(points * 1.45), round(points * 0.6)
+    height = min(image.height, len(lines) * step + 2 * pad)
+    top = image.height - height
+    band = image.crop((0, top, image.width, image.height)).point(lambda value: value // 4)
+    image.paste(band, (0, top))
+    draw = ImageDraw.Draw(image)
+    for n, line in enumerate(lines):
+        colour = _GREY if n else _INK
+        _text(draw, (pad, top + pad + n * step), line, points, colour, image.width - 2 * pad)
+    return np.asarray(image)
+
+
+def face_sheet(
+    title: str, faces: Sequence[tuple[str, str, bytes]], *, columns: int = 10
+) -> Image.Image:
+    """Faces in a grid: each with a number (or ""), a line under it, and its JPEG (b"": gone)."""
+    side, line, gap = 120, 24, 8
+    columns = max(5, min(columns, len(faces)))
+    rows = -(-len(faces) // columns)
+    width = 2 * _MARGIN + columns * side + (columns - 1) * gap
+    sheet = Image.new("RGB", (width, 2 * _MARGIN + 44 + rows * (side + line + gap) - gap), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((_MARGIN, _MARGIN + 4, _MARGIN + 4, _MARGIN + 30), fill=_ACCENT)
+    _text(draw, (_MARGIN + 16, _MARGIN + 3), title, 23, _INK, width - 2 * _MARGIN - 16)
+    for place, (number, below, jpeg) in enumerate(faces):
+        row, column = divmod(place, columns)
+        left, top = _MARGIN + column * (side + gap), _MARGIN + 44 + row * (side + line + gap)
+        sheet.paste(_face_card(number, below, jpeg, side, line), (left, top))
+    return sheet
+
+
+def beside(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Two sheets side by side."""
+    both = Image.new("RGB", (left.width + right.width, max(left.height, right.height)), _PAPER)
+    both.paste(left, (0, 0))
+    both.paste(right, (left.width, 0))
+    draw = ImageDraw.Draw(both)
+    draw.line((left.width, _MARGIN, left.width, both.height - _MARGIN), fill=_RULE, width=2)
+    return both
+
+
+def _face_card(number: str, below: str, jpeg: bytes, side: int, line: int) -> Image.Image:
+    card = Image.new("RGB", (side, side + line), _CARD)
+    draw = ImageDraw.Draw(card)
+    if jpeg:
+        still = Image.open(io.BytesIO(jpeg)).convert("RGB")
+        scale = side / max(still.size)
+        size = (max(1, round(still.width * scale)), max(1, round(still.height * scale)))
+        still = still.resize(size, Image.Resampling.LANCZOS)
+        card.paste(still, ((side - still.width) // 2, (side - still.height) // 2))
+    if number:
+        wide = round(draw.textlength(number, font=_font(15))) + 10
+        draw.rectangle((0, 0, wide, 21), fill=_ACCENT)
+        draw.text((5, 11), number, fill=(20, 20, 20), font=_font(15), anchor="lm")
+    _text(draw, (6, side + 4), below, 12, _GREY, side - 12)
+    return card
+
+
 def _section(section: Section, width: int, columns: int) -> Image.Image:
     question, answer, pictures = section
     rows = -(-len(answer.hits) // columns)

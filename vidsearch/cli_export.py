@@ -1,0 +1,291 @@
+"""`vidsearch export` and `vidsearch clip`: what was found, taken to other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vidsearch.command import (
+    NOTHING_FOUND,
+    SOME_FAILED,
+    archive_option,
+    json_option,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from vidsearch.archive import Archive
+    from vidsearch.excerpts import Excerpts
+
+FORMATS = ("csv", "json", "parquet", "srt", "webvtt", "edl", "fcpxml", "otio", "html")
+
+
+def _finding(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument and options that say what to take: a question, a person, or a video."""
+    options = (
+        click.argument("text", metavar="[QUERY]", required=False),
+        archive_option,
+        click.option(
+            "--person",
+            "persons",
+            multiple=True,
+            metavar="NAME",
+            help="All appearances of NAME; beside QUERY, NAME must be in the shot.",
+        ),
+        click.option(
+            "--timeline",
+            "timeline",
+            metavar="VIDEO",
+            help="All appearances in VIDEO (a path, or a video id).",
+        ),
+        click.option(
+            "-k",
+            "count",
+            type=click.IntRange(1),
+            default=10,
+            show_default=True,
+            help="At most so many shots of a QUERY.",
+        ),
+        click.option("--context-only", is_flag=True, help="Take no word of QUERY for a name."),
+        click.option(
+            "--threshold",
+            type=click.FloatRange(0, 1),
+            default=None,
+            help="Least probability that a person is there.  [default: 0.5]",
+        ),
+        click.option("--video", "video_glob", metavar="GLOB", help="Only videos that match."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _found(
+    archive: Archive,
+    text: str | None,
+    persons: Sequence[str],
+    timeline: str | None,
+    count: int,
+    context_only: bool,
+    threshold: float | None,
+    video_glob: str | None,
+) -> Excerpts:
+    """The excerpts that are meant."""
+    from dataclasses import replace
+
+    from vidsearch.copies import matches
+
+    if timeline is not None:
+        if text is not None:
+            raise click.UsageError("--timeline takes a whole video: leave QUERY out")
+        line = archive.timeline(timeline, threshold=threshold)
+        found = archive.excerpts(line)
+        if persons:
+            names = {archive.person(name).name for name in persons}
+            mine = (each for each in found.excerpts if each.people[0].name in names)
+            found = replace(found, excerpts=tuple(mine))
+    elif text is None and len(persons) == 1:
+        person = archive.person(persons[0])
+        found = archive.excerpts(archive.appearances(person.name, threshold=threshold), person.name)
+    elif text is None and not persons:
+        raise click.UsageError("say what to take: QUERY, --person NAME, or --timeline VIDEO")
+    else:
+        answer = archive.query(
+            text or "",
+            k=count,
+            people=persons,
+            context_only=context_only,
+            threshold=threshold,
+            video=video_glob,
+        )
+        return archive.excerpts(answer)
+    if video_glob is not None:
+        kept = (
+            each
+            for each in found.excerpts
+            if any(matches(path, video_glob) for path in each.video.paths)
+        )
+        found = replace(found, excerpts=tuple(kept))
+    return found
+
+
+def _rate(ctx: click.Context, param: click.Parameter, text: str | None) -> Fraction | None:
+    """A frame rate; 29.97 and its like mean the exact ones."""
+    from vidsearch.errors import VidsearchError
+    from vidsearch.smpte import TimeBase, nearest_standard
+
+    if text is None:
+        return None
+    try:
+        said = Fraction(text)
+        rate = nearest_standard(said, Fraction(1, 5000)) or said
+        TimeBase(rate)
+    except (ValueError, ZeroDivisionError):
+        raise click.BadParameter(
+            f"{text!r} is no frame rate: write 25, 29.97 or 30000/1001"
+        ) from None
+    except VidsearchError as error:
+        raise click.BadParameter(str(error)) from None
+    return rate
+
+
+@click.command()
+@_finding
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="Else the suffix of --out tells."
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE|FOLDER",
+    help="Where to; a folder gets one file a video. Else the standard output.",
+)
+@click.option(
+    "--rate",
+    metavar="FPS",
+    callback=_rate,
+    help="Count frames by time at this rate, for files without a rate of their own.",
+)
+@json_option
+def export(
+    text: str | None,
+    folder: Path,
+    form: str | None,
+    out: Path | None,
+    rate: Fraction | None,
+    as_json: bool,
+    **finding: Any,
+) -> int:
+    """Take hits or appearances to another tool.
+
+    QUERY is a question, as for `vidsearch query`. Tables: csv, json, parquet; subtitles: srt,
+    webvtt; editing: edl, fcpxml, otio; to look at: html. With --json and --out the files are
+    listed.
+    """
+    from vidsearch.archive import Archive
+    from vidsearch.export import FORMATS as KNOWN
+    from vidsearch.export import notes
+
+    if out is None:
+        form = form or ("json" if as_json else None)
+        if form is None:
+            raise click.UsageError(f"say --out FILE, or --format: {', '.join(FORMATS)}")
+        if not KNOWN[form].is_text:
+            raise click.UsageError(f"{form} is not text: say --out FILE.{form}")
+    archive = Archive(folder)
+    excerpts = _found(archive, text, **finding)
+    if not excerpts.excerpts:
+        say(f"nothing to export: {excerpts.message or 'nothing was found'}")
+        return NOTHING_FOUND
+    if out is None:
+        assert form is not None
+        click.echo(archive.exported(excerpts, form, rate=rate), nl=False)
+        used = form
+    else:
+        files = archive.export(excerpts, out, format=form, rate=rate)
+        used = form or files[0].suffix.lstrip(".")
+        if as_json:
+            print_json([str(file) for file in files])
+        for file in files:
+            say(f"wrote {file}")
+    for note in notes(excerpts, used, rate):
+        say(note)
+    return 0
+
+
+@click.command()
+@_finding
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Where the clips go, one file each.",
+)
+@click.option("--exact", is_flag=True, help="Encode anew, exact to the frame (H.264 in MP4).")
+@click.option(
+    "--handles",
+    "handles_s",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    metavar="SECONDS",
+    help="So much more before and after.",
+)
+@click.option("--captions", is_flag=True, help="Write who it is into the picture (encodes anew).")
+@click.option(
+    "--reel",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.mp4",
+    help="Join all of them to one file.",
+)
+@json_option
+def clip(
+    text: str | None,
+    folder: Path,
+    out: Path | None,
+    exact: bool,
+    handles_s: float,
+    captions: bool,
+    reel: Path | None,
+    as_json: bool,
+    **finding: Any,
+) -> int:
+    """Cut hits or appearances out of their files.
+
+    QUERY is a question, as for `vidsearch query`. A clip is copied as it is from the keyframe
+    before it, so it may begin earlier, which is told; --exact encodes it anew.
+    """
+    from vidsearch.archive import Archive
+    from vidsearch.clips import Uncut, clip_as_json
+
+    if out is None and reel is None:
+        raise click.UsageError("say where to: --out FOLDER, --reel FILE.mp4, or both")
+    if reel is not None and reel.suffix.lower() != ".mp4":
+        raise click.BadParameter(f"{reel} is no MP4: end it in .mp4", param_hint="--reel")
+    archive = Archive(folder)
+    excerpts = _found(archive, text, **finding)
+    if not excerpts.excerpts:
+        say(f"nothing to cut: {excerpts.message or 'nothing was found'}")
+        return NOTHING_FOUND
+    made = []
+    failed: list[Uncut] = []
+    if out is not None:
+        for one in archive.clip(excerpts, out, exact=exact, handles_s=handles_s, captions=captions):
+            made.append(one)
+            if isinstance(one, Uncut):
+                failed.append(one)
+                say(f"not cut: {one.reason}")
+            elif not as_json:
+                _tell(one)
+    if reel is not None:
+        missing = archive.reel(excerpts, reel, handles_s=handles_s, captions=captions)
+        failed += missing
+        for one in missing:
+            say(f"not in the reel: {one.reason}")
+        say(f"reel: {reel}")
+    if as_json:
+        print_json({"clips": [clip_as_json(one) for one in made], "reel": reel and str(reel)})
+    return SOME_FAILED if failed else 0
+
+
+def _tell(made: Any) -> None:
+    """A clip on a line, with what it holds beside what was asked for."""
+    from vidsearch.inputs import printable
+    from vidsearch.timecodes import timecode
+
+    more = "exact" if made.exact else "copied"
+    if made.lead_s >= 0.001:
+        more += f", begins {made.lead_s:.2f} s before"
+    if made.tail_s >= 0.001:
+        more += f", ends {made.tail_s:.2f} s after"
+    click.echo(
+        f"{printable(made.file)}  {timecode(made.start_s)} to {timecode(made.end_s)}  {more}"
+    )
+    if made.note:
+        say(made.note)
