@@ -14,8 +14,10 @@ from idclip.encoders import Encoder
 from idclip.identity import IdentityScorer
 from vidsearch.query import Query
 from vidsearch.question import AllOf, Scene, Someone
+from vidsearch.question import AllOf, Scene, Someone
 from vidsearch.records import Person, Photo, Rows, Video
 from vidsearch.search import THRESHOLD, search
+from vidsearch.selection import Paging
 
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 

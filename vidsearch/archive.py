@@ -48,9 +48,11 @@ if TYPE_CHECKING:
     from vidsearch.records import Rows
     from vidsearch.review import Question
     from vidsearch.stamp import Stamp
+    from vidsearch.stats import Stats
     from vidsearch.store import ShotRow, Store
     from vidsearch.tasks import Analyst, Recipe
     from vidsearch.timeline import Timeline
+    from vidsearch.verify import Fault, Repaired
 
 
 class Archive:
@@ -194,8 +196,10 @@ class Archive:
         says why. Raises `InvalidQuery`, `UnknownPerson` for a name of `people`,
         `ArchiveMismatch` if the models' weights changed since, and `ArchiveUnavailable`.
         """
+        from vidsearch.filters import Filters
         from vidsearch.query import parse
         from vidsearch.search import THRESHOLD, search
+        from vidsearch.selection import Paging
 
         store = self._comparable
         enrolled = store.people(pictures=False)
@@ -206,11 +210,9 @@ class Archive:
             self._scorer,
             query,
             enrolled,
-            k=k,
             threshold=THRESHOLD if threshold is None else threshold,
-            videos=video,
-            since=since,
-            until=until,
+            filters=Filters(videos=video, since=since, until=until),
+            paging=Paging(k),
         )
         return replace(answer, hits=tuple(self._best_copy(hit, video) for hit in answer.hits))
 
@@ -612,7 +614,7 @@ class Archive:
             return unnamed.discover(store, self._scorer)
 
     def clusters(self) -> list[Cluster]:
-        """The clusters that `discover` found, large ones first: single faces and ignored ones too."""
+        """What `discover` found, large clusters first: single faces and ignored ones too."""
         from vidsearch import unnamed
 
         return unnamed.clusters_of(self._reader, self._scorer)
@@ -773,6 +775,38 @@ class Archive:
         from vidsearch import audit
 
         return audit.read(self._reader.folder)
+
+    # --- upkeep ----------------------------------------------------------------------------------
+
+    def verify(self) -> list[Fault]:
+        """The faults of the archive; none of a sound one. Nothing is changed."""
+        from vidsearch import verify
+
+        return verify.examine(self.path)
+
+    def repair(self) -> Repaired:
+        """Mend the faults that can be mended, and say what was done and what is left.
+
+        Videos whose rows are broken are dropped: index them again.
+        """
+        from vidsearch import verify
+
+        faults = verify.examine(self.path)
+        verify.drop_copies(self.path)
+        with self._writer() as store:
+            return verify.repair(store, faults)
+
+    def stats(self) -> Stats:
+        """Hours, shots, faces, people, screen time, and the disk by part."""
+        from vidsearch.stats import stats
+
+        return stats(self._reader, self._scorer)
+
+    def dump(self, folder: str | os.PathLike[str]) -> dict[str, int]:
+        """Write every table as a Parquet file into a new folder; the rows of each."""
+        from vidsearch.dump import dump
+
+        return dump(self._reader, Path(folder))
 
     # --- what is open ----------------------------------------------------------------------------
 

@@ -205,9 +205,30 @@ class Sighting:
     reference: str
 
 
+@dataclass(frozen=True)
+class Factor:
+    """What one part of a question adds to a hit's score, or takes from it.
+
+    `value`, 0 to 1, is a probability (`kind` "person") or a score ("scene", "like") of what is
+    asked, `wanted` or not. `weight` is what the part adds to the log odds of the score: how much
+    these would be less without it. `details` are (name, value) of what it is made of.
+    """
+
+    kind: Literal["person", "scene", "like"]
+    what: str
+    wanted: bool
+    value: float
+    weight: float
+    details: tuple[tuple[str, float | str], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Hit:
-    """One shot of the answer, with its evidence."""
+    """One shot of the answer, with its evidence.
+
+    `factors` are what the score is made of, one for each part of the question, and `next_below`
+    says why the next hit is below, "" of the last.
+    """
 
     rank: int
     video: str  # printable path
@@ -222,6 +243,8 @@ class Hit:
     copies: int = 0  # how many more files hold the same video
     others: int = 0  # how many more shots of this video answer, where one of each is shown
     doubles: int = 0  # how many shots that look like this one were left out
+    factors: tuple[Factor, ...] = ()
+    next_below: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +253,7 @@ class Answer:
 
     `total` shots of `n_videos` videos answer in all; the hits are those shown of them after the
     first `offset`, one of each video where `by_video`. `further` is whether more come after them.
+    `tree` is how the question was read, drawn as lines.
     """
 
     query: str
@@ -242,6 +266,7 @@ class Answer:
     offset: int = 0
     by_video: bool = False
     further: bool = False
+    tree: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from store_records import analyzed_video, person
 
 from idclip.identity import IdentityScorer
+from vidsearch.filters import Filters
 from vidsearch.query import parse
 from vidsearch.records import AnalyzedVideo, Answer, FaceTrack, Person, Shot
 from vidsearch.search import search
+from vidsearch.selection import Paging
 from vidsearch.store import Store
 
 FACE_DIM, CONTEXT_DIM = 32, 64
@@ -122,10 +124,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ask(folder: Path, text: str, **how: Any) -> Answer:
+def ask(folder: Path, text: str, *, threshold: float = 0.5, k: int = 10, **only: Any) -> Answer:
     with Store.open(folder, read_only=True) as store:
         people = store.people(pictures=False)
-        return search(store.rows(), ENCODER, SCORER, parse(text, people), people, **how)
+        query = parse(text, people)
+        how: dict[str, Any] = {"filters": Filters(**only), "paging": Paging(k)}
+        return search(store.rows(), ENCODER, SCORER, query, people, threshold=threshold, **how)
 
 
 def found(answer: Answer) -> list[tuple[str, int]]:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from idclip.identity import IdentityScorer
 from vidsearch.errors import UnknownPerson
+from vidsearch.filters import Filters
 from vidsearch.query import parse
 from vidsearch.records import Answer, Person, Photo, Rows, Video
 from vidsearch.search import search
+from vidsearch.selection import Paging
 
 # The bare cosine decides: 0.42 is a probability of one half, 0.6 is 0.99 and 0.2 is 0.004.
 SCORER = IdentityScorer.uncalibrated("test")
@@ -165,7 +167,11 @@ class Library:
 
 def ask(library: Library, text: str, enrolled: Sequence[Person] = PEOPLE, **how: Any) -> Answer:
     query = parse(text, enrolled, forced=how.pop("forced", ()))
-    return search(library.rows(), ENCODER, SCORER, query, enrolled, **how)
+    return search(library.rows(), ENCODER, SCORER, query, enrolled, **_how(**how))
+
+
+def _how(*, threshold: float = 0.5, k: int = 10, **filters: Any) -> dict[str, Any]:
+    return {"threshold": threshold, "filters": Filters(**filters), "paging": Paging(k)}
 
 
 def shots(answer: Answer) -> list[int]:

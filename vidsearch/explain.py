@@ -1,0 +1,135 @@
+"""What the score of a hit is made of, and why the next hit is below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+
+import numpy as np
+
+from vidsearch import identities
+from vidsearch.fits import Fit
+from vidsearch.grammar_text import drawn
+from vidsearch.question import AllOf, AnyOf, Like, Node, Not, Scene, Someone
+from vidsearch.records import Factor, Hit
+from vidsearch.scoring import Value, combined, odds
+from vidsearch.sought import Sought
+
+Details = tuple[tuple[str, float | str], ...]
+_SAME = 0.005  # scores nearer than this are printed alike
+
+
+def drawing(tree: Node | None) -> str:
+    """How a question was read."""
+    return "" if tree is None else drawn(tree)
+
+
+def factors(
+    tree: Node,
+    values: Mapping[int, Value],
+    of_scene: Callable[[Scene], Details],
+    of_person: Callable[[Someone], Details],
+) -> list[Factor]:
+    """One factor for each leaf; `values` are those of one keyframe, by the leaf's `id`.
+
+    The weight is what the log odds would lose were the leaf not asked for; of a question of one
+    leaf it is all of them.
+    """
+    whole, fits = _log_odds(tree, values), not all(value.fit is None for value in values.values())
+    found = []
+    for leaf, wanted in _leaves(tree):
+        value = values[id(leaf)]
+        rest = {key: other for key, other in values.items() if key != id(leaf)}
+        weight = whole - _log_odds(tree, rest, beside_fit=fits)
+        shown = float(value.score[0])
+        if isinstance(leaf, Someone):
+            told = of_person(leaf)
+            found.append(Factor("person", leaf.person.name, wanted, shown, weight, told))
+        elif isinstance(leaf, Scene):
+            found.append(Factor("scene", leaf.text, wanted, shown, weight, of_scene(leaf)))
+        else:
+            found.append(Factor("like", leaf.name, wanted, shown, weight, ()))
+    return found
+
+
+def of_person(sought: Sought, keyframe: int) -> Details:
+    """What P is made of in the part of a keyframe, where the person is shown."""
+    if not sought.shown[sought.rows.keyframe_shot[keyframe]]:
+        return ()
+    track, seen = sought.track_at(keyframe), sought.seen
+    face, counted = float(seen.alone[track]), float(sought.probability[track])
+    told: list[tuple[str, float | str]] = [
+        ("face", face),
+        ("like", identities.reference(seen, track)),
+    ]
+    own = float(seen.probability[track])
+    if own < face - _SAME:
+        told.append(("share among rivals", own / max(face, 1e-12)))
+    if counted > own + _SAME:
+        told.append(("with near shots", counted))
+    present = sought.presence(track, keyframe)
+    if present < 1 - _SAME:
+        told.append(("presence in the part", present))
+    return tuple(told)
+
+
+def of_scene(fit: Fit, at: int) -> Details:
+    """What a scene's odds are made of: the picture, and the people's own figures."""
+    told: list[tuple[str, float | str]] = [("picture", float(odds(fit.whole[at : at + 1])[0]))]
+    if not np.isnan(fit.figure[at]):
+        told.append(("own figure", float(odds(fit.figure[at : at + 1])[0])))
+    return tuple(told)
+
+
+def compared(hits: Sequence[Hit]) -> tuple[Hit, ...]:
+    """Hits, best first, each but the last with a sentence why the next is below."""
+    return tuple(
+        hit if after is None else replace(hit, next_below=_why(hit, after))
+        for hit, after in zip_longest(hits, hits[1:])
+    )
+
+
+def _why(hit: Hit, after: Hit) -> str:
+    lower = hit.score - after.score
+    if lower < 1e-9:
+        return "as good as this: the order of the archive decides"
+    pairs = list(zip(hit.factors, after.factors, strict=True))
+    most, less = max(pairs, key=lambda pair: pair[0].weight - pair[1].weight)
+    start = f"{lower:.2f} lower" if lower >= _SAME else "hardly lower"
+    return (
+        f"{start}: {_difference(most, less)} ({_number(less.value)} against {_number(most.value)})"
+    )
+
+
+def _difference(more: Factor, less: Factor) -> str:
+    if more.kind == "person":
+        return f"{more.what} is {'less sure' if more.wanted else 'less surely absent'}"
+    what = "the context" if more.kind == "scene" else f"{more.what}"
+    return f"{what} fits less" if more.wanted else f'"{more.what}", not wanted, fits more'
+
+
+def _number(value: float) -> str:
+    """Two digits, or as many as tell it from 0 and 1."""
+    for digits in (2, 3, 4):
+        if 10**-digits <= value <= 1 - 10**-digits:
+            return f"{value:.{digits}f}"
+    return f"{value:.2f}"
+
+
+def _log_odds(tree: Node, values: Mapping[int, Value], *, beside_fit: bool = False) -> float:
+    """Of one keyframe; `beside_fit` counts people as they count beside a context."""
+    value = combined(tree, values)
+    if value is None:
+        return 0.0
+    if beside_fit and value.fit is None:
+        value = replace(value, fit=np.zeros(1))
+    return float(value.log_odds[0])
+
+
+def _leaves(node: Node, wanted: bool = True) -> list[tuple[Someone | Scene | Like, bool]]:
+    if isinstance(node, Not):
+        return _leaves(node.part, not wanted)
+    if isinstance(node, (AllOf, AnyOf)):
+        return [leaf for part in node.parts for leaf in _leaves(part, wanted)]
+    return [(node, wanted)]

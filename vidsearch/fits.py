@@ -1,0 +1,123 @@
+"""How well keyframes fit a scene in words, or another picture: log odds.
+
+Where a shot shows several people and the words are about one of them, the person's own figure
+(`vidsearch.figures`) says whether it is they who do it. The words may also be about what is
+elsewhere in the picture, so both are mixed, as odds:
+
+    odds = (1 - FIGURE) * odds of the keyframe + FIGURE * odds of the figure
+
+`FIGURE` was chosen on generated pictures of two people of whom each does something else, so that
+who does it is found more often and who is beside it is hardly found less
+(`benchmarks/two_people.py`).
+
+An encoder whose texts can hold people (an Id-CLIP) is asked twice, with "a person" and with the
+person's own token, and the geometric mean of both odds counts.
+
+Likeness to a picture is the cosine of both vectors less the archive's mean picture. A straight
+line makes log odds of it, fitted on pairs of views of one photo and of two
+(`benchmarks/like_and_not.py`), with the same convention of how rare right shots are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from idclip.encoders import encode_people, takes_people
+from idclip.identity import IdentityScorer
+from vidsearch.context import RARITY, background_of, log_odds
+from vidsearch.gallery import mean_faces
+from vidsearch.question import Like, Scene
+from vidsearch.records import Ints, Reals, Rows, Vector
+from vidsearch.sought import Sought
+
+if TYPE_CHECKING:
+    from idclip.encoders import Encoder
+
+FIGURE = 0.25
+LIKE_SLOPE, LIKE_OFFSET = 16.0, 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A scene over N keyframes: the log odds that count, [N], and of what they are made.
+
+    `whole` [N] are those of the keyframes, `figure` [N] those of the people's own figures, NaN
+    where there is none.
+    """
+
+    log_odds: Reals
+    whole: Reals
+    figure: Reals
+
+
+def scene(
+    rows: Rows,
+    encoder: Encoder,
+    scorer: IdentityScorer,
+    asked: Scene,
+    people: Sequence[Sought],
+    keyframes: Ints,
+) -> Fit:
+    """`asked` of the keyframes; `people` are those whom its words are about."""
+    every = len(keyframes) == len(rows.keyframe_vectors)
+    vectors = rows.keyframe_vectors if every else rows.keyframe_vectors[keyframes]
+    told = _texts(encoder, scorer, asked)
+    whole = _fit(rows, encoder, told, vectors)
+    figure = np.full(len(keyframes), np.nan)
+    if asked.named and people and len(rows.figure_track):
+        figure = _figures(rows, encoder, told, people, rows.keyframe_shot[keyframes])
+    own, mixed = ~np.isnan(figure), whole.copy()
+    mixed[own] = np.logaddexp(whole[own] + np.log1p(-FIGURE), figure[own] + np.log(FIGURE))
+    return Fit(mixed, whole, figure)
+
+
+def like(rows: Rows, asked: Like, keyframes: Ints) -> Reals:
+    """Log odds that the keyframes show what another picture shows."""
+    return likeness_odds(rows.keyframe_vectors[keyframes], asked.vector, rows.typical_picture)
+
+
+def likeness_odds(vectors: Vector, picture: Vector, typical: Vector) -> Reals:
+    """Log odds [N] of pictures [N, D] beside one [D]; `typical` [D] is the archive's mean."""
+    away = picture - typical
+    length = np.linalg.norm(vectors - typical, axis=1) * np.linalg.norm(away)
+    cosine = (vectors @ away - typical @ away) / np.maximum(length, 1e-6)
+    return np.asarray(LIKE_SLOPE * cosine - LIKE_OFFSET - np.log(RARITY), np.float64)
+
+
+def _texts(encoder: Encoder, scorer: IdentityScorer, asked: Scene) -> list[Vector]:
+    """What the encoder makes of a scene, once, or once more with the people in it."""
+    plain = (
+        encode_people(encoder, asked.text) if asked.named else encoder.encode_texts([asked.text])
+    )
+    if not (asked.marks and takes_people(encoder)):
+        return [plain]
+    faces = mean_faces(asked.marks, scorer).vectors
+    return [plain, encoder.encode_texts([asked.marked], [faces])]
+
+
+def _fit(rows: Rows, encoder: Encoder, told: Sequence[Vector], vectors: Vector) -> Reals:
+    background = background_of(encoder)  # type: ignore[arg-type]  # a Protocol is not Hashable
+    typical, scale = rows.typical_picture, encoder.logit_scale
+    found = [log_odds(vectors, texts, background, typical, scale) for texts in told]
+    return np.asarray(np.mean(found, axis=0), np.float64)
+
+
+def _figures(
+    rows: Rows, encoder: Encoder, told: Sequence[Vector], people: Sequence[Sought], shots: Ints
+) -> Reals:
+    """Log odds of the figures of `people` in `shots` [N], the mean of several; NaN without any."""
+    figure_of = np.full(len(rows.track_shot) + 1, -1, np.int64)  # the last place is for track -1
+    figure_of[rows.figure_track] = np.arange(len(rows.figure_track))
+    total, count = np.zeros(len(shots)), np.zeros(len(shots))
+    for person in people:
+        figure = figure_of[person.tracks_in(shots)]
+        there = np.flatnonzero(figure >= 0)
+        if len(there):
+            needed, back = np.unique(figure[there], return_inverse=True)
+            total[there] += _fit(rows, encoder, told, rows.figure_vectors[needed])[back]
+            count[there] += 1
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

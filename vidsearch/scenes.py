@@ -1,0 +1,87 @@
+"""Neighbouring shots of one scene support each other: who is in one is likely in the next.
+
+In a dialogue the camera goes to and fro. Where a face is too small or turned to be told by itself,
+the shots before and after may show the same person in the same place, and then it is likely them:
+
+    log odds of P = those of the face + SUPPORT * P(person in the near shot) * likeness of both
+
+where near is up to `NEAR` shots away and the likeness is the cosine of the two shots' pictures
+less the archive's mean picture, 0 under `ALIKE`. A shot without any face of the person is never
+made a hit by its neighbours, only a doubtful face is decided. The weight was measured
+(`benchmarks/neighbours.py`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vidsearch.identities import Seen
+from vidsearch.records import Ints, Reals, Rows, Vector
+
+NEAR = 4  # shots
+ALIKE = 0.5
+SUPPORT = 3.0
+_LEAST = 1e-9
+
+
+def supported(rows: Rows, seen: Seen, threshold: float, weight: float = SUPPORT) -> Reals:
+    """P(person) [T] of `seen`, doubtful tracks raised where near shots show the person.
+
+    A track under `threshold` is doubtful. Those of a shot that shows the person anyway are left.
+    """
+    probability = seen.probability
+    best = best_of_shots(rows, probability)
+    sure = np.flatnonzero(best >= threshold)
+    doubtful = np.flatnonzero((probability < threshold) & (probability > _LEAST))
+    doubtful = doubtful[best[rows.track_shot[doubtful]] < threshold]
+    if not len(sure) or not len(doubtful) or not weight:
+        return probability
+    shots, of = np.unique(rows.track_shot[doubtful], return_inverse=True)
+    support = _support(rows, shots, sure, best)[of]
+    raised = probability.copy()
+    helped = support > 0
+    raised[doubtful[helped]] = _raised(probability[doubtful[helped]], weight * support[helped])
+    return raised
+
+
+def could_be_raised(threshold: float) -> float:
+    """The probability from which a face may come to `threshold` by its neighbours."""
+    return float(_raised(np.array([min(threshold, 1 - 1e-6)]), np.array([-SUPPORT]))[0])
+
+
+def _raised(probability: Reals, by: Reals) -> Reals:
+    sure = np.clip(probability, _LEAST, 1 - _LEAST)
+    return np.asarray(1 / (1 + (1 - sure) / sure * np.exp(-by)))
+
+
+def _support(rows: Rows, shots: Ints, sure: Ints, best: Reals) -> Reals:
+    """For each of `shots` the best P of a `sure` shot near it, times their likeness."""
+    support = np.zeros(len(shots))
+    for step in [*range(-NEAR, 0), *range(1, NEAR + 1)]:
+        other = shots + step
+        inside = np.flatnonzero((other >= 0) & (other < len(rows.shot_video)))
+        there = inside[np.isin(other[inside], sure)]
+        there = there[rows.shot_video[shots[there]] == rows.shot_video[other[there]]]
+        if len(there):
+            alike = np.einsum(
+                "ij,ij->i", _pictures(rows, shots[there]), _pictures(rows, other[there])
+            )
+            value = np.where(alike >= ALIKE, alike * best[other[there]], 0.0)
+            support[there] = np.maximum(support[there], value)
+    return support
+
+
+def _pictures(rows: Rows, shots: Ints) -> Vector:
+    """What each of `shots` shows [N, D], of unit length, the archive's mean picture taken away."""
+    first = np.searchsorted(rows.keyframe_shot, shots, "left")
+    last = np.maximum(np.searchsorted(rows.keyframe_shot, shots, "right") - 1, first)
+    first, last = (np.minimum(at, len(rows.keyframe_vectors) - 1) for at in (first, last))
+    mean = (rows.keyframe_vectors[first] + rows.keyframe_vectors[last]) / 2 - rows.typical_picture
+    return np.asarray(mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-6))
+
+
+def best_of_shots(rows: Rows, probability: Reals) -> Reals:
+    """The best probability of a track in each shot, [S]."""
+    best = np.zeros(len(rows.shot_video))
+    np.maximum.at(best, rows.track_shot, probability)
+    return best
