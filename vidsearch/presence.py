@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def of_tracks(rows: Rows, tracks: Ints, probability: Reals) -> Spans:
     last = np.maximum(_frame(rows, shot, end_s), first + 1)
     start_s, end_s = _second(rows, shot, first), _second(rows, shot, last)
     order = np.lexsort((first, shot))
-    columns = (shot, shot, start_s, end_s, first, last, probability, tracks)
+    columns: tuple[Any, ...] = (shot, shot, start_s, end_s, first, last, probability, tracks)
     return Spans(*(column[order] for column in columns))
 
 
@@ -105,7 +106,10 @@ def all_of(parts: Sequence[Spans]) -> Spans:
     if not parts:
         row, second = np.zeros(0, np.int64), np.zeros(0)
         return Spans(row, row, second, second, row, row, second, row)
-    columns = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Spans)}
+    columns: dict[str, Any] = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(Spans)
+    }
     order = np.lexsort((columns["start_frame"], columns["first_shot"]))
     return Spans(**{name: column[order] for name, column in columns.items()})
 

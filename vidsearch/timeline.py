@@ -182,8 +182,9 @@ class Timeline:
         if whole.end_s > end_s:
             last_s = math.nextafter(end_s, 0)  # `end_s` itself is not in it
             shot = self._shot_at(last_s)
-            frame = shot.frame_at(max(shot.start_s, last_s - 2 * _SAME))
-            changed |= {"end_s": end_s, "end_frame": frame + 1, "last_shot": shot.shot}
+            frame = 1 + shot.frame_at(max(shot.start_s, last_s - 2 * _SAME))
+            frame = max(frame, changed.get("start_frame", whole.start_frame) + 1)
+            changed |= {"end_s": end_s, "end_frame": frame, "last_shot": shot.shot}
         return replace(whole, **changed)
 
     def _check(self, time_s: float) -> None:

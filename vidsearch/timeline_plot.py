@@ -16,6 +16,7 @@ import numpy as np
 from vidsearch.appearances import Appearance
 from vidsearch.errors import ModelUnavailable, VidsearchError
 from vidsearch.inputs import printable
+from vidsearch.present import counted
 from vidsearch.records import Person, Video
 from vidsearch.timecodes import timecode
 from vidsearch.timeline import ShotSpan, Timeline
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 # Inches.
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 13.0, 2.75, 1.05, 0.95, 0.55
 _ROW, _STRANGERS, _FILM, _SHOTS, _GAP = 0.52, 0.26, 0.72, 0.2, 0.12
-_INK, _GREY, _FAINT, _BAND = "#22252a", "#7b8088", "#eceef1", "#c9ced6"
+_INK, _GREY, _FAINT = "#22252a", "#7b8088", "#eceef1"
+_LIGHT, _DARK = "#ccd2db", "#98a1ad"  # shots
 # Okabe and Ito's colours, told apart with any colour vision; the yellow is too pale for a bar.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 _LEAST_ALPHA = 0.25  # of a bar of probability 0
@@ -81,7 +83,7 @@ def plot_timeline(
     shots = [shot for shot in timeline.shots if shot.start_s < until_s and shot.end_s > since_s]
     below = (_STRANGERS if strangers else 0) + _FILM + _SHOTS + 3 * _GAP
     title = _shown(timeline.video.path)
-    said = f"{timecode(since_s)} to {timecode(until_s)}, {len(shots)} shots"
+    said = f"{timecode(since_s)} to {timecode(until_s)}, {counted(len(shots), 'shot')}"
     left_out = len(names) - len(rows)
     said += f", {left_out} more people" if left_out else ""
     with _drawing(title, said, max(len(rows), 1) * _ROW, below, since_s, until_s) as page:
@@ -115,7 +117,7 @@ def plot_appearances(
         for key, spans in list(by_video.items())[:_MOST_ROWS]
     ]
     until_s = max((row.end_s for row in rows), default=1.0)
-    said = f"{_seconds(found)} in {len(by_video)} of {len(videos)} videos"
+    said = f"{_seconds(found)} in {len(by_video)} of {counted(len(videos), 'video')}"
     left_out = len(by_video) - len(rows)
     said += f", {left_out} of them not shown" if left_out else ""
     with _drawing(person.name, said, max(len(rows), 1) * _ROW, 0.0, 0.0, until_s) as page:
@@ -180,20 +182,30 @@ class _Page:
             length = row.end_s - self._since_s
             panel.barh(n + 0.5, length, left=self._since_s, height=0.1, color=_FAINT, zorder=1)
             for span in row.spans:
-                width = max(span.seconds, (self._until_s - self._since_s) / 900)
-                panel.barh(
-                    n + 0.5,
-                    width,
-                    left=span.start_s,
-                    height=0.6,
-                    color=row.colour,
-                    alpha=_LEAST_ALPHA + (1 - _LEAST_ALPHA) * span.probability**2,
-                    linewidth=0,
-                    zorder=2,
-                )
+                self._bar(panel, n + 0.5, span, row.colour)
             self._name(row, middle)
             self._text(_WIDTH - 0.3, middle, row.said, size=10.5, color=_GREY, ha="right")
         self._top += self._rows + _GAP
+
+    def _bar(self, panel: Any, middle: float, span: Appearance, colour: str) -> None:
+        """One appearance, with its probability where there is room."""
+        length = self._until_s - self._since_s
+        width = max(span.seconds, length / 900)  # so that a glimpse is not lost
+        alpha = _LEAST_ALPHA + (1 - _LEAST_ALPHA) * span.probability**2
+        bar = {"left": span.start_s, "height": 0.6, "linewidth": 0, "zorder": 2}
+        panel.barh(middle, width, color="white", **bar)
+        panel.barh(middle, width, color=colour, alpha=alpha, **bar)
+        if span.seconds / length * (_WIDTH - _LEFT - _RIGHT) > 0.45:
+            panel.text(
+                span.start_s + span.seconds / 2,
+                middle,
+                f"{span.probability:.2f}",
+                size=9,
+                ha="center",
+                va="center_baseline",
+                color="white" if alpha > 0.6 else _INK,
+                zorder=3,
+            )
 
     def _name(self, row: _Row, middle: float) -> None:
         right = _LEFT - 0.18
@@ -234,10 +246,17 @@ class _Page:
         panel = self._panel(self._top, _SHOTS)
         panel.set_ylim(0, 1)
         for shot in shots:
-            colour = _GREY if shot.shot % 2 else _BAND
+            colour = _DARK if shot.shot % 2 else _LIGHT
             panel.axvspan(shot.start_s, shot.end_s, color=colour, linewidth=0)
         self._text(_LEFT - 0.18, self._top + _SHOTS / 2, "shots", ha="right")
-        self._text(_WIDTH - 0.3, self._top + _SHOTS / 2, str(len(shots)), ha="right", size=10.5)
+        self._text(
+            _WIDTH - 0.3,
+            self._top + _SHOTS / 2,
+            str(len(shots)),
+            size=10.5,
+            color=_GREY,
+            ha="right",
+        )
         self._top += _SHOTS + _GAP
 
     def portrait(self, face: Any) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from vidsearch.appearances import Appearance
 from vidsearch.inputs import printable
+from vidsearch.present import counted
 from vidsearch.records import Video
 from vidsearch.timecodes import timecode
 from vidsearch.timeline import Stranger, Timeline
@@ -77,9 +78,8 @@ def print_person(
     total = sum(each.seconds for each in appearances)
     _print(
         console,
-        f"{name}  {total:.1f} s in {len(by_video)} of {len(videos)}"
-        f" video{'s' * (len(videos) != 1)}, {len(appearances)}"
-        f" appearance{'s' * (len(appearances) != 1)}",
+        f"{name}  {total:.1f} s in {len(by_video)} of {counted(len(videos), 'video')},"
+        f" {counted(len(appearances), 'appearance')}",
     )
     for key, spans in by_video.items():
         end_s = max(lengths.get(key, 0.0), spans[-1].end_s)
