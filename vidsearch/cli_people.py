@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from vidsearch.cli_discover import COMMANDS
 from vidsearch.command import (
     NOTHING_FOUND,
     SOME_FAILED,
@@ -22,6 +23,10 @@ from vidsearch.command import (
 @click.group()
 def people() -> None:
     """Enrol people from photos, list, rename and remove them."""
+
+
+for _command in COMMANDS:
+    people.add_command(_command)
 
 
 @people.command("add")

@@ -50,5 +50,9 @@ class UnknownPerson(VidsearchError):
     """A name that nobody is enrolled under."""
 
 
+class UnknownCluster(VidsearchError):
+    """There is no cluster of this number, or it has no faces any more."""
+
+
 class InvalidQuery(VidsearchError):
     """A question that cannot be asked."""

@@ -46,6 +46,15 @@ class Said:
 
 def said_of(rows: Rows, person_id: str) -> Said:
     """What was said about one person, the latest word on each track and person."""
+    who, not_them = who_is(rows)
+    others = {track for track, is_one in who.items() if is_one != person_id}
+    denied = {track for track, people in not_them.items() if person_id in people}
+    are = [track for track, is_one in who.items() if is_one == person_id]
+    return Said(np.array(sorted(are), np.int64), np.array(sorted(others | denied), np.int64))
+
+
+def who_is(rows: Rows) -> tuple[dict[int, str], dict[int, set[str]]]:
+    """The ids of who tracks were said to be, and of those they were said not to be."""
     who: dict[int, str] = {}
     not_them: dict[int, set[str]] = {}
     for label, track in zip(rows.labels, rows.label_track.tolist(), strict=True):
@@ -58,10 +67,7 @@ def said_of(rows: Rows, person_id: str) -> Said:
             not_them.setdefault(track, set()).add(label.person_id)
             if who.get(track) == label.person_id:
                 del who[track]
-    others = {track for track, is_one in who.items() if is_one != person_id}
-    denied = {track for track, people in not_them.items() if person_id in people}
-    are = [track for track, is_one in who.items() if is_one == person_id]
-    return Said(np.array(sorted(are), np.int64), np.array(sorted(others | denied), np.int64))
+    return who, not_them
 
 
 def tracks_at(rows: Rows, faces: Sequence[Face]) -> Ints:
@@ -82,13 +88,13 @@ def tracks_at(rows: Rows, faces: Sequence[Face]) -> Ints:
     # One growing number a look: seconds, with more than any video's length between videos.
     apart = float(rows.look_s.max(initial=0.0)) + 4 * NEAR_S
     clock = look_video[looks] * apart + rows.look_s[looks]
-    time_s = np.array([faces[at].time_s for at in asked])
+    time_s = np.array([faces[at].time_s for at in asked.tolist()])
     at_s = video[asked] * apart + np.minimum(time_s, apart - 2 * NEAR_S)
     first = np.searchsorted(clock, at_s - NEAR_S, "left")
     count = np.searchsorted(clock, at_s + NEAR_S, "right") - first
     of = np.repeat(np.arange(len(asked)), count)
     near = looks[np.arange(len(of)) + np.repeat(first - (np.cumsum(count) - count), count)]
-    boxes = np.array([faces[at].box for at in asked], np.float64).reshape(-1, 4)
+    boxes = np.array([faces[at].box for at in asked.tolist()], np.float64).reshape(-1, 4)
     overlap = overlaps(boxes[of], rows.look_boxes[near].astype(np.float64))
     off_s = np.round(np.abs(rows.look_s[near] - time_s[of]), 3)
     there = np.flatnonzero(overlap >= LEAST_OVERLAP)

@@ -275,6 +275,15 @@ class Store:
         nearest = min(found, key=lambda row: abs(row["time_s"] - keyframe_s))
         return bytes(nearest["thumbnail"])
 
+    def thumbnails(self, video_id: str) -> dict[int, bytes]:
+        """A JPEG for each shot of a video, by its number; b"" where none is kept."""
+        _, generation = self._catalogue().get(video_id, (None, NO_GENERATION))
+        with explained(self.folder, "read"):
+            found = self._tables.read(
+                "keyframes", ["shot", "thumbnail"], f"generation = {generation}"
+            ).to_pylist()
+        return {row["shot"]: bytes(row["thumbnail"]) for row in found}
+
     # --- searching -------------------------------------------------------------------------------
 
     def rows(self) -> Rows:
@@ -369,6 +378,13 @@ class Store:
                     self._commits += 1
                     swept += sum(lost.values())
         return swept
+
+    def renew_copies(self) -> None:
+        """Make the copies for searches again from the tables, whatever they hold."""
+        with explained(self.folder, "written"):
+            for name in TABLES:
+                self._columns.forget(name)
+                self._columns.of(name)
 
     def optimize(self) -> None:
         """Merge small files and drop old versions where it is worth it, keeping readers alive."""
@@ -513,6 +529,17 @@ class Store:
         self._tables.open(name).optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
         self._columns.forget(name)
         self._commits += 1
+
+    def generations(self) -> set[int]:
+        """Of the videos that have rows; rows of any other are not there for a reader."""
+        return {gen for _, gen in self._catalogue().values() if gen != NO_GENERATION}
+
+    def everything(self) -> Iterator[tuple[str, pa.Schema, Iterator[pa.RecordBatch]]]:
+        """Every table with its schema and all its rows, those that nobody sees too."""
+        for name in TABLES:
+            if not self._tables.lacks(name):
+                with explained(self.folder, "read"):
+                    yield name, self._tables.open(name).schema, self._tables.batches(name)
 
     def health(self) -> Health:
         """Counts, files and faults."""

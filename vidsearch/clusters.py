@@ -1,0 +1,291 @@
+"""Which face tracks are one person, when nobody has said who anybody is.
+
+1. Each track is one face: the mean of its looks, good ones weighing most.
+2. A sparse graph joins each face with its nearest ones, found exactly, in blocks. The weight of an
+   edge is the probability that both are one person (`idclip.identity`), against the odds that
+   chance would bring so good a match among so many faces. Leiden communities of it, by the
+   constant Potts model (Traag et al., Scientific Reports 2019, 2011; graspologic-native), are
+   groups whose pairs are, on average, more likely one person than not.
+3. Groups grow together: each is one face again, the mean of its members, and two groups that are
+   each other's best match are joined while their odds are good enough. The fewer groups are left,
+   the fewer chances there are to be wrong, and the less is asked.
+4. Poor faces, which look like anybody, take no part in that. Each joins the group it fits, if it
+   fits one beyond doubt, and moves nothing.
+
+Faces seen together in one frame, and those that somebody said are two people, are never joined.
+What was joined before stays so: new faces join old groups, and numbers are kept. The numbers below
+were chosen on people of LFW who are in no test (`benchmarks/face_clusters.py`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idclip.identity import Faces, IdentityScorer
+from vidsearch.face_graph import Edges, measured, nearest, without
+from vidsearch.identities import Mask
+from vidsearch.records import Ints, Vector
+
+POOR = 0.4  # quality under which a face joins last
+# So many groups, each with the rest, bring as many false matches of even odds as can be borne: of
+# more groups more is asked, in proportion.
+EVEN = 1500.0
+_FEWEST = 300  # groups that are reckoned with at least
+_BEYOND_DOUBT = 10.0  # times the odds, for a poor face
+DOUBTFUL = 0.1  # times the odds asked for: edges under it are left out
+_LEAST_WEIGHT = 0.05  # of the poorest look
+
+
+def cluster(
+    faces: Faces, scorer: IdentityScorer, apart: Ints, before: Ints, highest: int = 0
+) -> Ints:
+    """The number of each face's cluster [N], from 1.
+
+    `before` [N] are numbers that faces have already, 0 for new ones. Faces of one number stay
+    together, and get one cluster with its number, or with the lowest of several that grow
+    together. New clusters get new numbers over `highest`, large ones first. `apart` [M, 2] are
+    pairs of rows that are two people; those of one number are left as they are.
+    """
+    if not len(before):
+        return before
+    poor = faces.qualities < POOR
+    old, group = np.unique(before, return_inverse=True)
+    first = int(old[:1].sum() != 0)  # 0 stands for none
+    group = group.astype(np.int64) - 1 + first
+    n_old = len(old) - 1 + first
+    fresh = before == 0
+    group[fresh] = n_old + _communities(faces, scorer, apart, np.flatnonzero(fresh & ~poor), fresh)
+    grown = _grown(faces, scorer, apart, group, poor, n_old)
+    return _numbered(grown, before, poor, highest)
+
+
+def _numbered(group: Ints, before: Ints, poor: Mask, highest: int) -> Ints:
+    """The number of each face's cluster: the lowest its good faces had, or any, or a new one."""
+    n = int(group.max(initial=-1)) + 1
+    none = np.iinfo(np.int64).max
+    number = np.full(n, none)
+    for rows in (np.flatnonzero((before > 0) & ~poor), np.flatnonzero(before > 0)):
+        lowest = np.full(n, none)
+        np.minimum.at(lowest, group[rows], before[rows])
+        number = np.where(number == none, lowest, number)
+    new = np.flatnonzero(number == none)
+    sizes = np.bincount(group, minlength=n)
+    new = new[np.argsort(-sizes[new], kind="stable")]
+    new = new[sizes[new] > 0]
+    number[new] = int(before.max(initial=highest)) + 1 + np.arange(len(new))
+    return np.asarray(number[group], np.int64)
+
+
+def odds_asked(n_groups: int) -> float:
+    """The odds that two of so many groups need to be taken for one person."""
+    return max(n_groups, _FEWEST) / EVEN
+
+
+# --- the graph and its communities ---------------------------------------------------------------
+
+
+def _communities(
+    faces: Faces, scorer: IdentityScorer, apart: Ints, good: Ints, fresh: Mask
+) -> Ints:
+    """First groups of the `fresh` faces, from 0: communities of the `good` rows; others alone."""
+    group = np.full(len(fresh), -1, np.int64)
+    if len(good):
+        asked = odds_asked(len(good))
+        mine = Faces(*(part[good] for part in faces))
+        edges = nearest(scorer, mine, mine, DOUBTFUL * asked, within=True)
+        row_of = np.full(len(fresh), -1, np.int64)
+        row_of[good] = np.arange(len(good))
+        pairs = row_of[apart]
+        pairs = pairs[(pairs >= 0).all(axis=1)]
+        edges = without(edges, pairs, len(good))
+        group[good] = _torn(_leiden(edges, len(good), asked), pairs, edges)
+    alone = np.flatnonzero(fresh & (group < 0))
+    group[alone] = group.max(initial=-1) + 1 + np.arange(len(alone))
+    return group[fresh]
+
+
+def _leiden(edges: Edges, n: int, asked: float) -> Ints:
+    """Leiden communities of `n` faces, from 0."""
+    from graspologic_native import leiden_csr
+
+    if not len(edges.one):
+        return np.arange(n)
+    one = np.concatenate([edges.one, edges.other])
+    other = np.concatenate([edges.other, edges.one])
+    odds = np.concatenate([edges.odds, edges.odds])
+    order = np.lexsort((other, one))
+    ends = np.searchsorted(one[order], np.arange(n + 1)).astype(np.int64)
+    weight = (odds / (odds + asked))[order].astype(np.float64)
+    _, found = leiden_csr(
+        ends,
+        other[order].astype(np.int32),
+        weight,
+        n,
+        resolution=0.5,
+        use_modularity=False,
+        seed=1,
+    )
+    alone = iter(range(n, 2 * n))
+    community = np.array([found.get(row, next(alone)) for row in range(n)], np.int64)
+    return np.unique(community, return_inverse=True)[1].astype(np.int64)
+
+
+def _torn(group: Ints, apart: Ints, edges: Edges) -> Ints:
+    """`group` with those taken apart that hold two faces of `apart` [M, 2].
+
+    Each of their faces, the first one first, goes where it has the best edges and no enemy.
+    """
+    broken = group[apart[:, 0]] == group[apart[:, 1]]
+    if not broken.any():
+        return group
+    group, fresh = group.copy(), int(group.max()) + 1
+    enemies: dict[int, set[int]] = defaultdict(set)
+    for one, other in apart[broken].tolist():
+        enemies[one].add(other)
+        enemies[other].add(one)
+    friends: dict[int, dict[int, float]] = defaultdict(dict)
+    hurt = np.isin(group, group[apart[broken, 0]])
+    for at in np.flatnonzero(hurt[edges.one] & (group[edges.one] == group[edges.other])).tolist():
+        one, other, odds = int(edges.one[at]), int(edges.other[at]), float(edges.odds[at])
+        friends[one][other] = friends[other][one] = odds / (1 + odds)
+    for number in np.unique(group[hurt]).tolist():
+        parts: list[set[int]] = []
+        for face in np.flatnonzero(group == number).tolist():
+            open_to = [part for part in parts if not part & enemies[face]]
+            fits = [sum(friends[face].get(each, 0.0) for each in part) for part in open_to]
+            if fits and max(fits) > 0:
+                open_to[int(np.argmax(fits))].add(face)
+            else:
+                parts.append({face})
+        for part in parts[1:]:
+            group[list(part)] = fresh
+            fresh += 1
+    return np.unique(group, return_inverse=True)[1].astype(np.int64)
+
+
+# --- groups grow together ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """What each group's face is made of: `sums` [G, F], `weight` and `quality` (weighed) [G].
+
+    `faces` are those faces. All are written to as groups join.
+    """
+
+    sums: Vector
+    weight: NDArray[np.float32]
+    quality: NDArray[np.float32]
+    faces: Faces
+
+    def of(self, some: Ints) -> Faces:
+        """The faces of some groups."""
+        return Faces(*(part[some] for part in self.faces))
+
+    def join(self, scorer: IdentityScorer, kept: Ints, gone: Ints) -> None:
+        """Add the groups `gone` to those `kept`, pair by pair; a group is in one pair at most."""
+        for part in (self.sums, self.weight, self.quality):
+            part[kept] += part[gone]
+        new = measured(scorer, self.sums[kept], self.quality[kept] / self.weight[kept])
+        for part, values in zip(self.faces, new, strict=True):
+            part[kept] = values
+
+
+def _grown(
+    faces: Faces, scorer: IdentityScorer, apart: Ints, group: Ints, poor: Mask, n_old: int
+) -> Ints:
+    """The final group of each face [N]; of two groups that join, the lower number stays.
+
+    Groups under `n_old` were all compared with each other in an earlier run.
+    """
+    n = int(group.max(initial=-1)) + 1
+    groups = _gathered(faces, scorer, group, n)
+    growing = np.zeros(n, bool)
+    growing[group[~poor]] = True
+    into = np.arange(n)
+    changed = np.flatnonzero(growing & (into >= n_old))
+    edges = _between(scorer, groups, changed, np.flatnonzero(growing))
+    while True:
+        enemies = into[group[apart]]
+        edges = without(edges, enemies, n)
+        kept, gone = _best_pairs(edges, odds_asked(int(growing.sum())), n)
+        if not len(kept):
+            break
+        groups.join(scorer, kept, gone)
+        growing[gone] = False
+        step = np.arange(n)
+        step[gone] = kept
+        into = step[into]
+        stays = ~np.isin(edges.one, [*kept, *gone]) & ~np.isin(edges.other, [*kept, *gone])
+        new = _between(scorer, groups, kept, np.flatnonzero(growing))
+        edges = Edges(
+            np.concatenate([edges.one[stays], new.one]),
+            np.concatenate([edges.other[stays], new.other]),
+            np.concatenate([edges.odds[stays], new.odds]),
+        )
+    alone = np.setdiff1d(group[poor], np.flatnonzero(growing))
+    alone = alone[into[alone] == alone]
+    into = _poor_joined(scorer, groups, alone, np.flatnonzero(growing), into, into[group[apart]])
+    return np.asarray(into[group], np.int64)
+
+
+def _gathered(faces: Faces, scorer: IdentityScorer, group: Ints, n: int) -> _Groups:
+    weight = faces.qualities + np.float32(_LEAST_WEIGHT)
+    order = np.argsort(group, kind="stable")
+    first = np.searchsorted(group[order], np.arange(n))
+    sums = np.add.reduceat(faces.vectors[order] * weight[order, None], first)
+    total = np.add.reduceat(weight[order], first)
+    quality = np.add.reduceat((weight * faces.qualities)[order], first)
+    return _Groups(sums, total, quality, measured(scorer, sums, quality / total))
+
+
+def _between(scorer: IdentityScorer, groups: _Groups, some: Ints, every: Ints) -> Edges:
+    """Edges between `some` groups and all of `every`, which they are among; each pair once."""
+    asked = DOUBTFUL * odds_asked(len(every))
+    ours, theirs = groups.of(some), groups.of(every)
+    within = len(some) == len(every)
+    edges = nearest(scorer, ours, theirs, asked, within=within)
+    one, other = some[edges.one], every[edges.other]
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    n = int(every.max(initial=0)) + 1
+    _, first = np.unique(low * n + high, return_index=True)
+    first = first[low[first] != high[first]]
+    return Edges(low[first], high[first], edges.odds[first])
+
+
+def _best_pairs(edges: Edges, asked: float, n: int) -> tuple[Ints, Ints]:
+    """Pairs of groups, lower and higher number, that are each other's best, with odds enough."""
+    one = np.concatenate([edges.one, edges.other])
+    other = np.concatenate([edges.other, edges.one])
+    odds = np.concatenate([edges.odds, edges.odds])
+    order = np.lexsort((other, -odds, one))
+    groups, first = np.unique(one[order], return_index=True)
+    best, top = np.full(n, -1, np.int64), np.zeros(n)
+    best[groups], top[groups] = other[order][first], odds[order][first]
+    has = groups[(top[groups] >= asked) & (best[best[groups]] == groups)]
+    kept = has[has < best[has]]
+    return kept, best[kept]
+
+
+def _poor_joined(
+    scorer: IdentityScorer, groups: _Groups, poor: Ints, growing: Ints, into: Ints, apart: Ints
+) -> Ints:
+    """`into` with the groups of poor faces sent where they fit beyond doubt, best fit first."""
+    if not len(poor) or not len(growing):
+        return into
+    asked = _BEYOND_DOUBT * odds_asked(len(growing))
+    found = nearest(scorer, groups.of(poor), groups.of(growing), asked)
+    into = into.copy()
+    enemies: dict[int, set[int]] = defaultdict(set)
+    for one, other in apart.tolist():
+        enemies[one].add(other)
+        enemies[other].add(one)
+    for at in np.argsort(-found.odds, kind="stable").tolist():
+        mine, theirs = int(poor[found.one[at]]), int(growing[found.other[at]])
+        if into[mine] == mine and theirs not in {int(into[each]) for each in enemies[mine]}:
+            into[mine] = theirs
+    return np.asarray(into[into], np.int64)
