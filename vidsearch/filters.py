@@ -50,6 +50,30 @@ class Within:
     looks: Mask  # [L]
 
 
+def chosen(
+    videos: str | None,
+    since: float | None,
+    until: float | None,
+    min_duration: float,
+    faces: str | int | None,
+    date: str | None,
+) -> Filters:
+    """Filters as people write them; see `parse_faces` and `parse_dates`, which raise as they do.
+
+    Raises `InvalidQuery` as well for a length that is less than nothing.
+    """
+    if not 0 <= min_duration < np.inf:
+        raise InvalidQuery(f"{min_duration:g} s is no length of a shot: give seconds, as in 2.5")
+    return Filters(
+        videos,
+        since,
+        until,
+        min_duration,
+        None if faces is None else parse_faces(str(faces)),
+        None if date is None else parse_dates(date),
+    )
+
+
 def within(rows: Rows, filters: Filters) -> Within:
     """The rows that are left: keyframes and tracks of the shots that are, in the time asked for.
 

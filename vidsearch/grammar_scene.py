@@ -42,6 +42,7 @@ _ENDS = " ,;:.!?-–—"
 _EMPTY = """a all an and any both but clips e either et every everything find footage me moments of
 or pictures s scenes shots show the und videos with y"""
 _EMPTY_WORDS = frozenset(_EMPTY.split())
+_NO_BRACES = str.maketrans("{}", "()")  # they say who is meant, see `in_quotes`
 _BRACES = re.compile(r"\{([^{}=]*)(=[^{}=]+)?\}")
 
 
@@ -249,6 +250,6 @@ def _lead_in(text: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Without quotes, and with single spaces where something was left out."""
-    single = " ".join(_QUOTES.sub("", text).split())
+    """Without quotes and braces, and with single spaces where something was left out."""
+    single = " ".join(_QUOTES.sub("", text).translate(_NO_BRACES).split())
     return re.sub(r" ([,.;:!?])", r"\1", single)

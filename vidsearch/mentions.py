@@ -136,8 +136,9 @@ def _reads_as_a_word(found: Sequence[Word], at: int, quoted: Spans) -> bool:
 
 def _is_one_piece(text: str, start: int, end: int, quoted: Spans) -> bool:
     """Whether no quote or bracket that begins outside a stretch ends in it, or the reverse."""
-    if _around(start, quoted) != _around(end - 1, quoted):
-        return False
+    around = _around(start, quoted)
+    if around != _around(end - 1, quoted) or around is not None:
+        return around == _around(end - 1, quoted)
     depth = 0
     for char in text[start:end]:
         depth += _BRACKETS.get(char, 0)

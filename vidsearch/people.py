@@ -92,7 +92,7 @@ def enrol(
     given: dict[str, str] = {}  # the photos of this call, by digest, as they were named
     most = 0
     for source in sources:
-        photo, n_faces = _photo_from_file(source, faces, scorer, face)
+        photo, n_faces = _photo_from_file(source, faces, scorer, face, "--face")
         most = max(most, n_faces)
         _refuse_double(photo, source, person, enrolled, given)
         person = replace(person, photos=(*person.photos, photo))
@@ -107,8 +107,33 @@ def enrol(
     return person
 
 
+def reference_photo(
+    source: str | Path,
+    faces: FaceModel,
+    scorer: IdentityScorer,
+    face: int | None = None,
+    *,
+    option: str = "--face",
+) -> Photo:
+    """The reference photo in one file or moment, for somebody who is not to be enrolled.
+
+    `option` is what chooses a face on the command line. Raises what `enrol` raises of one photo,
+    a `face` that a photo of one face does not have included.
+    """
+    photo, n_faces = _photo_from_file(source, faces, scorer, face, option)
+    if face is not None and face > n_faces:
+        raise EnrolmentError(
+            f"{printable(source)}: there is no face {face}: it shows one; leave out {option}"
+        )
+    return photo
+
+
 def _photo_from_file(
-    source: str | Path, faces: FaceModel, scorer: IdentityScorer, face: int | None
+    source: str | Path,
+    faces: FaceModel,
+    scorer: IdentityScorer,
+    face: int | None,
+    option: str,
 ) -> tuple[Photo, int]:
     """The reference photo in one file or moment, and how many faces it shows.
 
@@ -118,7 +143,7 @@ def _photo_from_file(
     """
     shown = printable(source)
     read, seen = _look(photos.read(source), faces)
-    chosen = _choose(read, shown, seen, face)
+    chosen = _choose(read, shown, seen, face, option)
     found = chosen.face
     width = min(found.box[2] - found.box[0], found.box[3] - found.box[1])
     if width < SMALLEST_FACE:
@@ -317,7 +342,9 @@ def _relative(box: tuple[float, float, float, float], width: int, height: int) -
     return (x0 / width, y0 / height, x1 / width, y1 / height)
 
 
-def _choose(read: Source, shown: str, found: list[_Found], number: int | None) -> _Found:
+def _choose(
+    read: Source, shown: str, found: list[_Found], number: int | None, option: str
+) -> _Found:
     if not found:
         raise EnrolmentError(
             f"{shown}: no face found in it: the face should look into the camera, unhidden"
@@ -334,7 +361,7 @@ def _choose(read: Source, shown: str, found: list[_Found], number: int | None) -
         return near_ones[0]
     numbers = _write_numbers(read, found)
     raise EnrolmentError(
-        f"{shown}: it shows {len(found)} faces; say which one with --face N, "
+        f"{shown}: it shows {len(found)} faces; say which one with {option} N, "
         f"by the numbers in {printable(numbers)}"
     )
 

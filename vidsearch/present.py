@@ -111,8 +111,8 @@ def print_answer(answer: Answer) -> None:
         for hit in answer.hits
     )
     print_rows(("#>", "video", "from", "to", "score>", "why"), rows, prose="why")
-    if answer.message:
-        console.print(f"[dim]{escape(answer.message)}[/dim]")
+    for remark in filter(None, (answer.message, shown_of(answer))):
+        console.print(f"[dim]{escape(remark)}[/dim]")
 
 
 def why(hit: Hit) -> str:
@@ -120,7 +120,23 @@ def why(hit: Hit) -> str:
     reasons = [_seen(sighting) for sighting in hit.people]
     if hit.context_score is not None:
         reasons.append(f"context {hit.context_score:.2f} at {timecode(hit.keyframe_s)}")
+    if hit.doubles:
+        reasons.append(f"{hit.doubles} more {'looks' if hit.doubles == 1 else 'look'} like it")
+    if hit.others:
+        reasons.append(f"{counted(hit.others, 'more shot')} in this video")
     return "; ".join(reasons)
+
+
+def shown_of(answer: Answer) -> str:
+    """Which of the shots that answer are shown, where it is not all; and how to see the next."""
+    first, last = answer.offset + 1, answer.offset + len(answer.hits)
+    if not answer.hits or (first == 1 and not answer.further):
+        return ""
+    if answer.by_video:
+        whole = f"videos {first} to {last} of {answer.n_videos} ({counted(answer.total, 'shot')})"
+    else:
+        whole = f"shots {first} to {last} of {answer.total}"
+    return f"{whole}; next: --offset {last}" if answer.further else whole
 
 
 def _seen(sighting: Sighting) -> str:
@@ -137,6 +153,14 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
         "people": list(answer.people),
         "context": answer.context,
         "message": answer.message,
+        "total": answer.total,
+        "offset": answer.offset,
+        "further": answer.further,
+        "groups": [
+            {"video": hit.video, "shots": 1 + hit.others, "rank": hit.rank}
+            for hit in answer.hits
+            if answer.by_video
+        ],
         "hits": [_hit_as_json(hit) for hit in answer.hits],
     }
 
@@ -151,6 +175,7 @@ def _hit_as_json(hit: Hit) -> dict[str, Any]:
         "keyframe_s": hit.keyframe_s,
         "score": hit.score,
         "context_score": hit.context_score,
+        "doubles": hit.doubles,
         "people": [
             {
                 "name": sighting.name,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vidsearch.errors import InvalidQuery
 from vidsearch.records import Ints, Vector
 
 SAME = 0.9  # cosine of two pictures, the mean picture taken away, from which they are near-doubles
@@ -34,6 +35,17 @@ class Paging:
     offset: int = 0
     diverse: bool = False
     by_video: bool = False
+
+
+def paging(k: int, offset: int, group_by: str | None, diverse: bool) -> Paging:
+    """The wishes as people say them; raises `InvalidQuery` for those that cannot be met."""
+    if k < 1 or offset < 0:
+        raise InvalidQuery(
+            f"{k} shots after the first {offset} cannot be shown: ask for one at least"
+        )
+    if group_by not in (None, "video"):
+        raise InvalidQuery(f"Shots cannot be grouped by {group_by!r}, only by 'video'")
+    return Paging(k, offset, diverse, by_video=group_by == "video")
 
 
 @dataclass(frozen=True, eq=False)

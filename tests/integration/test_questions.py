@@ -86,12 +86,12 @@ def test_the_json_form_is_fixed(footage: Path) -> None:
     done = run("query", "LMM singing", "--json", "-k", 1, "--archive", footage)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert list(answer) == ["query", "people", "context", "message", "hits"]
+    assert {"query", "people", "context", "message", "hits", "total", "groups"} <= set(answer)
     (hit,) = answer["hits"]
-    assert list(hit) == [
+    assert {
         "rank", "video", "shot", "start_s", "end_s", "keyframe_s", "score", "context_score",
         "people",
-    ]  # fmt: skip
+    } <= set(hit)  # fmt: skip
     assert list(hit["people"][0]) == ["name", "probability", "time_s", "box", "reference"]
 
 

@@ -137,7 +137,7 @@ def test_the_longest_name_wins() -> None:
 
 def test_a_name_of_two_people_must_be_written_in_full() -> None:
     twins = (person("Anna Rossi", "Anna"), person("Anna Bianchi", "anná"))
-    with pytest.raises(InvalidQuery, match=r"several people \(Anna Rossi, Anna Bianchi\)"):
+    with pytest.raises(InvalidQuery, match='"Anna" may be Anna Rossi or Anna Bianchi'):
         parse("Anna singing", twins)
     assert names(parse("Anna Bianchi singing", twins)) == ["Anna Bianchi"]
 
@@ -166,7 +166,16 @@ def test_a_name_that_is_a_word_needs_its_capital_inside_a_sentence() -> None:
         ("Kevin O'Brien singing", "Kevin O'Brien"),
         ("Michelle Obama sitting in an audience", "Michelle Obama"),
         ("Pope Francis waving", "Pope Francis"),
-        ("Miranda singing", "Miranda"),
+        ("Manuel singing", "Manuel"),
+        ("Anna Bianchi singing", "Anna Bianchi"),
+        ("Anna Rossi or Joe Nobody", "Joe Nobody"),
+        ("Anna Rossi or Merkel", "Merkel"),
+        ("a street -Joe Nobody", "Joe Nobody"),
+        ("a street without Joe Biden", "Joe Biden"),
+        ("a street without Merkel", "Merkel"),
+        ("beach AND NOT Joe Biden", "Joe Biden"),
+        ("(Joe Biden or Anna Rossi) in a car", "Joe Biden"),
+        ("eine Straße ohne Joe Biden", "Joe Biden"),
         ("a speech by Merkel", "Merkel"),
         ("an interview with Madonna in a studio", "Madonna"),
         ("anna rosi giving a speech", "anna rosi"),
@@ -257,7 +266,7 @@ def test_forced_people_are_asked_for_beside_the_text() -> None:
             "[TOK] greets [TOK] while [TOK] smiles",
             ["Marco Bianchi", "Anna Rossi", "Anna Rossi"],
         ),
-        ("a dog on a sofa", "a dog on a sofa", []),
+        ("a dog on a sofa", "", []),
         ("Anna Rossi", "", []),
     ],
 )
@@ -294,12 +303,6 @@ def test_context_only_takes_no_word_for_a_name() -> None:
 def test_a_question_without_a_word_is_refused(text: str) -> None:
     with pytest.raises(InvalidQuery, match="empty"):
         ask(text)
-
-
-@pytest.mark.parametrize("operator", ["OR", "or", "NOT", "AND NOT", "but not", "without"])
-def test_operators_that_are_not_understood_are_not_ignored(operator: str) -> None:
-    with pytest.raises(InvalidQuery, match="one question for each"):
-        ask(f"Anna Rossi {operator} Marco Bianchi")
 
 
 def test_such_words_elsewhere_are_a_part_of_the_context() -> None:
@@ -357,6 +360,7 @@ NAME = st.text(
 def test_every_name_that_has_a_word_is_found_however_it_is_written(name: str, frame: str) -> None:
     assume(key(name))
     assume(" ".join(key(name)) not in frame)
+    assume(not name.strip().startswith("-"))  # denies the name
     enrolled = (person(name),)
     for spelling in (name, name.upper(), unicodedata.normalize("NFD", name)):
         if key(spelling) == key(name):
