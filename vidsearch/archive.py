@@ -177,42 +177,76 @@ class Archive:
 
     def query(
         self,
-        text: str,
+        text: str = "",
         *,
         k: int = 10,
+        offset: int = 0,
         people: Sequence[str] = (),
+        like: str | Path | Sequence[str | Path] = (),
+        face: str | Path | Sequence[str | Path] = (),
+        face_number: int | None = None,
+        negative: str | Sequence[str] = (),
         context_only: bool = False,
         threshold: float | None = None,
         since: float | None = None,
         until: float | None = None,
         video: str | None = None,
+        min_duration: float = 0.0,
+        faces: str | int | None = None,
+        date: str | None = None,
+        group_by: str | None = None,
+        diverse: bool = False,
     ) -> Answer:
-        """The `k` best shots for a question, with evidence.
+        """The `k` best shots for a question after the first `offset`, with evidence.
 
-        People whose names stand in `text`, and those of `people`, must be in the shot; the rest
-        of the text is the context. `context_only` takes no word for a name. `threshold` is the
-        least probability that a person is in a hit. `since` and `until` are seconds of each
-        video; `video` is a glob on paths. Where nothing is found `hits` is empty and `message`
-        says why. Raises `InvalidQuery`, `UnknownPerson` for a name of `people`,
+        `text` is read by the grammar of `docs/questions.md`: people named in it must be in the
+        shot, or one of them, or none, as it says; the rest is what the picture should show. Asked
+        for as well are the enrolled `people`, pictures to be `like` and whoever has a `face`
+        (files, or moments `VIDEO@TIME`; `face_number` chooses among several faces); what answers a
+        `negative` text is not wanted. `context_only` takes no word for a name. `threshold` is the
+        least probability that a person is in a hit.
+
+        `since` and `until` are seconds of each video, `video` is a glob on paths, `min_duration`
+        seconds of a shot, `faces` how many it has ("2", "1..3"), `date` when its video was
+        recorded ("2024-03", "2023..2024"). `group_by="video"` gives the best shot of each video,
+        `diverse` no two that look the same.
+
+        Where nothing is found `hits` is empty and `message` says why. Raises `InvalidQuery`,
+        `UnknownPerson` for a name of `people`, what enrolment raises for a picture given,
         `ArchiveMismatch` if the models' weights changed since, and `ArchiveUnavailable`.
         """
-        from vidsearch.filters import Filters
+        from vidsearch import given
+        from vidsearch.filters import chosen
         from vidsearch.query import parse
         from vidsearch.search import THRESHOLD, search
-        from vidsearch.selection import Paging
+        from vidsearch.selection import paging
 
+        filters = chosen(video, since, until, min_duration, faces, date)
+        shown = paging(k, offset, group_by, diverse)
         store = self._comparable
         enrolled = store.people(pictures=False)
-        query = parse(text, enrolled, forced=people, context_only=context_only)
+        whoever = [
+            given.whoever(source, self._faces, self._scorer, enrolled, number=face_number)
+            for source in given.listed(face)
+        ]
+        query = parse(
+            text,
+            enrolled,
+            forced=people,
+            context_only=context_only,
+            negative=given.listed(negative),
+            faces=whoever,
+            likes=[given.like(source, self._encoder) for source in given.listed(like)],
+        )
         answer = search(
             store.rows(),
             self._encoder,
             self._scorer,
             query,
-            enrolled,
+            given.and_strangers(enrolled, whoever),
             threshold=THRESHOLD if threshold is None else threshold,
-            filters=Filters(videos=video, since=since, until=until),
-            paging=Paging(k),
+            filters=filters,
+            paging=shown,
         )
         return replace(answer, hits=tuple(self._best_copy(hit, video) for hit in answer.hits))
 

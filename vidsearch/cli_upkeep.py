@@ -128,4 +128,90 @@ def people_import(
     return SOME_FAILED if any(each.person is None for each in arrivals) else 0
 
 
-COMMANDS: tuple[click.Command, ...] = ()
+@click.command()
+@archive_option
+@click.option("--repair", is_flag=True, help="Mend what can be mended, and say what cannot.")
+@json_option
+def verify(folder: Path, repair: bool, as_json: bool) -> int:
+    """Check every invariant of the archive's tables; exit 0 when it is sound, 1 when not.
+
+    With --repair, videos whose rows are broken are dropped, to be indexed again; people and what
+    was said of faces stay.
+    """
+    from vidsearch.archive import Archive
+    from vidsearch.present_upkeep import faults_as_json, print_faults, print_repaired
+
+    archive = Archive(folder, waiting=say)
+    if repair:
+        done = archive.repair()
+        left = done.left
+        if as_json:
+            mended, faults = faults_as_json(done.mended), faults_as_json(done.left)
+            print_json({"mended": mended, "faults": faults, "index_again": list(done.again)})
+        else:
+            print_repaired(done)
+    else:
+        left = tuple(archive.verify())
+        if as_json:
+            print_json({"faults": faults_as_json(left)})
+        else:
+            print_faults(left)
+    return 1 if left else 0
+
+
+@click.command()
+@archive_option
+@click.option(
+    "--parquet",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write every table as a Parquet file into the new folder DIR.",
+)
+@json_option
+def stats(folder: Path, parquet: Path | None, as_json: bool) -> int:
+    """Hours, shots, faces and people of the archive, and the disk by part."""
+    from vidsearch.archive import Archive
+    from vidsearch.present_upkeep import print_stats, stats_as_json
+
+    archive = Archive(folder)
+    if parquet is not None:
+        rows = archive.dump(parquet)
+        if as_json:
+            print_json(rows)
+        else:
+            for name, n in rows.items():
+                click.echo(f"{parquet / name}.parquet: {n} rows")
+        return 0
+    counted = archive.stats()
+    if as_json:
+        print_json(stats_as_json(counted))
+    else:
+        print_stats(counted)
+    return 0
+
+
+@click.command()
+@archive_option
+@click.option(
+    "--near",
+    type=click.FloatRange(0, 1),
+    metavar="COSINE",
+    help="How near two shots must be (0.90); lower finds more, and more that is not the same.",
+)
+@json_option
+def duplicates(folder: Path, near: float | None, as_json: bool) -> int:
+    """Find the same footage in several files, also re-encoded, shortened or among other footage."""
+    from vidsearch.archive import Archive
+    from vidsearch.present_upkeep import doubles_as_json, print_doubles
+
+    found = Archive(folder).duplicates(near=near)
+    if as_json:
+        print_json(doubles_as_json(found))
+    elif found:
+        print_doubles(found)
+    else:
+        say("no footage lies in two files")
+    return 0 if found else NOTHING_FOUND
+
+
+COMMANDS = (verify, stats, duplicates)

@@ -55,7 +55,7 @@ def examine(tables: Tables, stamp: Stamp, entries: Sequence[tuple[Video, int]]) 
     with explained(tables.folder, "read"):
         there = [name for name in TABLES if not tables.lacks(name)]
         found = {name: _table_health(tables, name, published) for name in there}
-        size = _size(tables.folder)
+        size = size_of(tables.folder)
     problems = []
     shots = sum(video.n_shots for video, _ in entries)
     if found["shots"].rows != shots:
@@ -82,11 +82,11 @@ def _table_health(tables: Tables, name: str, published: set[int]) -> TableHealth
         orphans=lost,
         fragments=table.stats()["fragment_stats"]["num_fragments"],
         versions=len(table.list_versions()),
-        size=_size(tables.folder / f"{name}.lance"),
+        size=size_of(tables.folder / f"{name}.lance"),
     )
 
 
-def _size(folder: Path) -> int:
+def size_of(folder: Path) -> int:
     """Bytes of the files below a folder; those that go meanwhile count nothing."""
     total = 0
     for path in folder.rglob("*"):

@@ -103,7 +103,8 @@ def read(
 
     Whoever cannot be taken whole, for a photo without a face or a name that is taken, is not taken
     at all. With `more` photos are added to people who are `enrolled` already; of a `people.json`
-    those they have are left out. `trust` takes photos that do not look like each other, which is asked only of folders
+    those they have are left out. `trust` takes photos that do not look like each other, which is
+    asked only of folders
     without a `people.json`. Of a folder that `check` refuses, anything may be raised.
     """
     known = list(enrolled)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidsearch.inputs import printable
 from vidsearch.present import counted, person_as_json, print_rows
+from vidsearch.timecodes import timecode
 
 if TYPE_CHECKING:
     from vidsearch.audit import Line
+    from vidsearch.duplicates import Double, Span
     from vidsearch.people_folder import Arrival
+    from vidsearch.stats import Stats
+    from vidsearch.verify import Fault, Repaired
 
 
 def things(counts: Mapping[str, int]) -> str:
@@ -52,3 +60,100 @@ def print_arrival(arrival: Arrival) -> None:
         click.echo(f"not taken: {arrival.name}: {arrival.reason}")
     else:
         click.echo(f"{arrival.person.name}: {counted(len(arrival.person.photos), 'photo')}")
+
+
+def faults_as_json(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """Faults; `mend` is how --repair mends one, "" where it cannot."""
+    return [asdict(fault) for fault in faults]
+
+
+def print_faults(faults: Sequence[Fault]) -> None:
+    """A line a fault, and what can be done."""
+    for fault in faults:
+        click.echo(fault.what)
+        if not fault.mend:
+            click.echo(f"    cannot be mended by itself: {fault.remedy}")
+    mendable = sum(bool(fault.mend) for fault in faults)
+    if not faults:
+        click.echo("the archive is sound")
+    else:
+        ways = f"; {mendable} can be mended with: vidsearch verify --repair" if mendable else ""
+        click.echo(f"{counted(len(faults), 'fault')}{ways}")
+
+
+def print_repaired(done: Repaired) -> None:
+    """What was mended and how, what is left, and which files to index again."""
+    for fault in done.mended:
+        click.echo(f"mended: {fault.what}")
+    for fault in done.left:
+        click.echo(f"left: {fault.what}")
+        click.echo(f"    {fault.remedy or 'look again: somebody may be writing'}")
+    if done.again:
+        click.echo("these files were dropped from the archive; index them again:")
+        for path in done.again:
+            click.echo(f"    vidsearch index {shlex.quote(printable(path))}")
+    if not done.mended and not done.left:
+        click.echo("the archive is sound")
+
+
+def stats_as_json(stats: Stats) -> dict[str, Any]:
+    """Counts, seconds and bytes."""
+    return asdict(stats)
+
+
+def print_stats(stats: Stats) -> None:
+    """What there is, a line a kind."""
+    status = [f"{n} {kind}" for kind, n in stats.videos.items() if n]
+    lines = [
+        ("videos", ", ".join(status) or "none"),
+        ("length", _length(stats.seconds)),
+        ("files", _bytes(stats.source_bytes)),
+        ("shots", f"{stats.shots}, with {counted(stats.keyframes, 'keyframe')}"),
+        ("faces", f"{counted(stats.face_tracks, 'track')}, {counted(stats.face_looks, 'look')}"),
+        ("people", f"{stats.people}, from {counted(stats.photos, 'photo')}"),
+        ("said", f"{counted(stats.labels, 'label')}, {counted(stats.clusters, 'cluster')}"),
+        ("encoder", stats.stamp.encoder),
+        ("face model", stats.stamp.face_model),
+    ]
+    for name, value in lines:
+        click.echo(f"{name:<12}{value}")
+    if stats.screen_s:
+        click.echo("\non screen")
+        print_rows(("who", "time>"), [(n, _length(s)) for n, s in stats.screen_s.items()])
+    click.echo("\non disk")
+    print_rows(("part", "size>"), [(name, _bytes(n)) for name, n in stats.disk.items()])
+    click.echo(f"together {_bytes(sum(stats.disk.values()))}")
+
+
+def _length(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours} h {rest // 60:02d} min {rest % 60:02d} s"
+
+
+def _bytes(n: int) -> str:
+    size, unit = float(n), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def doubles_as_json(doubles: Sequence[Double]) -> list[dict[str, Any]]:
+    """Spans of both files in seconds from the first frame, with the shots they are of."""
+    return [asdict(double) for double in doubles]
+
+
+def print_doubles(doubles: Sequence[Double]) -> None:
+    """A row for each footage that lies in two files."""
+    rows = [
+        (*_span(each.one), *_span(each.other), f"{each.similarity:.2f}", str(each.n_shots))
+        for each in doubles
+    ]
+    columns = ("video", "from", "to", "also in", "from", "to", "alike>", "shots>")
+    print_rows(columns, rows)
+
+
+def _span(span: Span) -> tuple[str, str, str]:
+    name = printable(PurePath(span.video).name)
+    return name, timecode(span.start_s), timecode(span.end_s)

@@ -1,0 +1,65 @@
+"""An archive's tables as Parquet files, for pandas, DuckDB and whatever reads them.
+
+One file a table, with the columns of `vidsearch.schema`. Vectors are lists of float32 of a fixed
+size; Parquet itself knows no such lists, so the size stands in the file's Arrow schema, which
+pyarrow, pandas and polars restore. Rows that no reader of the archive sees are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vidsearch.errors import VidsearchError
+from vidsearch.schema import CONTENT
+
+if TYPE_CHECKING:
+    from vidsearch.store import Store
+
+
+def dump(store: Store, folder: Path) -> dict[str, int]:
+    """Write every table into a new or empty folder; gives the number of rows of each.
+
+    A file appears whole or not at all. Raises VidsearchError where it cannot be written.
+    """
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise VidsearchError(f"{folder} is not empty: name a new folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        published = pa.array(sorted(store.generations()), pa.int64())
+        return {
+            name: _write(folder / f"{name}.parquet", schema, _seen(batches, name, published))
+            for name, schema, batches in store.everything()
+        }
+    except OSError as error:
+        raise VidsearchError(
+            f"{folder} cannot be written: {error.strerror or error}; choose another folder"
+        ) from error
+
+
+def _seen(
+    batches: Iterator[pa.RecordBatch], name: str, published: pa.Array
+) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        if name in CONTENT:
+            batch = batch.filter(pc.is_in(batch["generation"], published))
+        yield batch
+
+
+def _write(file: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+    from pyarrow import parquet
+
+    part, rows = file.with_suffix(".part"), 0
+    try:
+        with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+    return rows

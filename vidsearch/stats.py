@@ -1,0 +1,75 @@
+"""What an archive amounts to: hours, shots, faces, people, and the disk by part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidsearch.health import size_of
+from vidsearch.schema import TABLES
+from vidsearch.stamp import Stamp
+
+if TYPE_CHECKING:
+    from idclip.identity import IdentityScorer
+    from vidsearch.store import Store
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counts of what a question can find.
+
+    `seconds` are of all videos that have shots; `screen_s` says how long each enrolled person is
+    on screen (face tracks of at least the default probability, joined where they overlap). `disk`
+    has the bytes of each table, of `cache` and of `rest`, which together are the whole folder.
+    """
+
+    stamp: Stamp
+    videos: Mapping[str, int]  # by status
+    seconds: float
+    source_bytes: int
+    shots: int
+    keyframes: int
+    face_tracks: int
+    face_looks: int
+    labels: int
+    clusters: int
+    people: int
+    photos: int
+    screen_s: Mapping[str, float]
+    disk: Mapping[str, int]
+
+
+def stats(store: Store, scorer: IdentityScorer) -> Stats:
+    """Count everything in an archive; tables are read by their copies, not scanned."""
+    from vidsearch.appearances import screen_time
+    from vidsearch.search import THRESHOLD
+
+    rows, enrolled = store.rows(), store.people(pictures=False)
+    listed = screen_time(rows, scorer, enrolled, enrolled, "person", threshold=THRESHOLD)
+    status = Counter(video.status for video in store.videos())
+    return Stats(
+        stamp=store.stamp,
+        videos={each: status[each] for each in ("indexed", "partial", "failed")},
+        seconds=sum(video.duration_s for video in rows.videos),
+        source_bytes=sum(video.size for video in rows.videos),
+        shots=len(rows.shot_video),
+        keyframes=len(rows.keyframe_shot),
+        face_tracks=len(rows.track_shot),
+        face_looks=len(rows.look_track),
+        labels=len(rows.labels),
+        clusters=len({member.number for member in store.members()}),
+        people=len(enrolled),
+        photos=sum(len(person.photos) for person in enrolled),
+        screen_s={each.name: each.seconds for each in listed},
+        disk=disk(store.folder),
+    )
+
+
+def disk(folder: Path) -> dict[str, int]:
+    """Bytes of each table, of the copies for searches (`cache`) and of what else is there."""
+    parts = {name: size_of(folder / f"{name}.lance") for name in TABLES}
+    parts["cache"] = size_of(folder / "cache")
+    return parts | {"rest": max(0, size_of(folder) - sum(parts.values()))}
