@@ -15,6 +15,7 @@ import numpy as np
 from vidsearch import identities
 from vidsearch.copies import best_first
 from vidsearch.errors import InvalidQuery
+from vidsearch.everybody import everybody
 from vidsearch.listing import Listing
 from vidsearch.presence import Spans, all_of, joined, of_tracks
 from vidsearch.records import Box, Ints, Person, Rows
@@ -110,7 +111,8 @@ def appearances(
 
     `enrolled` is everybody the archive knows, `threshold` the least probability of a track.
     """
-    seen = _seen(rows, scorer, person, enrolled, threshold)
+    everywhere = np.ones(len(rows.track_shot), bool)
+    seen = identities.seen(rows, scorer, person, enrolled, everywhere, threshold)
     return Listing(Appearance, appearances_of(rows, seen, threshold))
 
 
@@ -136,14 +138,8 @@ def appearances_of(rows: Rows, seen: Seen, threshold: float) -> Iterator[Appeara
             int(rows.shot_index[spans.last_shot[n]]),
             float(rows.look_s[look[n]]),
             (x0, y0, x1, y1),
-            _reference(seen, int(spans.track[n])),
+            identities.reference(seen, int(spans.track[n])),
         )
-
-
-def _reference(seen: Seen, track: int) -> str:
-    """The photo that the face resembles; "" for somebody who has none, but was named by hand."""
-    photos = seen.person.photos
-    return photos[seen.photo[track]].name if photos else ""
 
 
 def together(people: Sequence[Sequence[Appearance]]) -> Listing[Together]:
@@ -175,22 +171,13 @@ def screen_time(
     if by not in ("person", "video"):
         raise InvalidQuery(f'screen time is told by "person" or by "video", not by "{by}"')
     spans = [
-        _spans(rows, _seen(rows, scorer, person, enrolled, threshold), threshold)
-        for person in people
+        (seen.person, _spans(rows, seen, threshold))
+        for seen in everybody(rows, scorer, people, enrolled, threshold)
     ]
-    found = _of_people(rows, people, spans) if by == "person" else _of_videos(rows, spans)
+    found = (
+        _of_people(rows, spans) if by == "person" else _of_videos(rows, [own for _, own in spans])
+    )
     return Listing(ScreenTime, sorted(found, key=lambda each: (-each.seconds, each.name)))
-
-
-def _seen(
-    rows: Rows,
-    scorer: IdentityScorer,
-    person: Person,
-    enrolled: Sequence[Person],
-    threshold: float,
-) -> Seen:
-    everywhere = np.ones(len(rows.track_shot), bool)
-    return identities.seen(rows, scorer, person, enrolled, everywhere, threshold)
 
 
 def _spans(rows: Rows, seen: Seen, threshold: float) -> Spans:
@@ -244,10 +231,8 @@ def _common(one: Together, other: Appearance) -> Together:
     )
 
 
-def _of_people(
-    rows: Rows, people: Sequence[Person], spans: Sequence[Spans]
-) -> Iterator[ScreenTime]:
-    for person, own in zip(people, spans, strict=True):
+def _of_people(rows: Rows, spans: Sequence[tuple[Person, Spans]]) -> Iterator[ScreenTime]:
+    for person, own in spans:
         if len(own):
             seconds = float(own.seconds.sum())
             yield ScreenTime(

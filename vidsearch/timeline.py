@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidsearch import identities
 from vidsearch.appearances import Appearance, appearances_of
 from vidsearch.errors import InvalidQuery, VidsearchError
+from vidsearch.everybody import everybody
+from vidsearch.identities import Mask
 from vidsearch.listing import Listing
 from vidsearch.presence import of_tracks
 from vidsearch.records import Box, Person, Reals, Rows, Video
@@ -212,11 +213,9 @@ def timeline(
         reason = f" ({video.error})" if video.error else ""
         raise VidsearchError(f"{video.path} was not indexed{reason}: it has no timeline")
     own = replace(own, videos=(video,))
-    everywhere = np.ones(len(own.track_shot), bool)
     known = np.zeros(len(own.track_shot), bool)
     found: list[Appearance] = []
-    for person in enrolled:
-        seen = identities.seen(own, scorer, person, enrolled, everywhere, threshold)
+    for seen in everybody(own, scorer, enrolled, enrolled, threshold):
         known |= seen.probability >= threshold
         found += appearances_of(own, seen, threshold)
     found.sort(key=lambda each: (each.start_s, each.end_s, each.person_id))
@@ -241,7 +240,7 @@ def _shots(own: Rows) -> Iterator[ShotSpan]:
         )
 
 
-def _strangers(own: Rows, unknown: identities.Mask) -> Iterator[Stranger]:
+def _strangers(own: Rows, unknown: Mask) -> Iterator[Stranger]:
     tracks = np.flatnonzero(unknown)
     spans = of_tracks(own, tracks, np.zeros(len(tracks)))
     video = own.videos[0]
@@ -262,7 +261,7 @@ def _strangers(own: Rows, unknown: identities.Mask) -> Iterator[Stranger]:
         )
 
 
-def _rows(started: identities.Mask, lasts: identities.Mask) -> list[int]:
+def _rows(started: Mask, lasts: Mask) -> list[int]:
     found: list[int] = np.flatnonzero(started & lasts).tolist()
     return found
 

@@ -6,6 +6,7 @@ How solid a bar is says how probable it is. The same timeline gives the same byt
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -213,7 +214,7 @@ class _Page:
             side = 0.42
             self._image(row.face, right - side, middle - side / 2, side, side)
             right -= side + 0.12
-        room = 22 if row.face is not None else 28
+        room = 21 if row.face is not None else 26
         name = row.name if len(row.name) <= room else row.name[: room - 1].rstrip() + "…"
         self._text(right, middle, name, size=11, ha="right")
 
@@ -229,7 +230,9 @@ class _Page:
         for start_s, end_s in spans:
             panel.axvspan(start_s, end_s, 0.25, 0.75, color=_GREY, alpha=0.35, linewidth=0)
         self._text(_LEFT - 0.18, self._top + _STRANGERS / 2, "unknown faces", ha="right")
-        self._text(_WIDTH - 0.3, self._top + _STRANGERS / 2, str(len(spans)), ha="right", size=10.5)
+        self._text(
+            _WIDTH - 0.3, self._top + _STRANGERS / 2, str(len(spans)), 10.5, color=_GREY, ha="right"
+        )
         self._top += _STRANGERS + _GAP
 
     def film(self, frames: Sequence[Any]) -> None:
@@ -268,7 +271,10 @@ class _Page:
         """Write the picture. Raises VidsearchError."""
         metadata = {"Date": None} if file.suffix.lower() == ".svg" else {"Software": None}
         try:
-            self._figure.savefig(file, dpi=120, metadata=metadata)
+            with warnings.catch_warnings():
+                # A script that no font here has is drawn as boxes; the picture shows that itself.
+                warnings.filterwarnings("ignore", "Glyph .* missing")
+                self._figure.savefig(file, dpi=120, metadata=metadata)
         except OSError as error:
             raise VidsearchError(f"{file}: the picture cannot be written ({error})") from error
 
