@@ -25,7 +25,7 @@ COLUMNS = {
     "end_s": "seconds; the excerpt ends before it",
     "start_frame": "number of the first frame, from 0",
     "end_frame": "number of the frame after the last",
-    "start_tc": "SMPTE time code of the first frame, from the file's own; empty if it has none",
+    "start_tc": "SMPTE time code of the first frame; empty where the rate cannot have one",
     "end_tc": "SMPTE time code of the frame after the last",
     "rate": "frames a second, a fraction",
     "reel": "reel or tape name in the file",
