@@ -1,4 +1,4 @@
-"""Each invariant of the store: a fault is made in a real archive, found, and mended or explained."""
+"""Each invariant of the store: its fault is made in a real archive, found, mended or told."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ BROKEN = {
     "a keyframe of no shot": ("keyframes", put(0, shot=77), "parts do not tile their shot"),
     "a moment elsewhere": ("keyframes", put(0, time_s=8.9), "keyframes outside their part: 1"),
     "a frame elsewhere": ("keyframes", put(0, frame=274), "keyframes outside their part: 1"),
-    "a vector of nothing": ("keyframes", put(0, vector=[float("nan")] * 384), "with a vector"),
+    "a vector of nothing": ("keyframes", put(0, vector=[0.0] * 384), "with a vector"),
     "a torn picture": ("keyframes", put(0, thumbnail=b"\xff\xd8 torn"), "with a broken picture"),
     "a face of no shot": ("faces", put(0, shot=77), "faces of no shot: 1"),
     "a track is skipped": ("faces", put(-1, track=40), "other face tracks than they count"),
@@ -120,7 +120,6 @@ def test_a_video_with_broken_rows_is_found_and_dropped_to_be_indexed_again(
     assert [Path(video.path).name for video in archive.videos()] == ["numbers.mp4"]
     assert len(archive.shots("numbers.mp4")) == 1  # the other video is what it was
     assert archive.person("Joe Biden")
-    assert archive.verify() == []
 
 
 def test_what_was_dropped_is_indexed_again(archive: Archive, example_media: Path) -> None:
