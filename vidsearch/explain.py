@@ -13,10 +13,11 @@ from vidsearch.fits import Fit
 from vidsearch.grammar_text import drawn
 from vidsearch.question import AllOf, AnyOf, Like, Node, Not, Scene, Someone
 from vidsearch.records import Factor, Hit
-from vidsearch.scoring import Value, combined, odds
+from vidsearch.scoring import LEAST, Value, combined, odds
 from vidsearch.sought import Sought
 
 Details = tuple[tuple[str, float | str], ...]
+_NOTHING = 1e-9  # a weight under it is none
 _SAME = 0.005  # scores nearer than this are printed alike
 
 
@@ -33,17 +34,23 @@ def factors(
 ) -> list[Factor]:
     """One factor for each leaf; `values` are those of one keyframe, by the leaf's `id`.
 
-    The weight is what the log odds would lose were the leaf not asked for; of a question of one
-    leaf it is all of them.
+    The weight of a scene is what the log odds of the score would lose were it not asked for, that
+    of a person what they lose because it is not sure that the person is there (or is not). Where
+    nothing but people is asked for it is of the score's logarithm. 0 where the part decides
+    nothing, as the lesser one of two joined by or.
     """
-    whole, fits = _log_odds(tree, values), not all(value.fit is None for value in values.values())
+    of_people = all(value.fit is None for value in values.values())
+    whole = _level(tree, values, of_people=of_people)
     found = []
     for leaf, wanted in _leaves(tree):
         value = values[id(leaf)]
-        rest = {key: other for key, other in values.items() if key != id(leaf)}
-        weight = whole - _log_odds(tree, rest, beside_fit=fits)
+        without = {key: other for key, other in values.items() if key != id(leaf)}
+        weight = whole - _level(tree, without, of_people=of_people)
         shown = float(value.score[0])
         if isinstance(leaf, Someone):
+            if abs(weight) > _NOTHING:
+                sure = {**values, id(leaf): Value(people=np.array([float(wanted)]))}
+                weight = whole - _level(tree, sure, of_people=of_people)
             told = of_person(leaf)
             found.append(Factor("person", leaf.person.name, wanted, shown, weight, told))
         elif isinstance(leaf, Scene):
@@ -117,14 +124,14 @@ def _number(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _log_odds(tree: Node, values: Mapping[int, Value], *, beside_fit: bool = False) -> float:
-    """Of one keyframe; `beside_fit` counts people as they count beside a context."""
+def _level(tree: Node, values: Mapping[int, Value], *, of_people: bool) -> float:
+    """The log odds of one keyframe, or the logarithm of P where only people are asked for."""
     value = combined(tree, values)
     if value is None:
         return 0.0
-    if beside_fit and value.fit is None:
-        value = replace(value, fit=np.zeros(1))
-    return float(value.log_odds[0])
+    if of_people:
+        return float(np.log(max(float(value.score[0]), LEAST)))
+    return float((value if value.fit is not None else replace(value, fit=np.zeros(1))).log_odds[0])
 
 
 def _leaves(node: Node, wanted: bool = True) -> list[tuple[Someone | Scene | Like, bool]]:

@@ -19,6 +19,7 @@ Ints = NDArray[np.int64]
 Reals = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 Status = Literal["indexed", "partial", "failed"]
+SAID_BY_HAND = "said by hand"  # in the place of a photo, where somebody said who a face is
 LabelKind = Literal["person", "same", "apart", "ignored", "people"]
 
 
@@ -87,8 +88,8 @@ class FaceTrack:
     `vectors` [N, F] are its N best looks, best first, with `qualities` [N], `times` [N] and
     `boxes` of the same looks. `cohort_mean` and `cohort_std` [N] are the statistics of each
     vector against the face model's cohort of strangers (see `idclip.identity`). `figure` is the
-    context vector [D] of the person's own surroundings, cut from the picture of the best look;
-    None where the shot shows nobody else, and the keyframes say as much.
+    context vector [D] of the person's own surroundings, cut from the picture of the best look
+    that has somebody beside it; None where nobody is, and the keyframes say as much.
     """
 
     start_s: float
