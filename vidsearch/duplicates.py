@@ -148,15 +148,19 @@ def _without_plain(pairs: _Pairs, thumbnail: Thumbnails) -> _Pairs:
 
 
 def is_plain(jpeg: bytes) -> bool:
-    """Whether a picture shows nothing: one colour, a little noise. One that is absent does not."""
-    if not jpeg:
-        return False
+    """Whether a picture shows nothing: one colour, a little noise.
+
+    Not so of one that is absent or broken, of which nothing is known.
+    """
     import io
 
     from PIL import Image
 
-    with Image.open(io.BytesIO(jpeg)) as image:
-        grey = np.asarray(image.convert("L").resize((32, 32)), np.float32)
+    try:
+        with Image.open(io.BytesIO(jpeg)) as image:
+            grey = np.asarray(image.convert("L").resize((32, 32)), np.float32)
+    except (OSError, SyntaxError):
+        return False
     return bool(grey.std() < _PLAIN)
 
 
