@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from vidsearch.discover import Cluster, numbers, place_of
 from vidsearch.errors import VidsearchError
 from vidsearch.labels import who_is
-from vidsearch.records import Box, Label, LabelKind, Member, Person, Rows
+from vidsearch.records import Box, Label, LabelKind, Member, Person, Photo, Rows
 
 _SHOWN = 16  # faces of a side that stand for a large cluster where two are told apart
 _NOBODY: Box = (0.0, 0.0, 0.0, 0.0)
@@ -107,7 +107,7 @@ def merged(rows: Rows, members: Sequence[Member], one: Cluster, other: Cluster) 
     if one.person and other.person and one.person.person_id != other.person.person_id:
         raise VidsearchError(
             f"{one.title} and {other.title} have two names; if that is one person, merge the"
-            f' people: people merge "{one.person.name}" "{other.person.name}"'
+            f' people: vidsearch people merge "{one.person.name}" "{other.person.name}"'
         )
     pen = _Pen.on(rows)
     labels = pen.of(one.tracks[:_SHOWN], "same", number=one.number)
@@ -130,12 +130,17 @@ def said_two(rows: Rows, one: Cluster, other: Cluster) -> Change:
 
 
 def split(
-    rows: Rows, members: Sequence[Member], cluster: Cluster, faces: Sequence[int]
+    rows: Rows,
+    members: Sequence[Member],
+    enrolled: Sequence[Person],
+    cluster: Cluster,
+    faces: Sequence[int],
 ) -> tuple[Change, int]:
     """Some faces, by their numbers in the cluster (from 1), are somebody else: a new cluster.
 
-    They lose the name of the cluster. Gives the new number too. Raises VidsearchError for a number
-    that no face has, and where nothing would be left.
+    They lose the name of the cluster, and are no photos of that person any more. Gives the new
+    number too. Raises VidsearchError for a number that no face has, and where nothing would be
+    left of the cluster or of the person's photos.
     """
     chosen = sorted(set(faces))
     n = len(cluster.tracks)
@@ -156,12 +161,35 @@ def split(
     labels = pen.of(out, "apart", number=cluster.number)
     labels += pen.of(rest[:_SHOWN], "apart", side=1, number=new)
     who, _ = who_is(rows)
-    for person in sorted({who[track] for track in out if track in who}):
-        labels += pen.of(
-            [t for t in out if who.get(t) == person], "person", person=person, true=False
-        )
+    people: list[Person] = []
+    for person in (each for each in enrolled if each.person_id in {who.get(t) for t in out}):
+        theirs = [track for track in out if who.get(track) == person.person_id]
+        photos = _photos_made_of(rows, theirs, person)
+        labels += pen.of(theirs, "person", person=person.person_id, true=False, photos=photos)
+        if photos:
+            people.append(_without_photos(person, set(photos.values())))
+            if not people[-1].photos:
+                raise VidsearchError(
+                    f"all photos of {person.name} are made of these faces, and they would have"
+                    " none: take the name back with: vidsearch people undo"
+                )
     said = f"{_counted(len(out), 'face')} of cluster {cluster.number} split off as cluster {new}"
-    return Change(said, tuple(labels), members=_moved(rows, members, out, new)), new
+    moved = _moved(rows, members, out, new)
+    return Change(said, tuple(labels), members=moved, people=tuple(people)), new
+
+
+def _photos_made_of(rows: Rows, tracks: Sequence[int], person: Person) -> dict[int, str]:
+    """The digests of those photos of a person that naming made of `tracks`, by track."""
+    have = {photo.sha256 for photo in person.photos}
+    return {
+        track: label.photo
+        for label, track in zip(rows.labels, rows.label_track.tolist(), strict=True)
+        if track in set(tracks) and label.is_person and label.photo in have
+    }
+
+
+def _without_photos(person: Person, digests: set[str]) -> Person:
+    return replace(person, photos=tuple(p for p in person.photos if p.sha256 not in digests))
 
 
 def ignored(rows: Rows, cluster: Cluster) -> Change:
@@ -209,8 +237,16 @@ def people_merged(labels: Sequence[Label], kept: Person, other: Person) -> Chang
     return Change(said, (mark,), kept=theirs, people=(person,), gone=other.person_id)
 
 
-def undone(rows: Rows, members: Sequence[Member], enrolled: Sequence[Person]) -> Change:
-    """The last answer taken back. Raises VidsearchError where there is none."""
+def undone(
+    rows: Rows,
+    members: Sequence[Member],
+    enrolled: Sequence[Person],
+    photo_of: Callable[[int], Photo | None],
+) -> Change:
+    """The last answer taken back. Raises VidsearchError where there is none.
+
+    `photo_of` makes a track's best look a photo again, which splitting had taken from somebody.
+    """
     if not rows.labels:
         raise VidsearchError("there is no answer to undo")
     last = max(rows.labels, key=lambda label: label.created_at)
@@ -233,8 +269,21 @@ def undone(rows: Rows, members: Sequence[Member], enrolled: Sequence[Person]) ->
     for number, some in back.items():
         now = _moved(rows, now, some, number)
     people, gone = _photos_taken_back(labels, by_id)
+    for label in labels:
+        photo = photo_of(tracks[label.label_id]) if _took_photo(label, tracks) else None
+        if photo is not None and label.person_id in by_id:
+            whole = by_id[label.person_id]
+            by_id[label.person_id] = replace(whole, photos=(*whole.photos, photo))
+            people = (
+                *(p for p in people if p.person_id != whole.person_id),
+                by_id[whole.person_id],
+            )
     kept = tuple(label for label in rows.labels if label.answer_id != last.answer_id)
     return Change(said, kept=kept, members=now if back else None, people=people, gone=gone)
+
+
+def _took_photo(label: Label, tracks: dict[str, int]) -> bool:
+    return bool(label.photo) and not label.is_person and tracks[label.label_id] >= 0
 
 
 def _sentence(labels: Sequence[Label], people: dict[str, Person]) -> str:
@@ -243,7 +292,7 @@ def _sentence(labels: Sequence[Label], people: dict[str, Person]) -> str:
     number = {label.side: label.number for label in labels if label.kind == first.kind}
     n = sum(label.kind == first.kind and label.side == 0 for label in labels)
     if first.kind == "apart":
-        return f"{_counted(n, 'face')} split off cluster {first.number}"
+        return f"{_counted(n, 'face')} split off cluster {number[0]}"
     if first.kind == "ignored":
         return f"cluster {first.number} is ignored"
     if first.kind == "same":
@@ -261,15 +310,14 @@ def _photos_taken_back(
     """Who loses the photos that naming gave them; the id of who has no other."""
     made: dict[str, set[str]] = {}
     for label in labels:
-        if label.photo and label.person_id in people:
+        if label.photo and label.is_person and label.person_id in people:
             made.setdefault(label.person_id, set()).add(label.photo)
     changed: list[Person] = []
     for person_id, digests in made.items():
-        person = people[person_id]
-        photos = tuple(photo for photo in person.photos if photo.sha256 not in digests)
-        if not photos:
+        person = _without_photos(people[person_id], digests)
+        if not person.photos:
             return tuple(changed), person_id
-        changed.append(replace(person, photos=photos))
+        changed.append(person)
     return tuple(changed), ""
 
 

@@ -115,7 +115,7 @@ def people_merge(one: str, other: str, folder: Path, as_json: bool) -> int:
         number, name = (one, other) if one.isdecimal() else (other, one)
         raise click.UsageError(
             f"{number} is a cluster and {name} a name; to add the cluster to them:"
-            f' people name {number} "{name}" --more'
+            f' vidsearch people name {number} "{name}" --more'
         )
     person = archive.merge_people(one, other)
     if as_json:
@@ -174,7 +174,7 @@ def people_ignore(cluster: int, folder: Path, as_json: bool) -> int:
     if as_json:
         print_json(cluster_as_json(ignored))
     else:
-        click.echo(f"cluster {cluster} is ignored; to list it again: people undo")
+        click.echo(f"cluster {cluster} is ignored; to list it again: vidsearch people undo")
     return 0
 
 
@@ -224,7 +224,7 @@ def people_review(folder: Path, limit: int | None, sheet: Path, as_json: bool) -
     if asked is None:
         click.echo("there is nothing to review")
         return NOTHING_FOUND
-    click.echo(f"{counted(asked, 'answer')} kept; to take the last one back: people undo")
+    click.echo(f"{counted(asked, 'answer')} kept; to take the last one back: vidsearch people undo")
     return 0
 
 

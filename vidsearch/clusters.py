@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idclip.identity import Faces, IdentityScorer
-from vidsearch.face_graph import Edges, measured, nearest, without
+from vidsearch.face_graph import Edges, lowest_cosine, measured, nearest, without
 from vidsearch.identities import Mask
 from vidsearch.records import Ints, Vector
 
@@ -186,13 +186,17 @@ class _Groups:
         """The faces of some groups."""
         return Faces(*(part[some] for part in self.faces))
 
-    def join(self, scorer: IdentityScorer, kept: Ints, gone: Ints) -> None:
-        """Add the groups `gone` to those `kept`, pair by pair; a group is in one pair at most."""
+    def join(self, scorer: IdentityScorer, kept: Ints, gone: Ints) -> Faces:
+        """Add the groups `gone` to those `kept`, pair by pair; gives the faces of `kept`.
+
+        A group is in one pair at most.
+        """
         for part in (self.sums, self.weight, self.quality):
             part[kept] += part[gone]
         new = measured(scorer, self.sums[kept], self.quality[kept] / self.weight[kept])
         for part, values in zip(self.faces, new, strict=True):
             part[kept] = values
+        return new
 
 
 def _grown(
@@ -207,30 +211,54 @@ def _grown(
     growing = np.zeros(n, bool)
     growing[group[~poor]] = True
     into = np.arange(n)
-    changed = np.flatnonzero(growing & (into >= n_old))
-    edges = _between(scorer, groups, changed, np.flatnonzero(growing))
+    into[growing] = _joined(scorer, groups, np.flatnonzero(growing), into[group[apart]], n_old)
+    alone = np.setdiff1d(group[poor], np.flatnonzero(growing))
+    left = np.flatnonzero(growing & (into == np.arange(n)))
+    into = _poor_joined(scorer, groups, alone, left, into, into[group[apart]])
+    return np.asarray(into[group], np.int64)
+
+
+def _joined(
+    scorer: IdentityScorer, groups: _Groups, growing: Ints, apart: Ints, n_old: int
+) -> Ints:
+    """The group that each of the `growing` ones has become part of, in rounds of `_best_pairs`.
+
+    What has joined another group becomes a face of zeros, which is like nobody.
+    """
+    n = len(growing)
+    row = np.full(len(groups.weight), -1, np.int64)
+    row[growing] = np.arange(n)
+    enemies = row[apart]
+    enemies = enemies[(enemies >= 0).all(axis=1)]
+    every = groups.of(growing)
+    left = n
+    least = DOUBTFUL * odds_asked(n)
+    floor = lowest_cosine(scorer, every, every, least)
+    into = np.arange(n)
+    new = np.flatnonzero(growing >= n_old)
+    edges = without(_between(scorer, every, new, least, floor), enemies, n)
     while True:
-        enemies = into[group[apart]]
-        edges = without(edges, enemies, n)
-        kept, gone = _best_pairs(edges, odds_asked(int(growing.sum())), n)
+        kept, gone = _best_pairs(edges, odds_asked(left), n)
         if not len(kept):
-            break
-        groups.join(scorer, kept, gone)
-        growing[gone] = False
+            return np.asarray(growing[into], np.int64)
+        left -= len(gone)
+        changed = groups.join(scorer, growing[kept], growing[gone])
+        for part, values in zip(every, changed, strict=True):
+            part[kept] = values
+        every.vectors[gone] = 0.0
         step = np.arange(n)
         step[gone] = kept
         into = step[into]
-        stays = ~np.isin(edges.one, [*kept, *gone]) & ~np.isin(edges.other, [*kept, *gone])
-        new = _between(scorer, groups, kept, np.flatnonzero(growing))
+        touched = np.zeros(n, bool)
+        touched[kept] = touched[gone] = True
+        stays = ~(touched[edges.one] | touched[edges.other])
+        fresh = _between(scorer, every, kept, least, floor)
+        fresh = without(fresh, into[enemies], n)
         edges = Edges(
-            np.concatenate([edges.one[stays], new.one]),
-            np.concatenate([edges.other[stays], new.other]),
-            np.concatenate([edges.odds[stays], new.odds]),
+            np.concatenate([edges.one[stays], fresh.one]),
+            np.concatenate([edges.other[stays], fresh.other]),
+            np.concatenate([edges.odds[stays], fresh.odds]),
         )
-    alone = np.setdiff1d(group[poor], np.flatnonzero(growing))
-    alone = alone[into[alone] == alone]
-    into = _poor_joined(scorer, groups, alone, np.flatnonzero(growing), into, into[group[apart]])
-    return np.asarray(into[group], np.int64)
 
 
 def _gathered(faces: Faces, scorer: IdentityScorer, group: Ints, n: int) -> _Groups:
@@ -243,15 +271,13 @@ def _gathered(faces: Faces, scorer: IdentityScorer, group: Ints, n: int) -> _Gro
     return _Groups(sums, total, quality, measured(scorer, sums, quality / total))
 
 
-def _between(scorer: IdentityScorer, groups: _Groups, some: Ints, every: Ints) -> Edges:
-    """Edges between `some` groups and all of `every`, which they are among; each pair once."""
-    asked = DOUBTFUL * odds_asked(len(every))
-    ours, theirs = groups.of(some), groups.of(every)
-    within = len(some) == len(every)
-    edges = nearest(scorer, ours, theirs, asked, within=within)
-    one, other = some[edges.one], every[edges.other]
-    low, high = np.minimum(one, other), np.maximum(one, other)
-    n = int(every.max(initial=0)) + 1
+def _between(scorer: IdentityScorer, every: Faces, some: Ints, least: float, floor: float) -> Edges:
+    """Edges between some rows of `every` and all of it; each pair once."""
+    n = len(every.vectors)
+    ours = every if len(some) == n else Faces(*(part[some] for part in every))
+    edges = nearest(scorer, ours, every, least, within=ours is every, floor=floor)
+    one = some[edges.one]
+    low, high = np.minimum(one, edges.other), np.maximum(one, edges.other)
     _, first = np.unique(low * n + high, return_index=True)
     first = first[low[first] != high[first]]
     return Edges(low[first], high[first], edges.odds[first])
@@ -259,14 +285,15 @@ def _between(scorer: IdentityScorer, groups: _Groups, some: Ints, every: Ints) -
 
 def _best_pairs(edges: Edges, asked: float, n: int) -> tuple[Ints, Ints]:
     """Pairs of groups, lower and higher number, that are each other's best, with odds enough."""
-    one = np.concatenate([edges.one, edges.other])
-    other = np.concatenate([edges.other, edges.one])
-    odds = np.concatenate([edges.odds, edges.odds])
+    good = edges.odds >= asked
+    one = np.concatenate([edges.one[good], edges.other[good]])
+    other = np.concatenate([edges.other[good], edges.one[good]])
+    odds = np.concatenate([edges.odds[good], edges.odds[good]])
     order = np.lexsort((other, -odds, one))
     groups, first = np.unique(one[order], return_index=True)
-    best, top = np.full(n, -1, np.int64), np.zeros(n)
-    best[groups], top[groups] = other[order][first], odds[order][first]
-    has = groups[(top[groups] >= asked) & (best[best[groups]] == groups)]
+    best = np.full(n, -1, np.int64)
+    best[groups] = other[order][first]
+    has = groups[best[best[groups]] == groups]
     kept = has[has < best[has]]
     return kept, best[kept]
 

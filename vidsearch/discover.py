@@ -238,7 +238,10 @@ def called(clusters: Sequence[Cluster], number: int) -> Cluster:
         if each.number == number:
             return each
     if not clusters:
-        raise UnknownCluster("the archive has no clusters yet; find them with: people discover")
+        raise UnknownCluster(
+            "the archive has no clusters yet; find them with: vidsearch people discover"
+        )
     raise UnknownCluster(
-        f"there is no cluster {number}, or it has no faces any more; see: people discover --all"
+        f"there is no cluster {number}, or it has no faces any more; see: vidsearch people"
+        " discover --all"
     )

@@ -75,14 +75,21 @@ def seen_together(rows: Rows) -> Ints:
 
 
 def nearest(
-    scorer: IdentityScorer, ours: Faces, theirs: Faces, least: float, *, within: bool = False
+    scorer: IdentityScorer,
+    ours: Faces,
+    theirs: Faces,
+    least: float,
+    *,
+    within: bool = False,
+    floor: float | None = None,
 ) -> Edges:
     """Pairs of `ours` and `theirs` with odds of `least` at least, some of the best of each row.
 
     With `within` both are the same faces, and each pair is given once. All cosines are computed;
-    odds only where the cosine is not under that of nearly all likely pairs in a sample.
+    odds only where the cosine is over `floor`, by default `lowest_cosine`.
     """
-    floor = _lowest_cosine(scorer, ours, theirs, least)
+    if floor is None:
+        floor = lowest_cosine(scorer, ours, theirs, least)
     found: list[tuple[Ints, Ints, Reals]] = []
     for start in range(0, len(ours.vectors), _ROWS):
         block = ours.vectors[start : start + _ROWS]
@@ -130,7 +137,7 @@ def _odds(scorer: IdentityScorer, face: Faces, theirs: Faces, columns: Ints) -> 
     return np.asarray(p / (1 - p))
 
 
-def _lowest_cosine(scorer: IdentityScorer, ours: Faces, theirs: Faces, least: float) -> float:
+def lowest_cosine(scorer: IdentityScorer, ours: Faces, theirs: Faces, least: float) -> float:
     """The cosine over which all but a few of the likely pairs of a sample lie; 1 if there is none.
 
     Pairs are likely that have odds of `least`, which is less than any use of them asks.

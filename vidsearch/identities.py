@@ -1,6 +1,7 @@
 """Who is in which face track: the probability of a person over all tracks of an archive.
 
-A track can be one person only. Where several enrolled people fit it, P is multiplied by the
+The more people are enrolled, the more evidence a name needs (`idclip.identity.Strangers`). A track
+can be one person only. Where several enrolled people fit it, P is multiplied by the
 person's share in the sum of all their odds, and only the one who fits best has it at all.
 """
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from idclip.identity import Faces, IdentityScorer
 from vidsearch.gallery import faces_of, mean_faces
 from vidsearch.labels import said_of
-from vidsearch.records import Ints, Person, Reals, Rows
+from vidsearch.records import SAID_BY_HAND, Ints, Person, Reals, Rows
 
 Mask = NDArray[np.bool_]
 BY_HAND = -1
@@ -50,7 +51,7 @@ def seen(
     `enrolled` is everybody the archive knows. `threshold` is the least probability that will
     matter: tracks far below it are not compared with everybody else.
     """
-    alone, look, photo = _probabilities(rows, scorer, person, tracks)
+    alone, look, photo = _probabilities(rows, scorer, person, tracks, len(enrolled))
     probability = alone.copy()
     # Only tracks that may become evidence are worth the comparison with everybody else.
     close = alone >= threshold / 2
@@ -76,11 +77,11 @@ def _as_said(rows: Rows, found: Seen, tracks: Mask) -> Seen:
 def reference(found: Seen, track: int) -> str:
     """The photo that a track resembles most, or that somebody said who it is."""
     photo = int(found.photo[track])
-    return "said by hand" if photo == BY_HAND else found.person.photos[photo].name
+    return SAID_BY_HAND if photo == BY_HAND else found.person.photos[photo].name
 
 
 def _probabilities(
-    rows: Rows, scorer: IdentityScorer, person: Person, tracks: Mask
+    rows: Rows, scorer: IdentityScorer, person: Person, tracks: Mask, enrolled: int
 ) -> tuple[Reals, Ints, Ints]:
     """P(person) [T], best look and best photo [T], computed for the `tracks` told only."""
     if not person.photos:
@@ -98,7 +99,8 @@ def _probabilities(
         of(rows.look_cohort_mean),
         of(rows.look_cohort_std),
     )
-    matches = scorer.probabilities(faces, rows.look_track[looks], len(tracks), faces_of(person))
+    owner, photos = rows.look_track[looks], faces_of(person)
+    matches = scorer.probabilities(faces, owner, len(tracks), photos, enrolled=enrolled)
     look = looks[np.maximum(matches.look, 0)] if len(looks) else matches.look
     return matches.probability.astype(np.float64), look, matches.photo
 

@@ -75,15 +75,17 @@ def name(
     ):
         raise EnrolmentError(
             f"cluster {cluster.number} is {cluster.person.name} already: take that back with:"
-            f' people undo, or rename them with: people rename "{cluster.person.name}" "{name}"'
+            " vidsearch people undo, or rename them with: vidsearch people rename"
+            f' "{cluster.person.name}" "{name}"'
         )
     if known is not None and not trust:
         _refuse_unlike(rows, cluster, known, scorer)
-    new = {track: _photo(rows, track, jpeg) for track, jpeg in pictures.items() if jpeg}
+    new = {track: photo_of(rows, track, jpeg) for track, jpeg in pictures.items() if jpeg}
     if known is None and not new:
         raise EnrolmentError(
             f"the faces of cluster {cluster.number} are too poor to know somebody by: enrol them"
-            f' from a photo with: people add "{name}" PHOTO, then name the cluster with --more'
+            f' from a photo with: vidsearch people add "{name}" PHOTO, then name the cluster with'
+            " --more"
         )
     person = known or Person(uuid.uuid4().hex, name, (), (), time.time())
     have = {photo.sha256 for photo in person.photos}
@@ -104,7 +106,7 @@ def _refuse_unlike(rows: Rows, cluster: Cluster, known: Person, scorer: Identity
         )
 
 
-def _photo(rows: Rows, track: int, jpeg: bytes) -> Photo:
+def photo_of(rows: Rows, track: int, jpeg: bytes) -> Photo:
     """A track's thumbnail as a reference photo, named by the moment it shows."""
     look = int(np.searchsorted(rows.look_track, track))
     video = rows.videos[rows.shot_video[rows.track_shot[track]]]

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from vidsearch.copies import gone
 from vidsearch.inputs import printable
+from vidsearch.records import SAID_BY_HAND
 from vidsearch.timecodes import timecode
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def shown_of(answer: Answer) -> str:
 def _seen(sighting: Sighting) -> str:
     return (
         f"{sighting.name} {sighting.probability:.2f} at {timecode(sighting.time_s)} "
-        f"like {sighting.reference}"
+        f"{'' if sighting.reference == SAID_BY_HAND else 'like '}{sighting.reference}"
     )
 
 

@@ -18,7 +18,7 @@ from vidsearch.answers import Change
 from vidsearch.discover import Cluster, Discovery, called, find, place_of, standing
 from vidsearch.people import find as find_person
 from vidsearch.present import counted
-from vidsearch.records import Person, Rows
+from vidsearch.records import Person, Photo, Rows
 from vidsearch.review import Question
 from vidsearch.store import Store
 from vidsearch.timecodes import timecode
@@ -37,11 +37,16 @@ def discover(store: Store, scorer: IdentityScorer) -> Discovery:
     if members != store.members():
         store.put_members(members)
     clusters = clusters_of(store, scorer)
-    listed = tuple(each for each in clusters if len(each.tracks) > 1 and not each.ignored)
+    listed = tuple(each for each in clusters if is_listed(each))
     ignored = sum(each.ignored for each in clusters)
-    alone = sum(len(each.tracks) == 1 and not each.ignored for each in clusters)
+    alone = sum(not is_listed(each) and not each.ignored for each in clusters)
     faces = [at for label, at in zip(rows.labels, rows.label_track, strict=True) if label.video_id]
     return Discovery(listed, alone, ignored, new, sum(int(at) < 0 for at in faces))
+
+
+def is_listed(cluster: Cluster) -> bool:
+    """Whether people want to see a cluster: it has several faces, or a name."""
+    return not cluster.ignored and (len(cluster.tracks) > 1 or cluster.person is not None)
 
 
 def clusters_of(store: Store, scorer: IdentityScorer) -> list[Cluster]:
@@ -93,7 +98,7 @@ def split(
 ) -> tuple[Cluster, Cluster]:
     """Faces of a cluster, by number, are somebody else; gives what is left, and the new cluster."""
     cluster = called(clusters_of(store, scorer), number)
-    change, new = answers.split(store.rows(), store.members(), cluster, faces)
+    change, new = answers.split(store.rows(), store.members(), store.people(), cluster, faces)
     apply(store, change)
     clusters = clusters_of(store, scorer)
     return called(clusters, number), called(clusters, new)
@@ -122,7 +127,13 @@ def answer(store: Store, question: Question, yes: bool) -> str:
 
 def undo(store: Store) -> str:
     """Take the last answer back; says which it was."""
-    change = answers.undone(store.rows(), store.members(), store.people())
+    rows = store.rows()
+
+    def photo_of(track: int) -> Photo | None:
+        (jpeg,) = pictures_of(store, [track])
+        return naming.photo_of(rows, track, jpeg) if jpeg else None
+
+    change = answers.undone(rows, store.members(), store.people(), photo_of)
     apply(store, change)
     return change.said
 
