@@ -23,7 +23,7 @@ _KEPT = {".mp4": ".mp4", ".m4v": ".mp4", ".mov": ".mov", ".mkv": ".mkv", ".webm"
          ".ts": ".ts", ".mts": ".ts", ".m2ts": ".ts", ".avi": ".avi"}  # fmt: skip
 
 
-# Streams without an index are sought by guessing, and end up behind the keyframe: then further back.
+# Streams without an index are sought by guessing, often too far: then from further back.
 _BACK_S = (0, 2, 10, 60, 10**6)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from vidsearch.pictures import Picture
 _TICK = Fraction(1, 90_000)
 _CODEC = "libx264"
 _OPTIONS = {"preset": "veryfast", "crf": "18"}  # looks like its source
+_SAME_S = 1e-4
 _BLOCK = 1024  # samples an AAC frame has
 
 Draw = Callable[[Picture], Picture]
@@ -44,7 +46,16 @@ def encode(stretch: Stretch, target: Path, rate: Fraction, draw: Draw | None = N
         return movie.shown
 
 
-def join(stretches: Sequence[tuple[Stretch, Draw | None]], target: Path, rate: Fraction) -> int:
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a reel, how many `seconds` of it there are, and what draws on its pictures."""
+
+    stretch: Stretch
+    seconds: float
+    draw: Draw | None = None
+
+
+def join(parts: Sequence[Part], target: Path, rate: Fraction) -> int:
     """Write stretches one after the other at one even rate; gives how many frames.
 
     Pictures have the size of the first one's; others are scaled to fit and padded with black.
@@ -52,10 +63,10 @@ def join(stretches: Sequence[tuple[Stretch, Draw | None]], target: Path, rate: F
     """
     heard: list[NDArray[np.float32]] = []
     with _Movie(target, rate) as movie:
-        for stretch, draw in stretches:
-            before = movie.shown
+        for part in parts:
+            stretch, draw, before = part.stretch, part.draw, movie.shown
             drawn = ((at_s, draw(p) if draw else p) for at_s, p in pictures(stretch))
-            for picture in even(drawn, rate):
+            for picture in even(drawn, rate, part.seconds):
                 movie.show(float(movie.shown / rate), picture)
             if movie.shown == before:
                 raise VidsearchError(f"{printable(stretch.path)}: no frame can be read there")
@@ -67,20 +78,23 @@ def join(stretches: Sequence[tuple[Stretch, Draw | None]], target: Path, rate: F
         return movie.shown
 
 
-def even(frames: Iterable[tuple[float, Picture]], rate: Fraction) -> Iterator[Picture]:
+def even(
+    frames: Iterable[tuple[float, Picture]], rate: Fraction, seconds: float
+) -> Iterator[Picture]:
     """Frames with their times as a picture for each tick of an even rate: the one then on screen.
 
-    The last is shown once more than nothing: how long it lasts is the next stretch's matter.
+    The last is held until so many `seconds` are over.
     """
     n = 0
     held: Picture | None = None
     for at_s, picture in frames:
-        while held is not None and float(n / rate) < at_s - 1e-4:
+        while held is not None and float(n / rate) < at_s - _SAME_S:
             yield held
             n += 1
         held = picture
-    if held is not None:
+    while held is not None and float(n / rate) < seconds - _SAME_S:
         yield held
+        n += 1
 
 
 class _Movie:

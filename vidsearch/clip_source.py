@@ -117,7 +117,7 @@ def _decoded(packet: Any) -> list[Any]:
 
 def _put(heard: NDArray[np.float32], part: NDArray[np.float32], at: int) -> int:
     """Copy what of `part`, which begins at sample `at`, lies within; where the next part begins."""
-    end = at + part.shape[1]
+    end = at + int(part.shape[1])
     first, last = max(0, at), min(heard.shape[1], end)
     if first < last:
         heard[:, first:last] = part[:, first - at : last - at]

@@ -1,7 +1,7 @@
 """`vidsearch clip`: excerpts cut out of their files, one by one or joined to a reel.
 
-A clip is a stream copy where a keyframe allows it, else, or where `exact` is asked for, encoded anew
-to the frame. A file that is gone or damaged is told, and the others go on.
+A clip is a stream copy where a keyframe allows it, else, or where `exact` is asked for, encoded
+anew to the frame. A file that is gone or damaged is told, and the others go on.
 """
 
 from __future__ import annotations
@@ -92,10 +92,10 @@ def reel(
 
     Raises VidsearchError where nothing of them can be read, or `file` cannot be written.
     """
-    from vidsearch.clip_encode import join
+    from vidsearch.clip_encode import Part, join
 
     _check(excerpts, handles_s)
-    parts: list[tuple[Stretch, Draw | None]] = []
+    parts: list[Part] = []
     missing: list[Uncut] = []
     rate = None
     for each in excerpts.excerpts:
@@ -105,7 +105,8 @@ def reel(
             missing.append(Uncut(each, str(error)))
             continue
         rate = rate or rate_of(each.video)
-        parts.append((stretch, _caption(each) if captions else None))
+        first_s, end_s = _span(stretch, each.video)
+        parts.append(Part(stretch, end_s - first_s, _caption(each) if captions else None))
     if not parts or rate is None:
         raise VidsearchError(f"nothing can be joined: {missing[0].reason}")
     with _whole(file) as part:
@@ -140,7 +141,7 @@ def _cut_one(
     from vidsearch.clip_encode import encode
 
     stretch = _stretch(each, handles_s)
-    span = (stretch.start_s, min(stretch.end_s, each.video.duration_s or stretch.end_s))
+    span = _span(stretch, each.video)
     note = ""
     if not exact:
         kind = suffix_of(stretch.path)
@@ -173,6 +174,11 @@ def _stretch(each: Excerpt, handles_s: float) -> Stretch:
     if length and end_s > length - _HALF_FRAME_S:
         end_s = float("inf")  # to the very last frame, whatever was rounded
     return Stretch(file, max(0.0, each.start_s - handles_s), end_s, each.video.media_offset_s)
+
+
+def _span(stretch: Stretch, video: Video) -> tuple[float, float]:
+    """The seconds of the video that a stretch holds."""
+    return stretch.start_s, min(stretch.end_s, video.duration_s or stretch.end_s)
 
 
 def _name(each: Excerpt) -> str:
