@@ -39,11 +39,9 @@ from vidsearch.figures import WINDOW, Window, around, cut
 from vidsearch.fits import FIGURE
 
 Floats = NDArray[np.float64]
-WINDOWS = tuple(
-    Window(beside, above, below)
-    for beside in (1.5, 2.5, 4.0, 6.0)
-    for above in (0.5, 1.5)
-    for below in (2.5, 4.0, 6.0)
+WINDOWS = (
+    *(Window(beside, above, 4.0) for beside in (1.5, 2.5, 4.0, 6.0) for above in (0.5, 1.5)),
+    *(Window(4.0, 1.5, below) for below in (2.5, 6.0)),
 )
 SHARES = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 ROUNDS = 3  # each photo stands beside so many others
@@ -142,8 +140,9 @@ def main() -> None:
         frames = made(source())
         vectors = encoder.encode_images([pair.frame for pair in frames])
         if name == "fit":
+            once = len(frames) // ROUNDS  # each photo once
             for window in WINDOWS:
-                order = ordered(seen(frames, encoder, window, vectors))
+                order = ordered(seen(frames[:once], encoder, window, vectors[:once]))
                 windows.append(f"{window.beside:g}/{window.above:g}/{window.below:g}: {order:.1f}")
                 print(windows[-1], flush=True)
         at = seen(frames, encoder, WINDOW, vectors)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from idclip.encoders import Encoder
 
 FIGURE = 0.25
-LIKE_SLOPE, LIKE_OFFSET = 16.0, 8.0
+LIKE_SLOPE, LIKE_OFFSET = 14.0, 7.4
 
 
 @dataclass(frozen=True, eq=False)

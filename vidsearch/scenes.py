@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidsearch.identities import Seen
+from vidsearch.identities import Mask, Seen
 from vidsearch.records import Ints, Reals, Rows, Vector
 
 NEAR = 4  # shots
@@ -33,10 +33,10 @@ def supported(rows: Rows, seen: Seen, threshold: float, weight: float = SUPPORT)
     """
     probability = seen.probability
     best = best_of_shots(rows, probability)
-    sure = np.flatnonzero(best >= threshold)
+    sure = best >= threshold
     doubtful = np.flatnonzero((probability < threshold) & (probability > _LEAST))
     doubtful = doubtful[best[rows.track_shot[doubtful]] < threshold]
-    if not len(sure) or not len(doubtful) or not weight:
+    if not sure.any() or not len(doubtful) or not weight:
         return probability
     shots, of = np.unique(rows.track_shot[doubtful], return_inverse=True)
     support = _support(rows, shots, sure, best)[of]
@@ -58,13 +58,13 @@ def _raised(probability: Reals, by: Reals) -> Reals:
     return np.asarray(1 / (1 + (1 - sure) / sure * np.exp(-by)))
 
 
-def _support(rows: Rows, shots: Ints, sure: Ints, best: Reals) -> Reals:
+def _support(rows: Rows, shots: Ints, sure: Mask, best: Reals) -> Reals:
     """For each of `shots` the best P of a `sure` shot near it, times their likeness."""
     support = np.zeros(len(shots))
     for step in [*range(-NEAR, 0), *range(1, NEAR + 1)]:
         other = shots + step
         inside = np.flatnonzero((other >= 0) & (other < len(rows.shot_video)))
-        there = inside[np.isin(other[inside], sure)]
+        there = inside[sure[other[inside]]]
         there = there[rows.shot_video[shots[there]] == rows.shot_video[other[there]]]
         if len(there):
             alike = np.einsum(

@@ -14,9 +14,10 @@ four test sets (`benchmarks/identity_in_context.py`).
 - and: probabilities are multiplied; of several contexts the odds of their joint probability count,
   which the one that fits least decides.
 - or: the best part counts, so that a shot with both is no better than one with either.
-- not: 1 - P of people, the log odds turned round of what a picture shows. Beside something that
-  fits, this takes next to nothing from pictures without the unwanted and puts those that show it
-  as far down as they fit it.
+- not: 1 - P of people; of what a picture shows the log odds turned round at `UNWANTED`. Beside
+  something that fits, this takes next to nothing from pictures without the unwanted and puts those
+  that show it as far down as they fit it. `UNWANTED` was chosen so that the unwanted goes and the
+  rest stays (`benchmarks/like_and_not.py`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from vidsearch.question import AllOf, AnyOf, Node, Not
 from vidsearch.records import Reals
 
 IDENTITY = 0.5
+UNWANTED = 2.0  # log odds from which a picture shows too much of what is not wanted
 LEAST = 1e-12  # a probability under it is none
 
 
@@ -92,7 +94,7 @@ def combined(node: Node, values: Mapping[int, Value]) -> Value | None:
 def _denied(value: Value) -> Value:
     if value.fit is None and value.people is not None:
         return Value(people=1 - value.people)
-    return Value(fit=-value.log_odds)
+    return Value(fit=UNWANTED - value.log_odds)
 
 
 def _all(a: Value, b: Value) -> Value:
