@@ -25,6 +25,7 @@ PACKAGES = ("idclip", "vidsearch", "workers")
 PLACES = {
     "lancedb": ("vidsearch/tables.py",),
     "lance": (),
+    "graspologic_native": ("vidsearch/clusters.py",),
     "av": (
         "vidsearch/clip_*.py",
         "vidsearch/containers.py",
@@ -64,7 +65,7 @@ PLACES = {
     "transformers": ("idclip/concept_training/*.py",),
     "insightface": ("idclip/faces_insightface.py", "idclip/cocopfs/inswapper.py"),
     "matplotlib": ("idclip/evaluate_plot.py", "idclip/train_curves.py", "vidsearch/timeline_plot.py"),
-    "pandas": ("vidsearch/listing.py",),
+    "pandas": ("vidsearch/listing.py", "vidsearch/timeline.py"),
     "tensorboard": ("idclip/train_log.py",),
     "onnx": (
         "idclip/compact.py",
