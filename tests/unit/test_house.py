@@ -64,7 +64,11 @@ PLACES = {
     "safetensors": ("idclip/checkpoints.py", "idclip/concept_training/*.py", "idclip/train*.py"),
     "transformers": ("idclip/concept_training/*.py",),
     "insightface": ("idclip/faces_insightface.py", "idclip/cocopfs/inswapper.py"),
-    "matplotlib": ("idclip/evaluate_plot.py", "idclip/train_curves.py", "vidsearch/timeline_plot.py"),
+    "matplotlib": (
+        "idclip/evaluate_plot.py",
+        "idclip/train_curves.py",
+        "vidsearch/timeline_plot.py",
+    ),
     "pandas": ("vidsearch/listing.py", "vidsearch/timeline.py"),
     "tensorboard": ("idclip/train_log.py",),
     "onnx": (
