@@ -1,15 +1,18 @@
 """Fits what ships beside the face networks, on people of LFW who are in no test.
 
 `python -m benchmarks.fit_faces` writes into `idclip/weights/faces`: `cohort.npy` (vectors of 1,000
-strangers), `quality.json` and `calibration.json`. It needs `../shared/data/lfw90.tar` and what
-`benchmarks/train_faces.py` writes, and neither torch nor onnx.
+strangers), `quality.json` and `calibration.json`; `--calibration` leaves out the first two. It
+needs `../shared/data/lfw90.tar` and what `benchmarks/train_faces.py` writes, and neither torch nor
+onnx.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
+import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,9 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import lfw
+from idclip import calibrate
+from idclip.calibrate import logistic
+from idclip.centerface import THRESHOLD
 from idclip.face_quality import FEATURES, QualityModel
 from idclip.faces import WEIGHTS
-from idclip.identity import Faces, IdentityScorer
+from idclip.identity import Faces, IdentityScorer, Strangers
 from idclip.onnx_session import open_session
 
 Floats = NDArray[np.floating]
@@ -35,6 +41,18 @@ WITHOUT = lfw.REPO / "build" / "faces" / "without_a_part"  # networks trained wi
 # Odds of a stranger against the person asked for, among the tracks of an archive. They move the
 # probability that a given score means: nobody may be given another's name.
 STRANGERS = 10000.0
+LEAST_QUALITY = 0.1
+# The copies of a photo, and the tracks made of them: one look; the same photo twice; turning away.
+COPIES = {lfw.CLEAN: "", lfw.DEGRADED: "degraded", lfw.DEGRADED_AGAIN: "again", lfw.TURNED: "turned"}
+KINDS = (
+    ("",),
+    ("degraded",),
+    ("again",),
+    ("turned",),
+    ("degraded", "again"),
+    ("degraded", "again", "turned"),
+)
+FOLDS = 5  # of people, to say how far the evidence holds for others
 
 
 class Variant(NamedTuple):
@@ -46,15 +64,69 @@ class Variant(NamedTuple):
 
 def main() -> None:
     """Fit everything, in the order in which each step needs the one before."""
-    (clean,) = variants_by(WEIGHTS, lfw.CLEAN)
-    np.save(WEIGHTS / "cohort.npy", clean.vectors[_strangers(clean.faces)].astype(np.float16))
-
+    if "--calibration" not in sys.argv[1:]:
+        (clean,) = variants_by(WEIGHTS, lfw.CLEAN)
+        np.save(WEIGHTS / "cohort.npy", clean.vectors[_strangers(clean.faces)].astype(np.float16))
     trials = make_trials(variants_by(WITHOUT, lfw.CLEAN, lfw.DEGRADED, lfw.DEGRADED_AGAIN))
-    quality = fit_quality(trials)
-    (WEIGHTS / "quality.json").write_text(json.dumps(quality, indent=1) + "\n")
-    weights = fit_probability(trials, QualityModel.load(WEIGHTS / "quality.json"))
-    calibration = {"top": TOP, "nearest": NEAREST, "least_quality": 0.1, "weights": weights}
+    if "--calibration" not in sys.argv[1:]:
+        quality = fit_quality(trials)
+        (WEIGHTS / "quality.json").write_text(json.dumps(quality, indent=1) + "\n")
+    rated = QualityModel.load(WEIGHTS / "quality.json")
+    calibration = {
+        "top": TOP,
+        "nearest": NEAREST,
+        "least_quality": LEAST_QUALITY,
+        "weights": fit_probability(trials, rated),
+        **fit_evidence(tracks_held_out(rated)),
+    }
     (WEIGHTS / "calibration.json").write_text(json.dumps(calibration, indent=1) + "\n")
+
+
+def fit_evidence(trials: calibrate.Trials) -> dict[str, object]:
+    """The weights for tracks, the odds of strangers, and where all of it comes from."""
+    errors = {f"1 to {s:.0f}": calibrate.reliability_unseen(trials, s, FOLDS).error for s in (1, 100)}
+    return {
+        "strangers": Strangers()._asdict(),
+        "track_weights": calibrate.fit_tracks(trials),
+        "origin": {
+            "model": "default",
+            "made_by": "python -m benchmarks.fit_faces",
+            "date": datetime.date.today().isoformat(),
+            "data": "Labeled Faces in the Wild at 90x90: clean, degraded twice, degraded and turned",
+            "people": len(np.unique(trials.tracks.person)),
+            "tracks": len(trials.tracks.starts),
+            "of_the_same_person": int((trials.same & trials.allowed).sum()),
+            "of_others": int((~trials.same & trials.allowed).sum()),
+            "calibration_error_on_people_left_out": {k: round(v, 4) for k, v in errors.items()},
+        },
+    }
+
+
+def tracks_held_out(quality: QualityModel) -> calibrate.Trials:
+    """Tracks of people whom the networks of this fit have not seen, each against everybody."""
+    variants = variants_by(WITHOUT, *COPIES)
+    clean = variants[0]
+    scorer = IdentityScorer(clean.vectors[_strangers(clean.faces)], TOP, NEAREST, {})
+    sample = sample_of(variants, scorer, quality, _held_out)
+    return calibrate.make_trials(scorer, sample, calibrate.make_tracks(sample, KINDS))
+
+
+def sample_of(
+    variants: Sequence[Variant],
+    scorer: IdentityScorer,
+    quality: QualityModel,
+    rows_of: Callable[[lfw.Measured], Ints],
+) -> calibrate.Sample:
+    """Faces that the product would see, of the rows told; `variants` are in the order of `COPIES`."""
+    parts = []
+    for (faces, vectors), copy in zip(variants, COPIES.values(), strict=True):
+        rows = rows_of(faces)
+        rows = rows[faces.features[rows, FEATURES.index("score")] > THRESHOLD]
+        rated = quality.of_features(faces.features[rows])
+        named = np.full(len(rows), copy)
+        parts.append((faces.person[rows], faces.photo[rows], named, vectors[rows], rated))
+    person, photo, copies, stacked, qualities = (np.concatenate(p) for p in zip(*parts, strict=True))
+    return calibrate.Sample(person, photo, copies, scorer.faces(stacked, qualities))
 
 
 def part_of(person: str) -> int:
@@ -196,24 +268,6 @@ def fit_probability(trials: Trials, model: QualityModel) -> dict[str, float]:
 def _pooled(qualities: Floats) -> float:
     weight = qualities + 0.05
     return float((weight @ qualities) / weight.sum())
-
-
-def logistic(x: Floats, y: Floats, weight: Floats, *, penalty: float) -> NDArray[np.float64]:
-    """Weights [K + 1] of a logistic regression, the bias last, by Newton's method."""
-    design = np.concatenate([x, np.ones((len(x), 1))], axis=1)
-    weight = weight / weight.sum()
-    fitted = np.zeros(design.shape[1])
-    shrink = np.full(len(fitted), penalty)
-    shrink[-1] = 0.0
-    for _ in range(60):
-        p = 1 / (1 + np.exp(-np.clip(design @ fitted, -30, 30)))
-        gradient = design.T @ (weight * (p - y)) + shrink * fitted
-        curvature = (design * (weight * p * (1 - p))[:, None]).T @ design
-        step = np.linalg.solve(curvature + np.diag(shrink + 1e-10), gradient)
-        fitted -= step * min(1.0, 3 / np.abs(step).max())
-        if np.abs(step).max() < 1e-6:
-            break
-    return fitted
 
 
 if __name__ == "__main__":

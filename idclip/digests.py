@@ -62,11 +62,11 @@ def face_digest(name: str) -> str:
 
     `name` is what `load_faces` takes. Raises `ModelUnavailable` as that does.
     """
-    from .identity import CALIBRATED
+    from .identity import calibration_folder
 
     files, fact = _face_files(name), ""
-    if name in CALIBRATED:
-        folder = CALIBRATED[name]
+    folder = calibration_folder(name)
+    if folder is not None:
         files.append(folder / "cohort.npy")
         read = _read(folder / "calibration.json")
         fact = f"top {read['top']}, nearest {read['nearest']}"

@@ -8,8 +8,11 @@ lie together, nearer to some enrolled people than many true matches. So a score 
    very best scores against the cohort, over the deviation of more of them: the nearest few say
    how near a stranger of the same looks may come, a deviation takes more to be told;
 2. pooled over the looks of a track, good faces weighing most, and over the photos of a person;
-3. turned into a probability by a logistic function of the pooled score and of the faces' quality,
-   fitted on people who are in no test.
+3. turned into evidence, the logarithm of how much likelier it is of the same person than of two
+   people, by a logistic function of the pooled scores, of quality and of the numbers of photos and
+   looks, fitted on people who are in no test (`idclip.calibrate`);
+4. and into a probability by the odds of a stranger, `Strangers`: the more people are enrolled, the
+   more chances a stranger has to resemble one of them, and the more evidence a name needs.
 
 Cohort and weights ship beside the face model as `cohort.npy` and `calibration.json`; a model
 without them gets a cautious function of the bare cosine (`IdentityScorer.uncalibrated`).
@@ -17,7 +20,9 @@ without them gets a cautious function of the bare cosine (`IdentityScorer.uncali
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idclip.errors import ModelUnavailable
+from idclip.places import models_folder
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.intp]
@@ -34,6 +40,24 @@ Ints = NDArray[np.intp]
 WEIGHTS = Path(__file__).parent / "weights" / "faces"
 # Face models with a cohort and a calibration of their own, and the folder these stand in.
 CALIBRATED = {"default": WEIGHTS}
+
+
+EVIDENCE = ("score", "best", "quality", "score_quality", "photo_quality", "photos", "looks")
+"""What evidence is made of: see `IdentityScorer.evidence`."""
+
+
+class Strangers(NamedTuple):
+    """How many strangers' faces are taken to stand against each face of one enrolled person.
+
+    `least`, and `each` more for everybody enrolled.
+    """
+
+    least: float = 10000.0
+    each: float = 10.0
+
+    def among(self, enrolled: int) -> float:
+        """The odds against a name, before a face was looked at, with `enrolled` people."""
+        return self.least + self.each * max(enrolled - 1, 0)
 
 
 class Faces(NamedTuple):
@@ -62,7 +86,9 @@ class IdentityScorer:
 
     `cohort` [C, F] is float32 of unit length, or has no rows; the `nearest` best scores against
     it make a face's mean, the `top` best, which are more, its deviation; `weights` are those of
-    the logistic function. `least_quality` is what a photo needs to be worth enrolling.
+    the logistic function for two single faces, `track_weights` those for a track and all photos of
+    a person (`EVIDENCE`, and "bias"), None for a model that has none: its tracks are judged as
+    single faces are. `least_quality` is what a photo needs to be worth enrolling.
     """
 
     cohort: Floats
@@ -70,11 +96,13 @@ class IdentityScorer:
     nearest: int
     weights: Mapping[str, float]
     least_quality: float = 0.2
+    track_weights: Mapping[str, float] | None = None
+    strangers: Strangers = Strangers()
 
     @classmethod
     def for_model(cls, name: str) -> IdentityScorer:
         """The scorer of a face model by name; see `uncalibrated` for those without their own."""
-        folder = CALIBRATED.get(name)
+        folder = calibration_folder(name)
         return cls.uncalibrated(name) if folder is None else cls.load(folder)
 
     @classmethod
@@ -82,12 +110,15 @@ class IdentityScorer:
         """A scorer from `cohort.npy` and `calibration.json` in a folder (see `fit`)."""
         try:
             cohort = np.load(folder / "cohort.npy").astype(np.float32)
-            read = json.loads((folder / "calibration.json").read_text())
-        except (OSError, ValueError) as error:
+            read = json.loads((folder / "calibration.json").read_text("utf-8"))
+            top, nearest = int(read["top"]), int(read["nearest"])
+            weights, least = read["weights"], float(read["least_quality"])
+            strangers = Strangers(**read.get("strangers", {}))
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelUnavailable(f"{folder}: no face calibration can be read: {error}") from error
         cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
-        top, nearest = int(read["top"]), int(read["nearest"])
-        return cls(cohort, top, nearest, read["weights"], float(read["least_quality"]))
+        tracks = read.get("track_weights")
+        return cls(cohort, top, nearest, weights, least, tracks, strangers)
 
     @classmethod
     def uncalibrated(cls, name: str) -> IdentityScorer:
@@ -120,32 +151,74 @@ class IdentityScorer:
         mean, std = self.cohort_stats(vectors)
         return Faces(vectors, np.asarray(qualities, np.float32), mean, std)
 
-    def probabilities(self, looks: Faces, track_of: Ints, n_tracks: int, photos: Faces) -> Matches:
+    def probabilities(
+        self, looks: Faces, track_of: Ints, n_tracks: int, photos: Faces, *, enrolled: int = 1
+    ) -> Matches:
         """P(same person) of `n_tracks` tracks and one person.
 
         `looks` are the kept looks of all tracks, `track_of` [N] the track of each, not falling;
         `photos` are the person's reference photos. A track without looks has probability 0, and
-        so has every track where there are no photos.
+        so has every track where there are no photos. `enrolled` is how many people are known, this
+        one among them: the more, the stricter.
         """
         probability = np.zeros(n_tracks, np.float32)
         look, photo = np.full(n_tracks, -1, np.intp), np.zeros(n_tracks, np.intp)
         if not len(looks.vectors) or not len(photos.vectors):
             return Matches(probability, look, photo)
-        person = self.template(photos)
-        score = self.normalised(looks, person)[:, 0]
         starts = np.flatnonzero(np.diff(track_of, prepend=-1))
         tracks = track_of[starts]
-        weight = looks.qualities**2 + 1e-4
-        total = np.add.reduceat(weight, starts)
-        pooled = np.add.reduceat(weight * score, starts) / total
-        quality = np.add.reduceat(weight * looks.qualities, starts) / total
-        probability[tracks] = self.probability(pooled, quality, float(person.qualities[0]))
+        score, features = self.evidence(looks, starts, photos)
+        quality = features[:, EVIDENCE.index("quality")]
+        if self.track_weights is None:
+            pooled = features[:, EVIDENCE.index("score")]
+            photo_quality = features[:, EVIDENCE.index("photo_quality")]
+            probability[tracks] = self.probability(pooled, quality, photo_quality)
+        else:
+            odds = self.log_odds(features) - np.log(self.strangers.among(enrolled))
+            probability[tracks] = _trust(quality) / (1 + np.exp(-np.clip(odds, -30, 30)))
         # Evidence: the look that adds most to its track, and the photo it resembles most.
-        order = np.lexsort((-weight * score, track_of))
+        order = np.lexsort((-_weight(looks.qualities) * score, track_of))
         look[tracks] = order[starts]
         shown = Faces(*(part[look[tracks]] for part in looks))
         photo[tracks] = self.normalised(shown, photos).argmax(axis=1)
         return Matches(probability, look, photo)
+
+    def evidence(self, looks: Faces, starts: Ints, photos: Faces) -> tuple[Floats, Floats]:
+        """Scores of looks with a person [N], and the values of `EVIDENCE` for tracks [K, 7].
+
+        `starts` [K] is the first look of each track. `score` is that of the mean of all photos,
+        `best` that of the one photo that fits the track best, both pooled over its looks, good ones
+        weighing most; `photos` and `looks` are the logarithms of how many there are.
+        """
+        person = self.template(photos)
+        both = Faces(*(np.concatenate(part) for part in zip(person, photos, strict=True)))
+        weight = _weight(looks.qualities)
+        total = np.add.reduceat(weight, starts)
+        scores = self.normalised(looks, both)
+        pooled = np.add.reduceat(weight[:, None] * scores, starts) / total[:, None]
+        quality = np.add.reduceat(weight * looks.qualities, starts) / total
+        count = np.diff(np.append(starts, len(weight)))
+        columns = (
+            pooled[:, 0],
+            pooled[:, 1:].max(axis=1),
+            quality,
+            pooled[:, 0] * quality,
+            np.full(len(starts), person.qualities[0]),
+            np.full(len(starts), np.log(len(photos.vectors))),
+            np.log(count),
+        )
+        return scores[:, 0], np.stack(columns, axis=1)
+
+    def log_odds(self, features: Floats) -> Floats:
+        """Evidence [K] of the values of `EVIDENCE` [K, 7]: log of P(given same) over P(given not).
+
+        Raises `ValueError` for a model without `track_weights`.
+        """
+        if self.track_weights is None:
+            raise ValueError("this face model has no weights for tracks: idclip calibrate-faces")
+        weights = np.array([self.track_weights[name] for name in EVIDENCE])
+        evidence: Floats = features @ weights + self.track_weights["bias"]
+        return evidence
 
     def pairs(self, a: Faces, b: Faces) -> Floats:
         """P(same person) [N, P] of every face of `a` with every one of `b`."""
@@ -180,3 +253,35 @@ class IdentityScorer:
         )
         probability: Floats = (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
         return probability
+
+
+def _weight(qualities: Floats) -> Floats:
+    """How much each look counts in its track."""
+    weight: Floats = qualities**2 + 1e-4
+    return weight
+
+
+def _trust(quality: Floats) -> Floats:
+    """0 for tracks too poor to be anybody's, 1 from a quality of 0.3 on.
+
+    On film, dark profiles came nearer to the enrolled than anything that LFW, degraded and turned
+    as it may be, says of faces so poor (see the model card).
+    """
+    trust: Floats = np.clip((quality - 0.15) / 0.15, 0, 1)
+    return trust
+
+
+def calibration_folder(name: str) -> Path | None:
+    """Where the cohort and the calibration of a face model are; None for one that has none.
+
+    What `idclip calibrate-faces` fitted stands in `fitted_folder`; the default model's ship.
+    """
+    fitted = fitted_folder(name)
+    return fitted if (fitted / "calibration.json").is_file() else CALIBRATED.get(name)
+
+
+def fitted_folder(name: str) -> Path:
+    """Where `idclip calibrate-faces` puts what it fits for a face model: beside pulled models."""
+    short = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[-60:]
+    mark = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    return models_folder() / "faces" / f"{short}-{mark}"

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from .encoders import REGISTRY, EncoderInfo, unknown_encoder
 from .errors import ModelUnavailable
+from .places import models_folder
 
 _T = TypeVar("_T")
 REACH_S = 3.0  # how long the hub may take to answer at all
@@ -51,15 +52,6 @@ class Availability:
             "dimensions": info.dim,
             "megabytes": info.megabytes,
         }
-
-
-def models_folder() -> Path:
-    """Where exported models are kept: `$VIDSEARCH_MODELS`, else the user's cache."""
-    chosen = os.environ.get("VIDSEARCH_MODELS")
-    if chosen:
-        return Path(chosen)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "vidsearch" / "models"
 
 
 def available() -> list[Availability]:
