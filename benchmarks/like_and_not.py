@@ -123,7 +123,7 @@ def main() -> None:
             rows,
             [
                 f"{PHOTOS} photos of Flickr8k each, none trained on. In use: slope {LIKE_SLOPE},"
-                f" offset {LIKE_OFFSET} (the row of fit, rounded); {UNWANTED:g} for what is not wanted.",
+                f" offset {LIKE_OFFSET} (the row of fit, rounded); not: {UNWANTED:g}.",
                 "The number behind not is the log odds at which they are turned round.",
                 "Not the same photo: the photo's own other caption is what is not wanted, so the"
                 " photo should not be first.",

@@ -21,7 +21,8 @@ _PART = 30  # columns of what was asked
 def explained(answer: Answer) -> str:
     """The explanation as text that fits 80 columns, names of files aside."""
     lines = ["Read as"]
-    lines += [f"  {line}" for line in answer.tree.splitlines()] or ["  nothing that can be asked"]
+    for line in answer.tree.splitlines() or ["nothing that can be asked"]:
+        lines += wrap(f"  {line}", WIDTH, subsequent_indent=" " * 8, drop_whitespace=False)
     for hit in answer.hits:
         lines += ["", *_lines(hit)]
     if answer.hits:
@@ -32,10 +33,11 @@ def explained(answer: Answer) -> str:
 def _key(hit: Hit) -> Iterator[str]:
     """What the column "adds" means."""
     kinds = {factor.kind for factor in hit.factors}
-    if kinds == {"person"}:
-        yield "adds: to the logarithm of the score; 0 is the most that somebody can add."
-    else:
-        yield "adds: to the log odds of the score; 0 is the most that somebody can add."
+    if kinds != {"person"}:
+        yield "adds: what the log odds of the score would be lower by without this part"
+    if "person" in kinds:
+        of = "score's logarithm is" if kinds == {"person"} else "same are"
+        yield f"adds, of a person: what the {of} lower by for want of certainty"
 
 
 def _lines(hit: Hit) -> Iterator[str]:

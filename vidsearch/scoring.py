@@ -16,8 +16,8 @@ four test sets (`benchmarks/identity_in_context.py`).
 - or: the best part counts, so that a shot with both is no better than one with either.
 - not: 1 - P of people; of what a picture shows the log odds turned round at `UNWANTED`. Beside
   something that fits, this takes next to nothing from pictures without the unwanted and puts those
-  that show it as far down as they fit it. `UNWANTED` was chosen so that the unwanted goes and the
-  rest stays (`benchmarks/like_and_not.py`).
+  that show it as far down as they fit it. `UNWANTED` is the least at which at
+  most one right answer in a hundred is lost (`benchmarks/like_and_not.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from vidsearch.question import AllOf, AnyOf, Node, Not
 from vidsearch.records import Reals
 
 IDENTITY = 0.5
-UNWANTED = 2.0  # log odds from which a picture shows too much of what is not wanted
+UNWANTED = 1.0  # log odds from which a picture shows too much of what is not wanted
 LEAST = 1e-12  # a probability under it is none
 
 
