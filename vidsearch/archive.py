@@ -831,18 +831,10 @@ class Archive:
             return verify.repair(store, faults)
 
     def stats(self) -> Stats:
-        """Hours, shots, faces, people, screen time, and the disk by part.
-
-        There is no screen time where nothing is known of the face model's probabilities.
-        """
-        from vidsearch.errors import ModelUnavailable
+        """Hours, shots, faces, people, screen time, and the disk by part."""
         from vidsearch.stats import stats
 
-        try:
-            scorer: IdentityScorer | None = self._scorer
-        except ModelUnavailable:
-            scorer = None
-        return stats(self._reader, scorer)
+        return stats(self._reader, self._scorer)
 
     def dump(self, folder: str | os.PathLike[str]) -> dict[str, int]:
         """Write every table as a Parquet file into a new folder; the rows of each."""

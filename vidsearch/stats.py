@@ -42,20 +42,13 @@ class Stats:
     disk: Mapping[str, int]
 
 
-def stats(store: Store, scorer: IdentityScorer | None) -> Stats:
-    """Count everything in an archive; tables are read by their copies, not scanned.
-
-    Without a `scorer` nobody's screen time is counted.
-    """
+def stats(store: Store, scorer: IdentityScorer) -> Stats:
+    """Count everything in an archive; tables are read by their copies, not scanned."""
     from vidsearch.appearances import screen_time
     from vidsearch.search import THRESHOLD
 
     rows, enrolled = store.rows(), store.people(pictures=False)
-    seen = (
-        ()
-        if scorer is None
-        else (screen_time(rows, scorer, enrolled, enrolled, "person", threshold=THRESHOLD))
-    )
+    listed = screen_time(rows, scorer, enrolled, enrolled, "person", threshold=THRESHOLD)
     status = Counter(video.status for video in store.videos())
     return Stats(
         stamp=store.stamp,
@@ -70,7 +63,7 @@ def stats(store: Store, scorer: IdentityScorer | None) -> Stats:
         clusters=len({member.number for member in store.members()}),
         people=len(enrolled),
         photos=sum(len(person.photos) for person in enrolled),
-        screen_s={each.name: each.seconds for each in seen},
+        screen_s={each.name: each.seconds for each in listed},
         disk=disk(store.folder),
     )
 
