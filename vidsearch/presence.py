@@ -123,15 +123,6 @@ def spacing(length: Reals) -> tuple[Reals, Reals]:
     return unseen, (length - 2 * unseen) / count
 
 
-def frame_at(rows: Rows, shot: int, time_s: float) -> int:
-    """The number of the frame that is on screen at `time_s` of a shot, as exact as the module."""
-    start_s, end_s = float(rows.shot_start_s[shot]), float(rows.shot_end_s[shot])
-    first, last = int(rows.shot_start_frame[shot]), int(rows.shot_end_frame[shot])
-    # A moment that was computed from a frame's number must fall on it again.
-    frame = first + int((time_s - start_s) / (end_s - start_s) * (last - first) + 1e-6)
-    return max(first, min(frame, last - 1))
-
-
 def _extended(rows: Rows, tracks: Ints) -> tuple[Reals, Reals]:
     """Seconds from which and to which tracks are taken to last."""
     shot = rows.track_shot[tracks]

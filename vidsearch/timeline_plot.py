@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,8 @@ def plot_timeline(
 ) -> None:
     """Draw who is on screen from `since_s` to `until_s`; faces and frames come from `store`.
 
-    Raises VidsearchError where the file cannot be written, `ModelUnavailable` without matplotlib.
+    Raises VidsearchError where the file cannot be written or the video was indexed anew since,
+    `ModelUnavailable` without matplotlib.
     """
     inside = timeline.between(since_s, until_s)
     names = list(dict.fromkeys(each.person for each in inside))
@@ -127,32 +129,17 @@ def plot_appearances(
         page.save(file)
 
 
-class _drawing:
-    """A page, and matplotlib set up for it while it is drawn."""
+@contextmanager
+def _drawing(*facts: Any) -> Iterator[_Page]:
+    """A page of these `facts`, and matplotlib set up for it while it is drawn."""
+    check()
+    import matplotlib
+    from matplotlib import font_manager
 
-    def __init__(
-        self, title: str, said: str, rows: float, below: float, since_s: float, until_s: float
-    ) -> None:
-        check()
-        import matplotlib
-        from matplotlib import font_manager
-
-        there = set(font_manager.get_font_names())
-        self._settings = matplotlib.rc_context(
-            {
-                "svg.hashsalt": "vidsearch",
-                "font.family": [font for font in _FONTS if font in there],
-                "axes.spines.top": False,
-            }
-        )
-        self._facts = (title, said, rows, below, since_s, until_s)
-
-    def __enter__(self) -> _Page:
-        self._settings.__enter__()
-        return _Page(*self._facts)
-
-    def __exit__(self, *error: Any) -> None:
-        self._settings.__exit__(*error)
+    there = set(font_manager.get_font_names())
+    fonts = [font for font in _FONTS if font in there]
+    with matplotlib.rc_context({"svg.hashsalt": "vidsearch", "font.family": fonts}):
+        yield _Page(*facts)
 
 
 class _Page:
@@ -239,9 +226,8 @@ class _Page:
         """Frames of the video, each over the stretch of time from whose middle it is."""
         width = (_WIDTH - _LEFT - _RIGHT) / max(len(frames), 1)
         for n, frame in enumerate(frames):
-            if frame is not None:
-                at = _LEFT + n * width
-                self._image(_filling(frame, width / _FILM), at, self._top, width - 0.02, _FILM)
+            at = _LEFT + n * width
+            self._image(_filling(frame, width / _FILM), at, self._top, width - 0.02, _FILM)
         self._top += _FILM + _GAP
 
     def shots(self, shots: Sequence[ShotSpan]) -> None:
@@ -338,10 +324,7 @@ class _Page:
 def _frames(
     shots: Sequence[ShotSpan], store: Store, video: Video, since_s: float, until_s: float
 ) -> list[Any]:
-    """The keyframes [H, W, 3] nearest to the middles of equal stretches of time.
-
-    None where the archive no longer holds one.
-    """
+    """The keyframes [H, W, 3] nearest to the middles of equal stretches of time."""
     width = _WIDTH - _LEFT - _RIGHT
     shape = video.width / video.height if video.width and video.height else 16 / 9
     count = max(1, min(_FRAMES, int(width / (_FILM * min(max(shape, 0.5), 2.4)))))
@@ -362,7 +345,7 @@ def _frames(
 def _decoded(jpeg: bytes) -> Any:
     from PIL import Image
 
-    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) if jpeg else None
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
 
 
 def _face(person: Person) -> Any:

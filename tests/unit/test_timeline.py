@@ -10,10 +10,24 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from timeline_rows import ANNA, JOE, MARCO, PEOPLE, RATE, SCORER, Archive, Shot, Track
+from timeline_rows import (
+    ANNA,
+    JOE,
+    MARCO,
+    PEOPLE,
+    RATE,
+    SCORER,
+    Archive,
+    Shot,
+    Track,
+    person,
+)
 
+from idclip.identity import IdentityScorer
 from vidsearch.appearances import Appearance, Together, appearances, screen_time, together
 from vidsearch.errors import InvalidQuery, VidsearchError
+from vidsearch.everybody import everybody
+from vidsearch.identities import seen
 from vidsearch.listing import Listing
 from vidsearch.presence import spacing
 from vidsearch.records import Label, Person, Rows, Video
@@ -294,6 +308,70 @@ def test_together_is_symmetric_and_inside_both(made: list[list[Shot]]) -> None:
                 and one.first_shot <= each.first_shot <= each.last_shot <= one.last_shot
                 for one in of
             )
+
+
+@settings(max_examples=60, deadline=None)
+@given(VIDEOS, st.sampled_from([0.1, 0.5, 0.9]))
+def test_everybody_at_once_is_each_alone(made: list[list[Shot]], threshold: float) -> None:
+    rows = Archive(made).rows()  # type: ignore[arg-type]
+    everywhere = np.ones(len(rows.track_shot), bool)
+    found = {
+        one.person.person_id: one for one in everybody(rows, SCORER, PEOPLE, PEOPLE, threshold)
+    }
+    for who in PEOPLE:
+        alone = seen(rows, SCORER, who, PEOPLE, everywhere, threshold)
+        certain = np.flatnonzero(alone.probability >= threshold)
+        at_once = found.get(who.person_id)
+        assert at_once is not None or not len(certain)
+        if at_once is not None:
+            assert np.flatnonzero(at_once.probability >= threshold).tolist() == certain.tolist()
+            assert at_once.probability[certain] == pytest.approx(alone.probability[certain])
+            assert at_once.look[certain].tolist() == alone.look[certain].tolist()
+
+
+def test_everybody_at_once_is_each_alone_with_the_real_calibration() -> None:
+    """Three looks a track, some clear and some poor, of people known by three photos."""
+    scorer, rng = IdentityScorer.for_model("default"), np.random.default_rng(3)
+
+    def faces(who: np.ndarray, noise: float) -> np.ndarray:
+        drawn = who + noise * rng.standard_normal(who.shape) / np.sqrt(who.shape[-1])
+        return (drawn / np.linalg.norm(drawn, axis=-1, keepdims=True)).astype(np.float32)
+
+    selves = faces(scorer.cohort[:20] + scorer.cohort[20:40], 0.0)
+    people = []
+    for number, who in enumerate(selves):
+        vectors = faces(np.repeat(who[None], 3, 0), 0.6)
+        known = scorer.faces(vectors, np.array([0.9, 0.5, 0.3]))
+        photo = person(0, str(number)).photos[0]
+        photos = tuple(
+            replace(photo, vector=v, quality=float(q), cohort_mean=float(m), cohort_std=float(s))
+            for v, q, m, s in zip(*known, strict=True)
+        )
+        people.append(Person(str(number), str(number), (), photos, 0.0))
+    n_tracks = 1000
+    shown = np.concatenate(
+        [selves[rng.integers(0, 20, 500)], faces(selves[:1] * 0, 1.0)[[0] * 500]]
+    )
+    looks = faces(np.repeat(shown, 3, 0), 0.8)
+    known = scorer.faces(looks, rng.uniform(0.1, 1.0, len(looks)))
+    rows = replace(
+        Archive([[Shot(100, (Track(0, SURE, 0.5, 3.5),))] * n_tracks]).rows(),
+        look_track=np.repeat(np.arange(n_tracks), 3),
+        look_s=np.zeros(len(looks)),
+        look_boxes=np.zeros((len(looks), 4), np.float32),
+        look_vectors=known.vectors,
+        look_quality=known.qualities,
+        look_cohort_mean=known.cohort_mean,
+        look_cohort_std=known.cohort_std,
+    )
+    found = {one.person.name: one for one in everybody(rows, scorer, people, people, 0.5)}
+    n_seen = 0
+    for who in people:
+        alone = seen(rows, scorer, who, people, np.ones(n_tracks, bool), 0.5)
+        certain = np.flatnonzero(alone.probability >= 0.5)
+        n_seen += len(certain)
+        assert np.flatnonzero(found[who.name].probability >= 0.5).tolist() == certain.tolist()
+    assert n_seen > 100
 
 
 @settings(max_examples=60, deadline=None)
