@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from vidsearch.cli_query import asked, query
 from vidsearch.command import (
     NOTHING_FOUND,
     SOME_FAILED,
@@ -25,93 +27,67 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "json", "parquet", "srt", "webvtt", "edl", "fcpxml", "otio", "html")
 
 
+# Options of `vidsearch query` that are about its own output, and those that appearances know too.
+_OUTPUT = ("folder", "sheet", "open_first", "explain", "as_json")
+_OF_APPEARANCES = ("text", "persons", "threshold", "video_glob", "timeline")
+
+
 def _finding(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The argument and options that say what to take: a question, a person, or a video."""
-    options = (
-        click.argument("text", metavar="[QUERY]", required=False),
-        archive_option,
-        click.option(
-            "--person",
-            "persons",
-            multiple=True,
-            metavar="NAME",
-            help="All appearances of NAME; beside QUERY, NAME must be in the shot.",
-        ),
-        click.option(
-            "--timeline",
-            "timeline",
-            metavar="VIDEO",
-            help="All appearances in VIDEO (a path, or a video id).",
-        ),
-        click.option(
-            "-k",
-            "count",
-            type=click.IntRange(1),
-            default=10,
-            show_default=True,
-            help="At most so many shots of a QUERY.",
-        ),
-        click.option("--context-only", is_flag=True, help="Take no word of QUERY for a name."),
-        click.option(
-            "--threshold",
-            type=click.FloatRange(0, 1),
-            default=None,
-            help="Least probability that a person is there.  [default: 0.5]",
-        ),
-        click.option("--video", "video_glob", metavar="GLOB", help="Only videos that match."),
+    """What says what to take: TEXT with all options of `vidsearch query`, or --timeline VIDEO."""
+    options = [option for option in query.params if option.name not in _OUTPUT]
+    timeline = click.option(
+        "--timeline", metavar="VIDEO", help="All appearances of people in VIDEO (a path, or an id)."
     )
-    for option in reversed(options):
-        command = option(command)
+    command = archive_option(timeline(command))
+    command.__click_params__ += reversed(options)  # type: ignore[attr-defined]
     return command
 
 
 def _found(
+    ctx: click.Context, archive: Archive, finding: dict[str, Any], timeline: str | None
+) -> Excerpts:
+    """The excerpts that are meant: of a question, or appearances where there is none."""
+    text, persons = finding["text"], finding["persons"]
+    is_question = text is not None or finding["like"] or finding["face"] or len(persons) > 1
+    if timeline is None and is_question:
+        return archive.excerpts(asked(archive, **finding))
+    if timeline is None and not persons:
+        raise click.UsageError("say what to take: TEXT, --person NAME, or --timeline VIDEO")
+    for name in finding:
+        given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in _OF_APPEARANCES:
+            option = name.replace("_", "-").replace("count", "-k")
+            raise click.UsageError(f"{option} is for a TEXT, and this takes appearances of people")
+    if timeline is not None and text is not None:
+        raise click.UsageError("--timeline takes a whole video: leave TEXT out")
+    return _appearances(archive, persons, timeline, finding["threshold"], finding["video_glob"])
+
+
+def _appearances(
     archive: Archive,
-    text: str | None,
     persons: Sequence[str],
     timeline: str | None,
-    count: int,
-    context_only: bool,
-    threshold: float | None,
+    threshold: float,
     video_glob: str | None,
 ) -> Excerpts:
-    """The excerpts that are meant."""
+    """Appearances in a video, or of a person in all videos, of those that are named."""
     from dataclasses import replace
 
     from vidsearch.copies import matches
 
+    names = [archive.person(name).name for name in persons]
     if timeline is not None:
-        if text is not None:
-            raise click.UsageError("--timeline takes a whole video: leave QUERY out")
-        line = archive.timeline(timeline, threshold=threshold)
-        found = archive.excerpts(line)
-        if persons:
-            names = {archive.person(name).name for name in persons}
-            mine = (each for each in found.excerpts if each.people[0].name in names)
-            found = replace(found, excerpts=tuple(mine))
-    elif text is None and len(persons) == 1:
-        person = archive.person(persons[0])
-        found = archive.excerpts(archive.appearances(person.name, threshold=threshold), person.name)
-    elif text is None and not persons:
-        raise click.UsageError("say what to take: QUERY, --person NAME, or --timeline VIDEO")
+        found = archive.excerpts(archive.timeline(timeline, threshold=threshold))
     else:
-        answer = archive.query(
-            text or "",
-            k=count,
-            people=persons,
-            context_only=context_only,
-            threshold=threshold,
-            video=video_glob,
-        )
-        return archive.excerpts(answer)
-    if video_glob is not None:
-        kept = (
-            each
-            for each in found.excerpts
-            if any(matches(path, video_glob) for path in each.video.paths)
-        )
-        found = replace(found, excerpts=tuple(kept))
-    return found
+        (name,) = names
+        found = archive.excerpts(archive.appearances(name, threshold=threshold), name)
+    kept = [
+        each
+        for each in found.excerpts
+        if (not names or each.people[0].name in names)
+        and (video_glob is None or any(matches(p, video_glob) for p in each.video.paths))
+    ]
+    return replace(found, excerpts=tuple(kept))
 
 
 def _rate(ctx: click.Context, param: click.Parameter, text: str | None) -> Fraction | None:
@@ -153,9 +129,12 @@ def _rate(ctx: click.Context, param: click.Parameter, text: str | None) -> Fract
     help="Count frames by time at this rate, for files without a rate of their own.",
 )
 @json_option
+@click.pass_context
 def export(
-    text: str | None,
+    ctx: click.Context,
+    /,
     folder: Path,
+    timeline: str | None,
     form: str | None,
     out: Path | None,
     rate: Fraction | None,
@@ -164,9 +143,9 @@ def export(
 ) -> int:
     """Take hits or appearances to another tool.
 
-    QUERY is a question, as for `vidsearch query`. Tables: csv, json, parquet; subtitles: srt,
-    webvtt; editing: edl, fcpxml, otio; to look at: html. With --json and --out the files are
-    listed.
+    TEXT is a question, as for `vidsearch query`; without it --person NAME takes all appearances of
+    that person, --timeline VIDEO all appearances in a video. Tables: csv, json, parquet; subtitles:
+    srt, webvtt; editing: edl, fcpxml, otio; to look at: html.
     """
     from vidsearch.archive import Archive
     from vidsearch.export import FORMATS as KNOWN
@@ -179,7 +158,7 @@ def export(
         if not KNOWN[form].is_text:
             raise click.UsageError(f"{form} is not text: say --out FILE.{form}")
     archive = Archive(folder)
-    excerpts = _found(archive, text, **finding)
+    excerpts = _found(ctx, archive, finding, timeline)
     if not excerpts.excerpts:
         say(f"nothing to export: {excerpts.message or 'nothing was found'}")
         return NOTHING_FOUND
@@ -225,9 +204,12 @@ def export(
     help="Join all of them to one file.",
 )
 @json_option
+@click.pass_context
 def clip(
-    text: str | None,
+    ctx: click.Context,
+    /,
     folder: Path,
+    timeline: str | None,
     out: Path | None,
     exact: bool,
     handles_s: float,
@@ -238,8 +220,9 @@ def clip(
 ) -> int:
     """Cut hits or appearances out of their files.
 
-    QUERY is a question, as for `vidsearch query`. A clip is copied as it is from the keyframe
-    before it, so it may begin earlier, which is told; --exact encodes it anew.
+    TEXT is a question, as for `vidsearch query`; without it --person NAME takes all appearances of
+    that person, --timeline VIDEO all appearances in a video. A clip is copied as it is from the
+    keyframe before it, so it may begin earlier, which is told; --exact encodes it anew.
     """
     from vidsearch.archive import Archive
     from vidsearch.clips import Uncut, clip_as_json
@@ -249,7 +232,7 @@ def clip(
     if reel is not None and reel.suffix.lower() != ".mp4":
         raise click.BadParameter(f"{reel} is no MP4: end it in .mp4", param_hint="--reel")
     archive = Archive(folder)
-    excerpts = _found(archive, text, **finding)
+    excerpts = _found(ctx, archive, finding, timeline)
     if not excerpts.excerpts:
         say(f"nothing to cut: {excerpts.message or 'nothing was found'}")
         return NOTHING_FOUND

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -18,6 +19,10 @@ from vidsearch.command import (
 )
 from vidsearch.errors import UnknownPerson
 from vidsearch.timecodes import parse_timecode
+
+if TYPE_CHECKING:
+    from vidsearch.archive import Archive
+    from vidsearch.records import Answer
 
 
 @click.command()
@@ -133,23 +138,24 @@ def query(
         raise click.UsageError("say what to look for: TEXT, --person, --face or --like")
     if face_number is not None and not face:
         raise click.UsageError("--face-number chooses a face of --face PICTURE, which is missing")
-    after, before = _moments(since, until)
+    _moments(since, until)  # a wrong one is told before any work
     archive = Archive(folder)
     try:
-        answer = archive.query(
-            text or "",
-            k=count,
+        answer = asked(
+            archive,
+            text,
+            count=count,
             offset=offset,
-            people=persons,
+            persons=persons,
             like=like,
             face=face,
             face_number=face_number,
             negative=negative,
             context_only=context_only,
             threshold=threshold,
-            since=after,
-            until=before,
-            video=video_glob,
+            since=since,
+            until=until,
+            video_glob=video_glob,
             date=date,
             min_duration=min_duration,
             faces=faces,
@@ -174,6 +180,30 @@ def query(
     if open_first and answer.hits:
         archive.open_hit(answer.hits[0])
     return 0 if answer.hits else NOTHING_FOUND
+
+
+def asked(
+    archive: Archive,
+    text: str | None,
+    *,
+    count: int,
+    persons: Sequence[str],
+    since: str | None,
+    until: str | None,
+    video_glob: str | None,
+    **options: Any,
+) -> Answer:
+    """The answer to a question as the options of `vidsearch query` put it."""
+    after, before = _moments(since, until)
+    return archive.query(
+        text or "",
+        k=count,
+        people=persons,
+        since=after,
+        until=before,
+        video=video_glob,
+        **options,
+    )
 
 
 def _moments(since: str | None, until: str | None) -> tuple[float | None, float | None]:

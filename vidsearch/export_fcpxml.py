@@ -78,8 +78,9 @@ def as_fcpxml(
 
 def _format(resources: ET.Element, key: str, rate: Fraction, size: tuple[int, int]) -> None:
     width, height = size
-    attributes = {"width": str(width), "height": str(height)} if width and height else {}
-    ET.SubElement(resources, "format", id=key, frameDuration=_time(1, rate), **attributes)
+    shape = ET.SubElement(resources, "format", id=key, frameDuration=_time(1, rate))
+    if width and height:
+        shape.attrib |= {"width": str(width), "height": str(height)}
 
 
 def _asset(resources: ET.Element, count: Counting, key: str, shape: str, channels: int) -> None:

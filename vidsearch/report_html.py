@@ -123,7 +123,7 @@ def _card(each: Excerpt, picture: NDArray[np.uint8], facts: dict[str, Any]) -> s
     bars = [_bar(seen.name, seen.probability) for seen in each.people]
     if each.context_score is not None:
         bars.append(_bar("context", each.context_score))
-    if not each.people or each.context_score is not None:
+    if bool(each.people) == (each.context_score is not None):  # else it is the one bar there is
         bars.append(_bar("score", each.score))
     span = f"{timecode(each.start_s)} to {timecode(each.end_s)}"
     long = f"{each.end_s - each.start_s:.2f} s"

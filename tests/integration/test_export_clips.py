@@ -400,7 +400,7 @@ def test_a_report_shows_the_pictures_of_the_video(footage: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--format", "csv"], 2, "say what to take: QUERY, --person NAME, or --timeline VIDEO"),
+        (["--format", "csv"], 2, "say what to take: TEXT, --person NAME, or --timeline VIDEO"),
         (["x"], 2, "say --out FILE, or --format: csv, json"),
         (["x", "--format", "parquet"], 2, "parquet is not text: say --out FILE.parquet"),
         (
@@ -412,7 +412,10 @@ def test_a_report_shows_the_pictures_of_the_video(footage: Path, tmp_path: Path)
         (["--person", "Joe Biden", "--format", "csv"], 1, "Joe Biden: nobody is on screen"),
         (["--person", "Nobody Known", "--format", "csv"], 2, "Nobody Known"),
         (["--timeline", "none.mp4", "--format", "csv"], 2, "no video of the archive is called"),
-        (["x", "--timeline", "poetry.mp4", "--format", "csv"], 2, "leave QUERY out"),
+        (["x", "--timeline", "poetry.mp4", "--format", "csv"], 2, "leave TEXT out"),
+        (["--person", "Joe Biden", "-k", "3", "--format", "csv"], 2, "-k is for a TEXT"),
+        (["x", "--since", "3", "--until", "2", "--format", "csv"], 2, "nothing lies between"),
+        (["x", "--since", "00:10:00", "--format", "csv"], 1, "nothing to export"),
         (["Lin-Manuel Miranda", "-o", "no/such/a.csv"], 2, "cannot be written"),
         (["Lin-Manuel Miranda", "-o", "a.doc"], 2, "nothing tells the format"),
     ],
