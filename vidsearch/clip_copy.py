@@ -46,6 +46,11 @@ def copy(stretch: Stretch, target: Path, kind: str) -> Copied:
     Raises VidsearchError where it cannot be copied (no keyframe before it, a codec that the
     container does not take), and OSError where `target` cannot be written.
     """
+    if stretch.unclocked:
+        raise VidsearchError(
+            f"{printable(stretch.path)}: its clock starts anew in the middle, or it has none;"
+            " it cannot be copied, and what is heard where is not known"
+        )
     status = check_file(stretch.path)
     try:
         with open_container(stretch.path, status) as source:

@@ -156,6 +156,8 @@ def _cut_one(
             if isinstance(error, _Unwritable):
                 raise
             note = f"{error}; encoded anew"
+    if stretch.unclocked and not note:
+        note = f"{printable(stretch.path)}: its clock leads nowhere, so the clip has no sound"
     name = names.free(_name(each), ".mp4")
     with _whole(folder / name, stretch.path) as part:
         encode(stretch, part, rate_of(each.video), _caption(each) if captions else None)
@@ -164,7 +166,7 @@ def _cut_one(
 
 def _stretch(each: Excerpt, handles_s: float) -> Stretch:
     """Where an excerpt lies in its file; UnreadableVideo where that is gone."""
-    from vidsearch.clip_source import Stretch
+    from vidsearch.clip_source import Stretch, is_unclocked
 
     file = file_of(each.video)
     if not file.exists():
@@ -173,7 +175,8 @@ def _stretch(each: Excerpt, handles_s: float) -> Stretch:
     length = each.video.duration_s
     if length and end_s > length - _HALF_FRAME_S:
         end_s = float("inf")  # to the very last frame, whatever was rounded
-    return Stretch(file, max(0.0, each.start_s - handles_s), end_s, each.video.media_offset_s)
+    start_s, offset_s = max(0.0, each.start_s - handles_s), each.video.media_offset_s
+    return Stretch(file, start_s, end_s, offset_s, is_unclocked(file, length))
 
 
 def _span(stretch: Stretch, video: Video) -> tuple[float, float]:

@@ -16,7 +16,7 @@ import opentimelineio as otio
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from videos import encode, numbered, read_number
+from videos import encode, numbered, read_number, settle
 
 from vidsearch import Archive
 from vidsearch.cli import main
@@ -186,6 +186,26 @@ def test_a_copy_of_what_starts_at_a_keyframe_loses_and_adds_nothing(tmp_path: Pa
     assert isinstance(clip, Clip)
     assert numbers(clip.file) == list(range(24, 36))
     assert (clip.lead_s, clip.tail_s) == (pytest.approx(0, abs=1e-9), pytest.approx(0, abs=1e-9))
+
+
+def test_a_recording_whose_clock_starts_anew_is_cut_by_reading_it(tmp_path: Path) -> None:
+    once = encode(tmp_path / "once.ts", n_frames=60).read_bytes()
+    twice = tmp_path / "twice.ts"
+    twice.write_bytes(once + once)
+    settle(twice)
+    (clip,) = cut_all([excerpt(twice, 70, 80, n_frames=120)], tmp_path / "out")
+    assert isinstance(clip, Clip)
+    assert numbers(clip.file) == list(range(10, 20))
+    assert clip.exact
+    assert "its clock starts anew in the middle" in clip.note
+
+
+def test_a_raw_stream_without_any_clock_is_cut_by_reading_it(tmp_path: Path) -> None:
+    file = encode(tmp_path / "a.h264", n_frames=60, options={"bf": "0"})
+    (clip,) = cut_all([excerpt(file, 17, 31)], tmp_path / "out", exact=True)
+    assert isinstance(clip, Clip)
+    assert numbers(clip.file) == list(range(17, 31))
+    assert "no sound" in clip.note
 
 
 def test_handles_go_as_far_as_the_video_does(tmp_path: Path) -> None:
