@@ -36,6 +36,8 @@ class Question:
         """How many faces get another cluster or a name by a yes."""
         if self.other is None:
             return len(self.one.tracks)
+        if self.other.person is not None:
+            return len(self.one.tracks)
         return min(len(self.one.tracks), len(self.other.tracks))
 
     @property
@@ -50,6 +52,11 @@ class Question:
         if self.person is not None:
             return f"Is cluster {self.one.number} ({faces}) {self.person.name}?"
         assert self.other is not None
+        if self.other.person is not None:
+            return (
+                f"Is cluster {self.one.number} ({faces}) {self.other.person.name}"
+                f" (cluster {self.other.number})?"
+            )
         return (
             f"Is cluster {self.one.number} ({faces}) the same person as"
             f" cluster {self.other.number} ({len(self.other.tracks)})?"
@@ -87,8 +94,8 @@ def questions(
         edges.one.tolist(), edges.other.tolist(), edges.odds.tolist(), strict=True
     ):
         a, b = asked[one], asked[other]
-        if len(a.tracks) > len(b.tracks):
-            a, b = b, a  # the smaller one is asked about
+        if a.person or (len(a.tracks) > len(b.tracks) and not b.person):
+            a, b = b, a  # the nameless one is asked about, or the smaller one
         if frozenset((a.number, b.number)) in never or (a.person and b.person):
             continue
         found.append(Question(a, b, None, odds / (odds + even)))
@@ -104,7 +111,7 @@ def answered(rows: Rows, members: Sequence[Member], question: Question, yes: boo
     assert question.other is not None
     if yes:
         return answers.merged(rows, members, question.other, question.one)
-    return answers.said_two(rows, question.one, question.other)
+    return answers.said_two(rows, question.other, question.one)
 
 
 def _of_people(
