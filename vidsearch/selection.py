@@ -112,7 +112,7 @@ def _kept(
     seen: set[int] = set()
     shown = np.zeros((0, len(typical)), np.float32)
     for start in range(0, len(video), _AT_ONCE):
-        pictures = _centred(vectors[keyframe[start : start + _AT_ONCE]], typical)
+        pictures = centred(vectors[keyframe[start : start + _AT_ONCE]], typical)
         for at, picture in enumerate(pictures):
             place = start + at
             if paging.by_video and int(video[place]) in seen:
@@ -129,7 +129,7 @@ def _kept(
             yield place, None
 
 
-def _centred(vectors: Vector, typical: Vector) -> Vector:
+def centred(vectors: Vector, typical: Vector) -> Vector:
     """Directions from the mean picture, of unit length; 0 for a picture that is the mean itself."""
     away = vectors - typical
     length = np.linalg.norm(away, axis=1, keepdims=True)
