@@ -122,7 +122,8 @@ def _ways(clean: lfw.Measured, degraded: lfw.Measured) -> Iterator[Way]:
         ("dlib less its mean", _centred(dlib, fitted), ("cosine", "normalised"), theirs),
         (OURS, ours, ("cosine", "normalised", "probability"), (shipped.top, shipped.nearest)),
     ):
-        scorer = IdentityScorer(vectors[0][cohort], *best, shipped.weights)
+        top, nearest = best
+        scorer = replace(shipped, cohort=vectors[0][cohort], top=top, nearest=nearest)
         faces = [scorer.faces(v, q) for v, q in zip(vectors, rated, strict=True)]
         for score in scores:
             yield Way(name, score, faces[0], faces[1], scorer)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from .cli_calibrate import calibrate_faces
 from .cli_cocopfs import build_cocopfs
 from .cli_evaluate import evaluate
 from .cli_score import score
@@ -34,7 +35,7 @@ def main() -> None:
     """The models behind vidsearch: build data, train, evaluate, export and list them."""
 
 
-for command in (build_cocopfs, train, evaluate, score):
+for command in (build_cocopfs, train, evaluate, score, calibrate_faces):
     main.add_command(command)
 
 

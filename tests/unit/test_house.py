@@ -65,6 +65,7 @@ PLACES = {
     "transformers": ("idclip/concept_training/*.py",),
     "insightface": ("idclip/faces_insightface.py", "idclip/cocopfs/inswapper.py"),
     "matplotlib": (
+        "idclip/calibrate_plot.py",
         "idclip/evaluate_plot.py",
         "idclip/train_curves.py",
         "vidsearch/timeline_plot.py",
