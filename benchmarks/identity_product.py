@@ -14,7 +14,6 @@ from idclip.encoders import Encoder
 from idclip.identity import IdentityScorer
 from vidsearch.query import Query
 from vidsearch.question import AllOf, Scene, Someone
-from vidsearch.question import AllOf, Scene, Someone
 from vidsearch.records import Person, Photo, Rows, Video
 from vidsearch.search import THRESHOLD, search
 from vidsearch.selection import Paging
@@ -117,10 +116,9 @@ def product_ranks(
         known = people if rivals else [person]
         marked = " ".join(evaluation_texts(text, person.name, configuration="conf1"))
         tree = AllOf((Someone(person), Scene(text, marked, (person,), named=True)))
-        query = Query(text, tree, (person,), text, marked=marked, marks=(person,))
-        answer = search(
-            rows, remembering, scorer, query, known, k=len(seen.images), threshold=threshold
-        )
+        query = Query(text, tree, (person,), text)
+        paging = Paging(len(seen.images))
+        answer = search(rows, remembering, scorer, query, known, threshold=threshold, paging=paging)
         place = [hit.rank - 1 for hit in answer.hits if hit.shot == picture]
         found[question] = place[0] if place else len(seen.images)
     return found

@@ -42,8 +42,6 @@ class Query:
     context: str = ""
     unknown: tuple[UnknownName, ...] = ()
     perhaps: str = ""
-    marked: str = ""
-    marks: tuple[Person, ...] = ()
 
 
 def parse(
@@ -89,8 +87,7 @@ def parse(
     found = words(text)
     perhaps = "" if strangers or context_only else unknown.perhaps(text, found, ranges)
     whole = _beside(asked, likes, tree, unwanted)
-    scenes = _wanted_scenes(whole)
-    marked = next((scene for scene in scenes if scene.marks), None)
+    scenes = wanted_scenes(whole)
     return Query(
         text,
         whole,
@@ -98,8 +95,6 @@ def parse(
         ", ".join(scene.text for scene in scenes),
         strangers,
         perhaps,
-        marked.marked if marked else "",
-        marked.marks if marked else (),
     )
 
 
@@ -176,9 +171,10 @@ def _marked(scene: Scene, asked: Sequence[Person]) -> Scene:
     return Scene(scene.text, marked, (*beside, *scene.marks), named=True)
 
 
-def _wanted_scenes(node: Node | None) -> list[Scene]:
+def wanted_scenes(node: Node | None) -> list[Scene]:
+    """The scenes of a tree that are not denied, left to right."""
     if node is None or isinstance(node, (Not, Someone, Like)):
         return []
     if isinstance(node, Scene):
         return [node]
-    return [scene for part in node.parts for scene in _wanted_scenes(part)]
+    return [scene for part in node.parts for scene in wanted_scenes(part)]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from vidsearch.errors import InvalidQuery, UnknownPerson
 from vidsearch.names import key, words
-from vidsearch.query import Query, parse, require_enrolled
+from vidsearch.query import Query, parse, require_enrolled, wanted_scenes
+from vidsearch.question import Scene
 from vidsearch.records import Person
 
 
@@ -40,6 +41,13 @@ def names(query: Query) -> list[str]:
 
 def ask(text: str, **options: object) -> Query:
     return parse(text, PEOPLE, **options)  # type: ignore[arg-type]
+
+
+def scene_of(text: str, **options: object) -> Scene | None:
+    """The one scene of a question, if it has one."""
+    scenes = wanted_scenes(ask(text, **options).tree)
+    assert len(scenes) < 2
+    return scenes[0] if scenes else None
 
 
 @pytest.mark.parametrize(
@@ -273,16 +281,19 @@ def test_forced_people_are_asked_for_beside_the_text() -> None:
 def test_a_mark_stands_for_each_person_where_they_are_named(
     text: str, marked: str, marks: list[str]
 ) -> None:
-    query = ask(text)
-    assert query.marked == marked
-    assert [person.name for person in query.marks] == marks
+    scene = scene_of(text)
+    assert (scene.marked if scene else "") == marked
+    assert [person.name for person in (scene.marks if scene else ())] == marks
 
 
 def test_who_is_forced_has_a_mark_before_the_text_unless_it_names_them() -> None:
-    query = ask("giving a speech", forced=["Annie"])
-    assert query.marked == "[TOK]. giving a speech"
-    assert [person.name for person in query.marks] == ["Anna Rossi"]
-    assert ask("Annie giving a speech", forced=["Anna Rossi"]).marked == "[TOK] giving a speech"
+    scene = scene_of("giving a speech", forced=["Annie"])
+    assert scene is not None
+    assert scene.marked == "[TOK]. giving a speech"
+    assert [person.name for person in scene.marks] == ["Anna Rossi"]
+    named = scene_of("Annie giving a speech", forced=["Anna Rossi"])
+    assert named is not None
+    assert named.marked == "[TOK] giving a speech"
 
 
 def test_a_forced_name_must_be_enrolled() -> None:
@@ -341,7 +352,7 @@ def test_any_text_is_answered_or_refused_in_words(text: str) -> None:
         query = ask(text)
     except InvalidQuery:
         return
-    assert query.people or query.context
+    assert query.tree is not None
     assert len({p.person_id for p in query.people}) == len(query.people)
     for unknown in query.unknown:
         assert (
