@@ -43,13 +43,13 @@ class Remembering:
 
 
 def rows_of(seen: Seen) -> Rows:
-    """The archive that holds these pictures, one second each, in one video."""
+    """The archive that holds these pictures, each in a video of its own: they are no neighbours."""
     pictures, faces = len(seen.images), len(seen.face_picture)
     start, track = np.arange(pictures, dtype=np.float64), np.arange(faces)
     begins = seen.face_picture.astype(np.float64)
     return Rows(
-        videos=(Video("pictures", (b"pictures",), 0, 0.0),),
-        shot_video=np.zeros(pictures, np.int64),
+        videos=tuple(Video(f"{n}", (b"%d" % n,), 0, 0.0) for n in range(pictures)),
+        shot_video=np.arange(pictures),
         shot_index=np.arange(pictures),
         shot_start_s=start,
         shot_end_s=start + 1,

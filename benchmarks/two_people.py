@@ -112,11 +112,16 @@ def found(at: Seen, share: float, seed: int = 0) -> tuple[float, float]:
         as_made = np.max(np.where(who == person, mixed[:, question], -np.inf), axis=0)
         turned = np.max(np.where(who[::-1] == person, mixed[:, question], -np.inf), axis=0)
         others = np.delete(as_made, pair)
-        own.append(as_made[pair] > max(others.max(initial=-np.inf), turned.max()))
+        own.append(_before(as_made[pair], max(others.max(initial=-np.inf), turned.max())))
         neighbour = who[1 - half, pair]
         theirs = np.max(np.where(who == neighbour, mixed[:, question], -np.inf), axis=0)
-        beside.append(theirs[pair] > np.delete(theirs, pair).max(initial=-np.inf))
+        beside.append(_before(theirs[pair], np.delete(theirs, pair).max(initial=-np.inf)))
     return 100 * float(np.mean(own)), 100 * float(np.mean(beside))
+
+
+def _before(right: float, best_wrong: float) -> float:
+    """1 where the right one is first; of two that are equal it is in half of all cases."""
+    return (float(right > best_wrong) + float(right >= best_wrong)) / 2
 
 
 def made(photos: Iterable[Any]) -> list[Pair]:
