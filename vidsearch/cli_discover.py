@@ -17,10 +17,15 @@ from vidsearch.command import (
     json_option,
     print_json,
     say,
+    sheet_option,
 )
+from vidsearch.errors import VidsearchError
 
 if TYPE_CHECKING:
     from vidsearch.archive import Archive
+
+
+_SHEET = "vidsearch-review.jpg"
 
 
 @click.command("discover")
@@ -42,6 +47,8 @@ def people_discover(folder: Path, sheets: Path | None, everything: bool, as_json
     from vidsearch.present_clusters import cluster_as_json, print_clusters, summary
 
     archive = Archive(folder, waiting=say)
+    if sheets is not None:
+        _make(sheets)
     found = archive.discover()
     listed = list(found.clusters)
     if everything:
@@ -53,11 +60,20 @@ def people_discover(folder: Path, sheets: Path | None, everything: bool, as_json
         print_clusters(listed)
     say(summary(found))
     if sheets is not None:
-        sheets.mkdir(parents=True, exist_ok=True)
         for each in listed:
             archive.cluster_sheet(each, sheets / f"cluster-{each.number:04d}.jpg")
         say(f"{len(listed)} sheets: {sheets}")
     return 0 if listed else NOTHING_FOUND
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, before the work whose pictures it is for."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise VidsearchError(
+            f"{folder} cannot be made ({error.strerror}): choose another folder with --sheets"
+        ) from error
 
 
 @click.command("name")
@@ -196,16 +212,9 @@ def people_undo(folder: Path, as_json: bool) -> int:
 @click.command("review")
 @archive_option
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Ask N questions at most.")
-@click.option(
-    "--sheet",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE.jpg",
-    default="vidsearch-review.jpg",
-    show_default=True,
-    help="Where the two sides of each question are drawn.",
-)
+@sheet_option(f"Where the two sides of each question are drawn (else {_SHEET}).")
 @json_option
-def people_review(folder: Path, limit: int | None, sheet: Path, as_json: bool) -> int:
+def people_review(folder: Path, limit: int | None, sheet: Path | None, as_json: bool) -> int:
     """Ask about the doubtful clusters, the most useful question first.
 
     Answer y, n, s (skip) or q (quit); each answer is kept at once. With --json the questions are
@@ -220,7 +229,7 @@ def people_review(folder: Path, limit: int | None, sheet: Path, as_json: bool) -
         waiting = archive.questions()[:limit]
         print_json([question_as_json(each) for each in waiting])
         return 0 if waiting else NOTHING_FOUND
-    asked = _ask(archive, sheet, limit)
+    asked = _ask(archive, sheet or Path(_SHEET), limit)
     if asked is None:
         click.echo("there is nothing to review")
         return NOTHING_FOUND

@@ -417,6 +417,18 @@ def test_discover_prints_a_line_a_cluster_and_draws_their_faces(
     assert (np.abs(red.astype(int) - (200, 60, 60)).max(axis=1) < 20).sum() > 10_000
 
 
+def test_sheets_that_cannot_be_written_are_told_before_the_work(
+    archive: Archive, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    result = run(archive, "discover", "--sheets", tmp_path / "file" / "sheets")
+    assert result.exit_code == 2
+    assert "choose another folder with --sheets" in result.output
+    result = run(archive, "review", "--sheet", tmp_path / "none" / "a.jpg")
+    assert result.exit_code == 2
+    assert "is no folder" in result.output
+
+
 def test_every_command_speaks_json(archive: Archive) -> None:
     found = json.loads(run(archive, "discover", "--json").stdout)
     assert [each["faces"] for each in found["clusters"]] == [4, 2]
