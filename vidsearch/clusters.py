@@ -35,7 +35,7 @@ POOR = 0.4  # quality under which a face joins last
 # more groups more is asked, in proportion.
 EVEN = 1500.0
 _FEWEST = 300  # groups that are reckoned with at least
-_BEYOND_DOUBT = 10.0  # times the odds, for a poor face
+BEYOND_DOUBT = 10.0  # times the odds, for a poor face
 DOUBTFUL = 0.1  # times the odds asked for: edges under it are left out
 _LEAST_WEIGHT = 0.05  # of the poorest look
 
@@ -304,7 +304,7 @@ def _poor_joined(
     """`into` with the groups of poor faces sent where they fit beyond doubt, best fit first."""
     if not len(poor) or not len(growing):
         return into
-    asked = _BEYOND_DOUBT * odds_asked(len(growing))
+    asked = BEYOND_DOUBT * odds_asked(len(growing))
     found = nearest(scorer, groups.of(poor), groups.of(growing), asked)
     into = into.copy()
     enemies: dict[int, set[int]] = defaultdict(set)

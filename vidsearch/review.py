@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from idclip.identity import IdentityScorer
 from vidsearch import answers
 from vidsearch.answers import Change
-from vidsearch.clusters import DOUBTFUL, odds_asked
+from vidsearch.clusters import BEYOND_DOUBT, DOUBTFUL, POOR, odds_asked
 from vidsearch.discover import Cluster, faces_of_clusters, numbers, said_apart
 from vidsearch.face_graph import nearest, seen_together
 from vidsearch.gallery import mean_faces
@@ -94,11 +94,15 @@ def questions(
         edges.one.tolist(), edges.other.tolist(), edges.odds.tolist(), strict=True
     ):
         a, b = asked[one], asked[other]
+        poor = int((faces.qualities[[one, other]] < POOR).sum())
+        needed = even * (BEYOND_DOUBT if poor else 1)
+        if poor == 2 or odds < DOUBTFUL * needed:  # nobody could tell by looking
+            continue
         if a.person or (len(a.tracks) > len(b.tracks) and not b.person):
             a, b = b, a  # the nameless one is asked about, or the smaller one
         if frozenset((a.number, b.number)) in never or (a.person and b.person):
             continue
-        found.append(Question(a, b, None, odds / (odds + even)))
+        found.append(Question(a, b, None, odds / (odds + needed)))
     return _best_first(found)
 
 
