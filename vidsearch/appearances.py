@@ -111,9 +111,8 @@ def appearances(
 
     `enrolled` is everybody the archive knows, `threshold` the least probability of a track.
     """
-    everywhere = np.ones(len(rows.track_shot), bool)
-    seen = identities.seen(rows, scorer, person, enrolled, everywhere, threshold)
-    return Listing(Appearance, appearances_of(rows, seen, threshold))
+    seen = everybody(rows, scorer, [person], enrolled, threshold)
+    return Listing(Appearance, [a for one in seen for a in appearances_of(rows, one, threshold)])
 
 
 def appearances_of(rows: Rows, seen: Seen, threshold: float) -> Iterator[Appearance]:

@@ -19,7 +19,7 @@ from vidsearch.records import Ints, Person, Rows
 # A track whose best look has less than this share of the threshold, measured against the mean
 # face, never reaches it: pooling looks and photos moves P's logit by far less than four.
 _NEAR = 1 / 50
-_BLOCK = 4_000_000  # numbers of the product at a time: 16 MB
+_BLOCK = 4_000_000  # numbers of the faces, or of the product, at a time: 16 MB
 
 
 def everybody(
@@ -53,7 +53,7 @@ def _near(
         return {}
     means = mean_faces(known, scorer)
     looks, whom = [], []
-    step = max(1, _BLOCK // len(known))
+    step = max(1, _BLOCK // max(len(known), rows.look_vectors.shape[1]))
     for first in range(0, len(rows.look_track), step):
         part = slice(first, first + step)
         faces = Faces(

@@ -164,7 +164,7 @@ class _Page:
     def bars(self, rows: Sequence[_Row]) -> None:
         """The rows of people or videos."""
         panel = self._panel(self._top, self._rows)
-        panel.set_ylim(len(rows), 0)
+        panel.set_ylim(max(len(rows), 1), 0)
         for n, row in enumerate(rows):
             middle = self._top + (n + 0.5) * _ROW
             length = row.end_s - self._since_s
