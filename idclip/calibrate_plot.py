@@ -26,7 +26,7 @@ def draw(file: Path, panels: Sequence[tuple[str, Mapping[str, Reliability]]]) ->
         raise VidsearchError(
             f"{file}: a diagram needs matplotlib: pip install 'vidsearch[train]'"
         ) from error
-    size = (_INCHES * len(panels), _INCHES + 0.3)
+    size = (_INCHES * len(panels), _INCHES + 1.2)
     figure, axes = pyplot.subplots(1, len(panels), figsize=size, squeeze=False)
     for axis, (title, lines) in zip(axes[0], panels, strict=True):
         axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
@@ -36,7 +36,7 @@ def draw(file: Path, panels: Sequence[tuple[str, Mapping[str, Reliability]]]) ->
             axis.scatter(line.said, line.so, s=12 + 160 * line.share)
         axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", title=title)
         axis.set(xlabel="probability said", ylabel="share that was so")
-        axis.legend(loc="upper left", fontsize=7, frameon=False)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=7, frameon=False)
     figure.tight_layout()
     try:
         figure.savefig(file, dpi=110)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vidsearch.audit import Line
     from vidsearch.clips import Clip, Uncut
     from vidsearch.describe import Models
+    from vidsearch.doubles import Double
     from vidsearch.discover import Cluster, Discovery
     from vidsearch.duplicates import Double
     from vidsearch.excerpts import Excerpt, Excerpts
@@ -61,8 +62,9 @@ class Archive:
     The folder is made by the first `index` that finds a file, or `enrol` that succeeds. `encoder`
     and `faces` name the models of a new archive; an existing one knows its own, and refuses
     others with `ArchiveMismatch`.
-    `waiting` is told, in a sentence, when a method has to wait for another writer, and under
-    which licence a model stands that a new archive is made with in the place of a default.
+    `waiting` is told, in a sentence, when a method has to wait for another writer, under which
+    licence a model stands that a new archive is made with in the place of a default, and whom
+    somebody newly enrolled looks like.
     """
 
     def __init__(
@@ -594,7 +596,25 @@ class Archive:
         with self._made() as store:
             person = judged(self._faces, self._scorer, store.people())
             (store.update_person if more else store.add_person)(person, allow=allow)
+        self._tell_doubles(person)
         return person
+
+    def near_doubles(self, name: str) -> tuple[Double, ...]:
+        """Who enrolled looks like this person, likeliest first: twins, or the same person twice.
+
+        Raises `UnknownPerson`.
+        """
+        from vidsearch.doubles import near_doubles
+
+        enrolled = self._reader.people(pictures=False)
+        return near_doubles(enrolment.find(name, enrolled), enrolled, self._scorer)
+
+    def _tell_doubles(self, person: Person) -> None:
+        from vidsearch.doubles import remark
+
+        said = remark(person, self.near_doubles(person.name))
+        if said and self._waiting is not None:
+            self._waiting(said)
 
     def refit_people(self, source: str | os.PathLike[str]) -> Refit:
         """Bring the people of the archive `source` here, with vectors of this one's face model.
@@ -742,10 +762,25 @@ class Archive:
     def traces_of(self, name: str, *, threshold: float | None = None) -> Traces:
         """What the archive holds of a person (name or alias) that `forget_person` would remove.
 
-        `threshold` is the least probability of a face track that counts as theirs. Raises
-        `UnknownPerson`.
+        `threshold` is the least probability of a face track that counts as theirs. Where somebody
+        was being forgotten when a process was killed, that is finished first. Raises
+        `UnknownPerson`, which says so if they were forgotten before.
         """
-        return self._traces_in(self._reader, self.person(name), threshold)
+        from vidsearch import audit, forget
+        from vidsearch.errors import UnknownPerson
+
+        if forget.is_unfinished(self.path):
+            with self._writer():
+                pass
+        try:
+            person = self.person(name)
+        except UnknownPerson as error:
+            if not (day := audit.day_forgotten(self.path, name)):
+                raise
+            raise UnknownPerson(
+                f'"{name}" was forgotten here on {day}; nothing of them is left'
+            ) from error
+        return self._traces_in(self._reader, person, threshold)
 
     def forget_person(self, name: str, *, threshold: float | None = None) -> Line:
         """Forget a person for good; gives the line of the audit that stays.

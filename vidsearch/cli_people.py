@@ -62,11 +62,14 @@ def people_add(
     from vidsearch.archive import Archive
     from vidsearch.present import person_as_json, print_person
 
-    person = Archive(folder, waiting=say).enrol(
+    archive = Archive(folder, waiting=say)
+    person = archive.enrol(
         name, photos, aliases=aliases, face=face, more=more, trust=trust, allow=allow
     )
     if as_json:
-        print_json(person_as_json(person))
+        alike = [(d.person.name, d.probability) for d in archive.near_doubles(person.name)]
+        doubles = [{"name": who, "probability": round(p, 4)} for who, p in alike]
+        print_json({**person_as_json(person), "near_doubles": doubles})
     else:
         print_person(person)
     return 0
