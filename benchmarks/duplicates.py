@@ -35,7 +35,7 @@ FIT = ("game-trailer", "football")
 RATE = 25
 MOST_S = 24.0  # of each clip
 AGREE_S = 0.5  # a moment is found where the other file's is told this exactly
-SWEEP = (0.80, 0.85, 0.88, 0.90, 0.92, 0.94, 0.96)
+SWEEP = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 
 
 @dataclass(frozen=True)
@@ -115,19 +115,21 @@ def _frames(piece: Piece) -> Iterator[NDArray[np.uint8]]:
 
 
 def _generated(piece: Piece, shape: tuple[int, ...], name: str) -> Iterator[NDArray[np.uint8]]:
-    """Blobs of colour that drift, other ones every 2 seconds, after one second of black."""
-    seed = sum(name.encode()) + int(piece.start)
+    """Some black, then blobs of colour that drift, in scenes whose lengths are each file's own."""
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]] / max(shape)
+    seed = sum(name.encode()) + int(piece.start)
+    lengths = np.random.default_rng(seed).uniform(0.7, 3.5, 20)
+    cuts = np.cumsum(lengths)
     for index in range(int((piece.end - piece.start) * RATE)):
-        if index < RATE:
-            yield np.zeros(shape, np.uint8)
-            continue
-        rng = np.random.default_rng([seed, index // (2 * RATE)])
+        scene = int(np.searchsorted(cuts, index / RATE, "right"))
+        rng = np.random.default_rng([seed, scene])
+        slow, fast = sorted(rng.uniform(1, 40, 2))
         waves = [
-            np.sin(rng.uniform(3, 30) * x + rng.uniform(3, 30) * y + rng.uniform(0, 6) + index / 20)
+            np.sin(rng.uniform(slow, fast) * x + rng.uniform(slow, fast) * y + index / 20)
             for _ in range(3)
         ]
-        yield (127 + 120 * np.stack(waves, axis=-1)).astype(np.uint8)
+        blobs = (127 + 120 * np.stack(waves, axis=-1) * rng.uniform(0, 1, 3)).astype(np.uint8)
+        yield blobs if scene else np.zeros(shape, np.uint8)
 
 
 def shared(one: Version, other: Version) -> list[tuple[float, float, float]]:
@@ -240,6 +242,9 @@ def main() -> None:
     notes = [
         f"Five clips of the development data, at most {MOST_S:.0f} s of each, six files of each.",
         f"Thresholds chosen on {' and '.join(FIT)}; 'others' played no part in that.",
+        "Missed of the others: above all files of one or two long shots cut shorter (slides,"
+        " white-house), which have no two cuts to tell their place by.",
+        "Invented: title cards at an even beat in the game trailer's halves, and generated blobs.",
         f"The default is {duplicates.NEAR}. Seconds count as found where the other file's place is"
         f" right to {AGREE_S} s.",
     ]

@@ -92,17 +92,17 @@ def refuse(
     for person in people:
         said = _recognised(person, known.get(person.person_id), forgotten, salt)
         if said and not allow:
-            raise EnrolmentError(f"{said}; if that is really meant, say so with --allow")
+            raise EnrolmentError(f"{said}; if that is really meant, enrol them with --allow")
         if said:
             counts = {"photos": len(person.photos)}
             add(folder, Line(secrets.token_hex(8), time.time(), ALLOWED, counts))
 
 
-def when_forgotten(folder: Path, name: str) -> float | None:
-    """When somebody of this name or alias was last forgotten; None where nobody was."""
+def day_forgotten(folder: Path, name: str) -> str:
+    """The day on which somebody of this name or alias was last forgotten; "" where nobody was."""
     salt, lines = _read(folder)
-    times = [line.when for line in lines if line.names and _of_name(name, salt) in line.names]
-    return max(times, default=None)
+    named = [line for line in lines if line.names and _of_name(name, salt) in line.names]
+    return _day(named[-1]) if named else ""
 
 
 def _recognised(

@@ -196,7 +196,7 @@ def stats(folder: Path, parquet: Path | None, as_json: bool) -> int:
     "--near",
     type=click.FloatRange(0, 1),
     metavar="COSINE",
-    help="How near two shots must be (0.90); lower finds more, and more that is not the same.",
+    help="How near shots must be (0.90); lower finds more, and more that only looks alike.",
 )
 @json_option
 def duplicates(folder: Path, near: float | None, as_json: bool) -> int:

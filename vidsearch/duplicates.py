@@ -1,10 +1,12 @@
 """The same footage in several files: re-encoded, shortened, or among other footage.
 
-Two shots look alike where their vectors are near. That alone says little: one camera on one desk
-gives shots that are as near as two copies of one. So footage is the same where shots follow each
-other in both files and the cuts between them lie at the same distances (`_STEADY_S`); a cut that
-was missed in one of the files is stepped over. A shot alone, without a neighbour that agrees, must
-be nearer, and must be as long in both files or nearer still.
+That two shots look alike says little: one camera on one desk gives shots as near as two copies of
+one, and a poor copy of a shot is less near than that. What says most is the rhythm: in a copy the
+cuts lie at the same distances. So two near shots are a seed, from which a run of shots is followed
+in both files for as long as each next cut keeps its distance (`_STEADY_S`) and the shots look
+somewhat alike; a cut that was missed in one file is stepped over. The more shots of a run are as
+long in both files, the less alike they need to be (`_convinces`). A single long shot that was cut
+shorter in one file is not found: a slide that stands looks the same all the time.
 
 Shots of one colour (black, a fade, a slate without text) are nobody's footage and count nowhere.
 The thresholds were chosen on halves of clips that share no footage, against copies of the same
@@ -25,10 +27,13 @@ from vidsearch.records import Ints, Reals, Rows, Vector
 if TYPE_CHECKING:
     from vidsearch.store import Store
 
-NEAR = 0.90  # cosine of two shots that may be the same, in a run
-NEAR_ALONE = 0.95  # of a shot as long in both files, without neighbours
-NEARLY_EQUAL = 0.985  # of a shot without neighbours whose ends were cut off
-_STEADY_S = 0.3  # by which a cut may be found earlier or later in another encoding
+NEAR = 0.90  # mean cosine of a run in which one shot is as long in both files
+# What is added to that for 0, 1, 2 and more shots of a run that are as long in both files.
+_BY_LENGTH = (0.08, 0.0, -0.1, -0.2)
+_ALONE = 0.06  # and for a shot without neighbours
+_SEED = 0.75  # cosine of two shots from which a run is followed
+_FOLLOWED = 0.45  # and of those that it is followed to
+_STEADY_S = 0.12  # by which a cut may be found earlier or later in another encoding
 _STEP = 3  # shots ahead that the next pair of a run is looked for: two cuts may be missed
 _LEAST_S = 0.8  # a shorter run is a flash
 _NEIGHBOURS = 64  # other shots that a shot is compared further with
@@ -90,11 +95,12 @@ def find(rows: Rows, thumbnail: Thumbnails, *, near: float = NEAR) -> list[Doubl
     """Spans of footage that two videos of the archive share, by video and time.
 
     `thumbnail` gives the JPEG of a keyframe of a shot (row number), b"" where none is kept. `near`
-    is the least cosine of two shots of a run; the thresholds of single shots move with it.
+    is the least mean cosine of a run in which one shot is as long in both files; for others it
+    moves with that.
     """
     vectors = _shot_vectors(rows)
-    pairs = _near_pairs(vectors, rows.shot_video, near)
-    pairs = _without_plain(pairs, thumbnail)
+    seeds = _near_pairs(vectors, rows.shot_video, _SEED)
+    pairs = _without_plain(_followed(rows, vectors, seeds), thumbnail)
     found: list[Double] = []
     for group in _by_videos(rows, pairs):
         runs = [run for run in _runs(rows, group) if _convinces(rows, group, run, near)]
@@ -133,6 +139,47 @@ def _near_pairs(vectors: Vector, video: Ints, near: float) -> _Pairs:
     if not ones:
         return _Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     return _Pairs(np.concatenate(ones), np.concatenate(others), np.concatenate(cosines))
+
+
+def _followed(rows: Rows, vectors: Vector, seeds: _Pairs) -> _Pairs:
+    """The seeds, and all pairs that steady cuts lead to from one of them."""
+    cosine = dict(
+        zip(
+            zip(seeds.one.tolist(), seeds.other.tolist(), strict=True),
+            seeds.cosine.tolist(),
+            strict=True,
+        )
+    )
+    todo = list(cosine)
+    while todo:
+        for pair in _beside(rows, *todo.pop()):
+            if pair not in cosine:
+                near = float(vectors[pair[0]] @ vectors[pair[1]])
+                if near >= _FOLLOWED:
+                    cosine[pair] = near
+                    todo.append(pair)
+    both = np.array(sorted(cosine), np.int64).reshape(-1, 2)
+    return _Pairs(both[:, 0], both[:, 1], np.array([cosine[a, b] for a, b in both.tolist()]))
+
+
+def _beside(rows: Rows, one: int, other: int) -> Iterator[tuple[int, int]]:
+    """The pairs after and before a pair between which the cut keeps its distance."""
+    starts, ends, video = rows.shot_start_s, rows.shot_end_s, rows.shot_video
+    later = ends[other] - ends[one], starts[other] - starts[one]
+    for step in range(1, _STEP + 1):
+        for aside in range(1, _STEP + 1):
+            a, b = one + step, other + aside
+            inside = a < len(video) and b < len(video) and _are_in(video, (a, one), (b, other))
+            if inside and abs(starts[b] - starts[a] - later[0]) <= _STEADY_S:
+                yield a, b
+            a, b = one - step, other - aside
+            inside = a >= 0 and b >= 0 and _are_in(video, (a, one), (b, other))
+            if inside and abs(ends[b] - ends[a] - later[1]) <= _STEADY_S:
+                yield a, b
+
+
+def _are_in(video: Ints, *together: tuple[int, int]) -> bool:
+    return all(video[a] == video[b] for a, b in together)
 
 
 def _without_plain(pairs: _Pairs, thumbnail: Thumbnails) -> _Pairs:
@@ -226,11 +273,11 @@ def _convinces(rows: Rows, pairs: _Pairs, run: Sequence[int], near: float) -> bo
     length = rows.shot_end_s[pairs.one[at[-1]]] - rows.shot_start_s[pairs.one[at[0]]]
     if length < _LEAST_S:
         return False
-    as_long = [n for n in at if abs(starts[n] - ends[n]) <= _STEADY_S]
-    if len(at) > 1 and as_long:
-        return True
-    nearest = float(pairs.cosine[at].max())
-    return nearest >= (NEAR_ALONE if as_long else NEARLY_EQUAL) - NEAR + near
+    as_long = sum(bool(abs(starts[n] - ends[n]) <= _STEADY_S) for n in at)
+    if len(at) == 1 and not as_long:
+        return False
+    more = _BY_LENGTH[min(as_long, len(_BY_LENGTH) - 1)] + (_ALONE if len(at) == 1 else 0.0)
+    return float(pairs.cosine[at].mean()) >= near + more
 
 
 def _apart(rows: Rows, pairs: _Pairs, runs: Sequence[list[int]]) -> list[list[int]]:
