@@ -1,4 +1,4 @@
-"""The generated archive as files: videos to index, photos to enrol from, and the truth.
+"""The generated archive as files: videos to index, photos to enrol from and to ask by, the truth.
 
     python tests/generated_archive.py FOLDER     # make it and look at it
 
@@ -27,7 +27,7 @@ from generated_pictures import HEIGHT, WIDTH, frames
 from generated_plan import (
     ABSENT,
     CAST,
-    ENROLLED_FROM,
+    KEPT_OUT,
     PROGRAMMES,
     UNNAMED,
     Cast,
@@ -35,7 +35,7 @@ from generated_plan import (
     Programme,
     plan,
 )
-from generated_scenes import Picture, pictures, scenes
+from generated_scenes import TOPICS, Picture, Scene, pictures, scenes
 from PIL import Image
 
 NEEDED = ("lfw90.tar", "flickr8k/images.tar", "flickr8k/captions.csv", "coco-mini/val2017")
@@ -56,11 +56,12 @@ class TrueShot:
     topics: tuple[str, ...]
     scene: str
     layout: str
+    photos: tuple[str, ...]  # of LFW, of everybody in front
 
 
 @dataclass(frozen=True)
 class Generated:
-    """A folder with `videos/`, `photos/PERSON/*.jpg` and the truth."""
+    """A folder with `videos/`, `photos/PERSON/*.jpg`, `like/TOPIC.jpg` and the truth."""
 
     folder: Path
     shots: tuple[TrueShot, ...]
@@ -68,6 +69,10 @@ class Generated:
     @property
     def videos(self) -> Path:
         return self.folder / "videos"
+
+    def picture_of(self, topic: str) -> Path:
+        """A photo of a topic that is in no video."""
+        return self.folder / "like" / f"{topic}.jpg"
 
     def photos(self, person: Cast) -> list[Path]:
         """The photos to enrol somebody from, or to ask for them by."""
@@ -102,6 +107,7 @@ def _made(folder: Path, data: Path) -> list[TrueShot]:
         names[person.lfw] = _enrolled_and_shown(folder, names[person.lfw], portraits, person)
     swapper = _Swapper()
     planned = plan(every, names, swapper.swappable(read))
+    _write_others(folder / "like", every, {shot.scene.name for shot in planned}, read)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     shots: list[TrueShot] = []
     for programme in PROGRAMMES:
@@ -110,6 +116,17 @@ def _made(folder: Path, data: Path) -> list[TrueShot]:
             folder / "videos" / programme.name, programme, row, read, portraits, swapper
         )
     return shots
+
+
+def _write_others(
+    place: Path, every: Sequence[Scene], used: set[str], read: Mapping[str, Picture]
+) -> None:
+    """Write, of each topic that has more photos than the videos show, one of these."""
+    place.mkdir(parents=True, exist_ok=True)
+    for topic in TOPICS:
+        others = (s.name for s in every if s.topics == {topic} and s.name not in used)
+        if name := next(others, ""):
+            Image.fromarray(read[name]).save(place / f"{topic}.jpg", quality=95)
 
 
 def _video(
@@ -156,6 +173,7 @@ def _true(shot: Planned, start: float, end: float) -> TrueShot:
         tuple(sorted(shot.scene.topics)),
         shot.scene.name,
         shot.layout,
+        tuple(photo for _, photo in shot.shown),
     )
 
 
@@ -222,12 +240,12 @@ def _enrolled_and_shown(
     """Write the photos to enrol from; gives those to be shown, none of which is one of them."""
     place = folder / "photos" / person.lfw
     place.mkdir(parents=True, exist_ok=True)
-    for name in names[:ENROLLED_FROM]:
+    for name in names[:KEPT_OUT]:
         Image.fromarray(portraits[name]).save(place / Path(name).name, quality=98)
-    asked = [_grey(portraits[name]) for name in names[:ENROLLED_FROM]]
+    asked = [_grey(portraits[name]) for name in names[:KEPT_OUT]]
     return [
         name
-        for name in names[ENROLLED_FROM:]
+        for name in names[KEPT_OUT:]
         if all(np.corrcoef(_grey(portraits[name]), one)[0, 1] < _SAME_PHOTO for one in asked)
     ]
 

@@ -1,6 +1,6 @@
-"""A planned shot as moving pictures: the scene under a slow camera, people as broadcasters show them.
+"""A planned shot as moving pictures: a slow camera on a scene, and people as the news shows them.
 
-As on a news channel, portraits stand beside the scene (`split`), in a corner (`inset`), or two
+Portraits stand beside the scene (`split`), in a corner (`inset`), or two
 people talk over it (`interview`, `duo`); where a photo of a scene shows one face large enough,
 somebody's face is put in its place (`swap`, by `idclip.cocopfs`). LFW's photos have 90 pixels.
 """
