@@ -151,3 +151,18 @@ def test_people_are_listed_renamed_and_removed(footage: Path, tmp_path: Path) ->
     assert run("people", "show", "The Poet", "--archive", copy).returncode == 2
     with pytest.raises(UnknownPerson, match="not enrolled"):
         Archive(copy).person("The Poet")
+
+
+def test_explain_says_how_the_question_was_read_and_what_each_score_is_made_of(
+    footage: Path,
+) -> None:
+    asked = ("query", "Lin-Manuel Miranda singing into a microphone", "--archive", footage)
+    done = run(*asked, "--explain")
+    assert done.returncode == 0
+    table, explanation = done.stdout.split("\nRead as\n")
+    assert "white-house-poetry.mp4" in table
+    assert "person: Lin-Manuel Miranda" in explanation
+    assert max(map(len, explanation.splitlines())) <= 80
+    said = json.loads(run(*asked, "--explain", "--json").stdout)["explained"]
+    assert [factor["kind"] for factor in said["hits"][0]["factors"]] == ["person", "scene"]
+    assert "explained" not in json.loads(run(*asked, "--json").stdout)
