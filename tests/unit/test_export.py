@@ -179,7 +179,7 @@ def test_fcpxml_is_exact_at_every_rate(rate: Fraction, code: str, drop: bool) ->
 
 
 def test_otios_own_adapter_reads_our_fcpxml() -> None:
-    adapter = pytest.importorskip("otio_fcpx_xml_adapter.fcpx_xml")
+    adapter = pytest.importorskip("otio_fcpx_xml_adapter.fcpx_xml", exc_type=ImportError)
     one = video(timecode="00:00:10:00")
     read = adapter.read_from_string(made(some(excerpt(one, 50, 75)), "fcpxml").decode())
     (clip,) = (c for c in read.find_clips() if c.source_range)
