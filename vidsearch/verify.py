@@ -219,11 +219,11 @@ def _said(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
     labels = labels_from(tables.read("labels"))
     lost = [each for each in labels if each.kind == "person" and each.person_id not in known]
     if lost:
-        yield Fault(f"{len(lost)} labels are of nobody who is enrolled", "labels", "labels")
+        yield Fault(f"labels of nobody who is enrolled: {len(lost)}", "labels", "labels")
     members = members_from(tables.read("clusters"))
     twice = len(members) - len({(each.video_id, each.time_s, each.box) for each in members})
     if twice:
-        yield Fault(f"{twice} faces are in two clusters", "clusters", "clusters")
+        yield Fault(f"faces in two clusters: {twice}", "clusters", "clusters")
 
 
 def _copies(tables: Tables, stamp: Stamp) -> Iterator[Fault]:

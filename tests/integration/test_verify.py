@@ -266,8 +266,8 @@ def test_labels_of_nobody_and_faces_in_two_clusters_go(archive: Archive) -> None
         )
         store.put_members([Member(1, 1, "v", 1.0, box), Member(2, 2, "v", 1.0, box)])
     said = {fault.mend: fault.what for fault in archive.verify()}
-    assert said["labels"] == "1 labels are of nobody who is enrolled"
-    assert said["clusters"] == "1 faces are in two clusters"
+    assert said["labels"] == "labels of nobody who is enrolled: 1"
+    assert said["clusters"] == "faces in two clusters: 1"
     assert archive.repair().left == ()
     with Store.open(archive.path, read_only=True) as store:
         assert [label.label_id for label in store.labels()] == ["one", "three"]
