@@ -6,7 +6,7 @@
    chance would bring so good a match among so many faces. Leiden communities of it, by the
    constant Potts model (Traag et al., Scientific Reports 2019, 2011; graspologic-native), are
    groups whose pairs are, on average, more likely one person than not.
-3. Groups grow together: each is one face again, the mean of its members, and two groups that are
+3. Groups grow together: each is one face again, a mean of its members, and two groups that are
    each other's best match are joined while their odds are good enough. The fewer groups are left,
    the fewer chances there are to be wrong, and the less is asked.
 4. Poor faces, which look like anybody, take no part in that. Each joins the group it fits, if it
@@ -26,18 +26,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idclip.identity import Faces, IdentityScorer
-from vidsearch.face_graph import Edges, lowest_cosine, measured, nearest, without
+from vidsearch.face_graph import LEAST_WEIGHT, Edges, lowest_cosine, nearest, without
 from vidsearch.identities import Mask
-from vidsearch.records import Ints, Vector
+from vidsearch.records import Ints
 
 POOR = 0.4  # quality under which a face joins last
 # So many groups, each with the rest, bring as many false matches of even odds as can be borne: of
 # more groups more is asked, in proportion.
-EVEN = 1500.0
-_FEWEST = 300  # groups that are reckoned with at least
+EVEN = 2000.0
+_FEWEST = 1000  # groups that are reckoned with at least
 BEYOND_DOUBT = 10.0  # times the odds, for a poor face
 DOUBTFUL = 0.1  # times the odds asked for: edges under it are left out
-_LEAST_WEIGHT = 0.05  # of the poorest look
 
 
 def cluster(
@@ -172,31 +171,36 @@ def _torn(group: Ints, apart: Ints, edges: Edges) -> Ints:
 
 @dataclass(frozen=True, eq=False)
 class _Groups:
-    """What each group's face is made of: `sums` [G, F], `weight` and `quality` (weighed) [G].
+    """Groups [G] and their `weight` [G]; each as a face whose values are the means of its members'.
 
-    `faces` are those faces. All are written to as groups join.
+    All is written to as groups join.
     """
 
-    sums: Vector
     weight: NDArray[np.float32]
-    quality: NDArray[np.float32]
     faces: Faces
 
     def of(self, some: Ints) -> Faces:
-        """The faces of some groups."""
-        return Faces(*(part[some] for part in self.faces))
+        """The faces of some groups, to be compared with others.
 
-    def join(self, scorer: IdentityScorer, kept: Ints, gone: Ints) -> Faces:
+        Made a unit, a mean of many kinds of faces is like everybody, and grows without end. Left
+        as it is, its product with another one is the mean of all pairs' cosines, which forgoes
+        what a mean knows better than its members. So it is left half way between the two.
+        """
+        faces = Faces(*(part[some] for part in self.faces))
+        length = np.linalg.norm(faces.vectors, axis=1, keepdims=True)
+        return faces._replace(vectors=faces.vectors / np.sqrt(np.maximum(length, 1e-9)))
+
+    def join(self, kept: Ints, gone: Ints) -> Faces:
         """Add the groups `gone` to those `kept`, pair by pair; gives the faces of `kept`.
 
         A group is in one pair at most.
         """
-        for part in (self.sums, self.weight, self.quality):
-            part[kept] += part[gone]
-        new = measured(scorer, self.sums[kept], self.quality[kept] / self.weight[kept])
-        for part, values in zip(self.faces, new, strict=True):
-            part[kept] = values
-        return new
+        mine, theirs = self.weight[kept], self.weight[gone]
+        for part in self.faces:
+            a, b = (mine, theirs) if part.ndim == 1 else (mine[:, None], theirs[:, None])
+            part[kept] = (part[kept] * a + part[gone] * b) / (a + b)
+        self.weight[kept] += theirs
+        return self.of(kept)
 
 
 def _grown(
@@ -207,7 +211,7 @@ def _grown(
     Groups under `n_old` were all compared with each other in an earlier run.
     """
     n = int(group.max(initial=-1)) + 1
-    groups = _gathered(faces, scorer, group, n)
+    groups = _gathered(faces, group, n)
     growing = np.zeros(n, bool)
     growing[group[~poor]] = True
     into = np.arange(n)
@@ -242,7 +246,7 @@ def _joined(
         if not len(kept):
             return np.asarray(growing[into], np.int64)
         left -= len(gone)
-        changed = groups.join(scorer, growing[kept], growing[gone])
+        changed = groups.join(growing[kept], growing[gone])
         for part, values in zip(every, changed, strict=True):
             part[kept] = values
         every.vectors[gone] = 0.0
@@ -261,14 +265,16 @@ def _joined(
         )
 
 
-def _gathered(faces: Faces, scorer: IdentityScorer, group: Ints, n: int) -> _Groups:
-    weight = faces.qualities + np.float32(_LEAST_WEIGHT)
+def _gathered(faces: Faces, group: Ints, n: int) -> _Groups:
+    weight = faces.qualities + np.float32(LEAST_WEIGHT)
     order = np.argsort(group, kind="stable")
     first = np.searchsorted(group[order], np.arange(n))
-    sums = np.add.reduceat(faces.vectors[order] * weight[order, None], first)
     total = np.add.reduceat(weight[order], first)
-    quality = np.add.reduceat((weight * faces.qualities)[order], first)
-    return _Groups(sums, total, quality, measured(scorer, sums, quality / total))
+    parts = []
+    for part in faces:
+        a, b = (weight, total) if part.ndim == 1 else (weight[:, None], total[:, None])
+        parts.append(np.add.reduceat((part * a)[order], first) / b)
+    return _Groups(total, Faces(*parts))
 
 
 def _between(scorer: IdentityScorer, every: Faces, some: Ints, least: float, floor: float) -> Edges:

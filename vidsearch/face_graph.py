@@ -18,7 +18,7 @@ _NEAREST = 24  # edges of a face in the graph, at most
 _ROWS, _COLUMNS = 512, 8192  # of a block of cosines: 16 MB
 _SAMPLE = 1500  # faces whose pairs tell how low the cosine of a likely pair can be
 _MISSED = 0.005  # share of the likely pairs that may be overlooked
-_LEAST_WEIGHT = 0.05  # of the poorest look
+LEAST_WEIGHT = 0.05  # of the poorest look
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ def faces_of_tracks(rows: Rows, scorer: IdentityScorer) -> Faces:
     if not len(rows.look_track):
         return scorer.faces(np.zeros((0, rows.look_vectors.shape[1]), np.float32), np.zeros(0))
     first = np.searchsorted(rows.look_track, np.arange(len(rows.track_shot)))
-    weight = rows.look_quality + np.float32(_LEAST_WEIGHT)
+    weight = rows.look_quality + np.float32(LEAST_WEIGHT)
     total = np.add.reduceat(weight, first)
     mean = np.empty((len(first), rows.look_vectors.shape[1]), np.float32)
     for start in range(0, len(first), _COLUMNS):  # the weighed looks of all would be a second copy
