@@ -8,7 +8,7 @@ vidsearch would name: P by the evidence and the odds of strangers, times the sha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import _report, lfw
-from benchmarks.fit_faces import COPIES, Ints, sample_of, variants_by
+from benchmarks.fit_faces import Ints, Variant, sample_of, variants_by
 from idclip import calibrate
 from idclip.calibrate import Reliability, Sample, Tracks, reliability
 from idclip.calibrate_plot import draw
 from idclip.face_quality import QualityModel
 from idclip.faces import WEIGHTS
-from idclip.identity import EVIDENCE, Faces, IdentityScorer, _trust
+from idclip.identity import EVIDENCE, Faces, IdentityScorer, trust
 
 Floats = NDArray[Any]
 
@@ -56,24 +56,22 @@ def main() -> None:
     """Measure, draw and write."""
     scorer = IdentityScorer.for_model("default")
     rated = QualityModel.load(WEIGHTS / "quality.json")
-    variants = [v for v in variants_by(WEIGHTS, *(n for n in COPIES if n != lfw.DEGRADED_AGAIN))]
-    empty = variants[0]
-    sample = sample_of([*variants[:2], empty, variants[2]], scorer, rated, _Rows(empty.faces))
+    copies = {lfw.CLEAN: "", lfw.DEGRADED: "degraded", lfw.TURNED: "turned"}
+    variants = variants_by(WEIGHTS, *copies)
+    sample = sample_of(variants, tuple(copies.values()), scorer, rated, _tested)
     tracks = calibrate.make_tracks(sample, KINDS)
     judged = judge(scorer, sample, tracks)
-    there = {name: int((faces.split == "test").sum()) for name, faces in _faces(variants).items()}
+    found = _found(tracks, variants)
     rows, named = [], {}
     for people, photos in GALLERIES:
         for kind in SHOWN:
             draws = [open_set(scorer, judged, people, photos, kind, seed) for seed in range(DRAWS)]
-            rows.append(_row(people, photos, kind, draws))
+            rows.append(_row(people, photos, kind, draws, found[kind]))
             named[people, photos, kind] = draws
     trials = calibrate.make_trials(scorer, _several(sample), _tracks_of(sample))
     weights = scorer.track_weights
     assert weights is not None
-    pairs = {
-        f"1 true to {s}": calibrate.pair_reliability(trials, weights, s) for s in (1, 10, 100)
-    }
+    pairs = {f"1 true to {s}": calibrate.pair_reliability(trials, weights, s) for s in (1, 10, 100)}
     naming = {
         f"{known:.0%} of faces enrolled, {which}": _naming(named, known, own)
         for known in KNOWN
@@ -81,25 +79,19 @@ def main() -> None:
     }
     panels = [("Pairs, by the odds of the mix", pairs), ("Naming, galleries of 10 and 100", naming)]
     draw(_report.RESULTS / "face_calibration.png", panels)
-    notes = _notes(scorer, pairs, naming, there)
+    notes = _notes(scorer, pairs, naming)
     print(_report.write("face_calibration", "Who is named, and how sure", rows, notes))
 
 
-class _Rows:
-    """Rows of test people; none of the copy that the test has not."""
-
-    def __init__(self, clean: lfw.Measured) -> None:
-        self._clean, self._calls = clean, 0
-
-    def __call__(self, faces: lfw.Measured) -> Ints:
-        self._calls += 1
-        if self._calls == 3:  # stands where `DEGRADED_AGAIN` would
-            return np.zeros(0, np.intp)
-        return np.flatnonzero(faces.found & (faces.split == "test"))
+def _tested(faces: lfw.Measured) -> Ints:
+    return np.flatnonzero(faces.found & (faces.split == "test"))
 
 
-def _faces(variants: list[Any]) -> Mapping[str, lfw.Measured]:
-    return dict(zip(("clean", "degraded", "turned"), (v.faces for v in variants), strict=True))
+def _found(tracks: Tracks, variants: Sequence[Variant]) -> dict[str, float]:
+    """For each kind of faces, of how many photos one was found that is good enough to be a look."""
+    photos = [int((variant.faces.split == "test").sum()) for variant in variants]
+    asked = dict(zip(SHOWN, (*photos, photos[-1]), strict=True))
+    return {kind: float((tracks.kind == kind).sum() / asked[kind]) for kind in SHOWN}
 
 
 def judge(scorer: IdentityScorer, sample: Sample, tracks: Tracks) -> Judged:
@@ -124,9 +116,7 @@ def judge(scorer: IdentityScorer, sample: Sample, tracks: Tracks) -> Judged:
             enrolled.append(person)
             photos.append(count)
     columns = (np.stack(c, axis=1) for c in (allowed, evidence, rivals))
-    return Judged(
-        tracks, _trust(quality), np.array(enrolled), np.array(photos, np.intp), *columns
-    )
+    return Judged(tracks, trust(quality), np.array(enrolled), np.array(photos, np.intp), *columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,8 +150,8 @@ def open_set(
     use = judged.allowed[at].all(axis=1)
     evidence = judged.evidence[at][use].astype(np.float64)
     rivals = judged.rivals[at][use].astype(np.float64)
-    trust = judged.trust[of_kind][use][:, None]
-    alone = trust / (1 + scorer.strangers.among(len(gallery)) * np.exp(-np.clip(evidence, -30, 30)))
+    good = judged.trust[of_kind][use][:, None]
+    alone = good / (1 + scorer.strangers.among(len(gallery)) * np.exp(-np.clip(evidence, -30, 30)))
     share = rivals / np.maximum(rivals.sum(axis=1, keepdims=True), 1e-30)
     share = np.where(rivals >= rivals.max(axis=1, keepdims=True), share, 0.0)
     found = alone * share
@@ -179,11 +169,12 @@ def _with_more(tracks: Tracks) -> NDArray[np.str_]:
     return people[count > 1]
 
 
-def _row(people: int, photos: int, kind: str, draws: list[Draw]) -> dict[str, object]:
+def _row(people: int, photos: int, kind: str, draws: list[Draw], found: float) -> dict[str, object]:
     row: dict[str, object] = {
         "people": draws[0].people,
         "photos each": photos,
         "faces": SHOWN[kind],
+        "found": round(found, 3),
         "of enrolled": sum(int(d.known.sum()) for d in draws),
         "of strangers": sum(int((~d.known).sum()) for d in draws),
     }
@@ -239,7 +230,6 @@ def _notes(
     scorer: IdentityScorer,
     pairs: Mapping[str, Reliability],
     naming: Mapping[str, Reliability],
-    there: Mapping[str, int],
 ) -> list[str]:
     def errors(lines: Mapping[str, Reliability]) -> str:
         return "; ".join(f"{name} {line.error:.3f}" for name, line in lines.items())
@@ -247,8 +237,8 @@ def _notes(
     least, each = scorer.strangers
     return [
         "Test people of LFW at 90x90 (benchmarks/lfw.py), of whom nothing was fitted; "
-        f"{DRAWS} draws; shares of faces that a detector found and that are good enough to be "
-        f"looks ({', '.join(f'{n} photos {k}' for k, n in there.items())}).",
+        f"{DRAWS} draws. Found: of how many photos a face is found that is good enough to be a look; "
+        "the other shares are of these.",
         f"P takes {least:.0f} strangers, and {each:.0f} more for each person enrolled, to stand "
         "against each face of a person. That is more than LFW asks for (a share of 1 % of "
         "strangers named needs 10 a person): the film in tests/real asks for it.",

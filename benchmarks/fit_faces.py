@@ -43,7 +43,12 @@ WITHOUT = lfw.REPO / "build" / "faces" / "without_a_part"  # networks trained wi
 STRANGERS = 10000.0
 LEAST_QUALITY = 0.1
 # The copies of a photo, and the tracks made of them: one look; the same photo twice; turning away.
-COPIES = {lfw.CLEAN: "", lfw.DEGRADED: "degraded", lfw.DEGRADED_AGAIN: "again", lfw.TURNED: "turned"}
+COPIES = {
+    lfw.CLEAN: "",
+    lfw.DEGRADED: "degraded",
+    lfw.DEGRADED_AGAIN: "again",
+    lfw.TURNED: "turned",
+}
 KINDS = (
     ("",),
     ("degraded",),
@@ -84,7 +89,9 @@ def main() -> None:
 
 def fit_evidence(trials: calibrate.Trials) -> dict[str, object]:
     """The weights for tracks, the odds of strangers, and where all of it comes from."""
-    errors = {f"1 to {s:.0f}": calibrate.reliability_unseen(trials, s, FOLDS).error for s in (1, 100)}
+    errors = {
+        f"1 to {s:.0f}": calibrate.reliability_unseen(trials, s, FOLDS).error for s in (1, 100)
+    }
     return {
         "strangers": Strangers()._asdict(),
         "track_weights": calibrate.fit_tracks(trials),
@@ -92,7 +99,7 @@ def fit_evidence(trials: calibrate.Trials) -> dict[str, object]:
             "model": "default",
             "made_by": "python -m benchmarks.fit_faces",
             "date": datetime.date.today().isoformat(),
-            "data": "Labeled Faces in the Wild at 90x90: clean, degraded twice, degraded and turned",
+            "data": "Labeled Faces in the Wild, 90x90: clean, degraded twice, degraded and turned",
             "people": len(np.unique(trials.tracks.person)),
             "tracks": len(trials.tracks.starts),
             "of_the_same_person": int((trials.same & trials.allowed).sum()),
@@ -107,25 +114,28 @@ def tracks_held_out(quality: QualityModel) -> calibrate.Trials:
     variants = variants_by(WITHOUT, *COPIES)
     clean = variants[0]
     scorer = IdentityScorer(clean.vectors[_strangers(clean.faces)], TOP, NEAREST, {})
-    sample = sample_of(variants, scorer, quality, _held_out)
+    sample = sample_of(variants, tuple(COPIES.values()), scorer, quality, _held_out)
     return calibrate.make_trials(scorer, sample, calibrate.make_tracks(sample, KINDS))
 
 
 def sample_of(
     variants: Sequence[Variant],
+    copies: Sequence[str],
     scorer: IdentityScorer,
     quality: QualityModel,
     rows_of: Callable[[lfw.Measured], Ints],
 ) -> calibrate.Sample:
-    """Faces that the product would see, of the rows told; `variants` are in the order of `COPIES`."""
+    """Faces that the product would see, of the rows told; `copies` names `variants`."""
     parts = []
-    for (faces, vectors), copy in zip(variants, COPIES.values(), strict=True):
+    for (faces, vectors), copy in zip(variants, copies, strict=True):
         rows = rows_of(faces)
         rows = rows[faces.features[rows, FEATURES.index("score")] > THRESHOLD]
         rated = quality.of_features(faces.features[rows])
         named = np.full(len(rows), copy)
         parts.append((faces.person[rows], faces.photo[rows], named, vectors[rows], rated))
-    person, photo, copies, stacked, qualities = (np.concatenate(p) for p in zip(*parts, strict=True))
+    person, photo, copies, stacked, qualities = (
+        np.concatenate(p) for p in zip(*parts, strict=True)
+    )
     return calibrate.Sample(person, photo, copies, scorer.faces(stacked, qualities))
 
 

@@ -238,7 +238,9 @@ def pair_reliability(trials: Trials, weights: Mapping[str, float], strangers: fl
     chosen = trials.allowed
     odds = log_odds(trials.features[chosen], weights) - np.log(strangers)
     probability = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
-    return reliability(probability, trials.same[chosen], trials.weights(strangers)[chosen])
+    return reliability(
+        probability, trials.same[chosen].astype(float), trials.weights(strangers)[chosen]
+    )
 
 
 def reliability_unseen(trials: Trials, strangers: float, folds: int) -> Reliability:
@@ -252,7 +254,7 @@ def reliability_unseen(trials: Trials, strangers: float, folds: int) -> Reliabil
         chosen = trials.allowed & inside[:, None]
         odds = log_odds(trials.features[chosen], weights) - np.log(strangers)
         said.append(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
-        so.append(trials.same[chosen])
+        so.append(trials.same[chosen].astype(float))
         share.append(trials.weights(strangers)[chosen])
     return reliability(*(np.concatenate(parts) for parts in (said, so, share)))
 

@@ -60,6 +60,9 @@ class Strangers(NamedTuple):
         return self.least + self.each * max(enrolled - 1, 0)
 
 
+USUAL = Strangers()
+
+
 class Faces(NamedTuple):
     """Face vectors [N, F] of unit length with their qualities [N] and `cohort_stats` [N], [N]."""
 
@@ -97,7 +100,7 @@ class IdentityScorer:
     weights: Mapping[str, float]
     least_quality: float = 0.2
     track_weights: Mapping[str, float] | None = None
-    strangers: Strangers = Strangers()
+    strangers: Strangers = USUAL
 
     @classmethod
     def for_model(cls, name: str) -> IdentityScorer:
@@ -175,7 +178,7 @@ class IdentityScorer:
             probability[tracks] = self.probability(pooled, quality, photo_quality)
         else:
             odds = self.log_odds(features) - np.log(self.strangers.among(enrolled))
-            probability[tracks] = _trust(quality) / (1 + np.exp(-np.clip(odds, -30, 30)))
+            probability[tracks] = trust(quality) / (1 + np.exp(-np.clip(odds, -30, 30)))
         # Evidence: the look that adds most to its track, and the photo it resembles most.
         order = np.lexsort((-_weight(looks.qualities) * score, track_of))
         look[tracks] = order[starts]
@@ -261,14 +264,14 @@ def _weight(qualities: Floats) -> Floats:
     return weight
 
 
-def _trust(quality: Floats) -> Floats:
+def trust(quality: Floats) -> Floats:
     """0 for tracks too poor to be anybody's, 1 from a quality of 0.3 on.
 
     On film, dark profiles came nearer to the enrolled than anything that LFW, degraded and turned
     as it may be, says of faces so poor (see the model card).
     """
-    trust: Floats = np.clip((quality - 0.15) / 0.15, 0, 1)
-    return trust
+    share: Floats = np.clip((quality - 0.15) / 0.15, 0, 1)
+    return share
 
 
 def calibration_folder(name: str) -> Path | None:

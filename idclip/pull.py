@@ -8,7 +8,6 @@ exported CLIPs go to `models_folder()`. Without a network every function here gi
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import ssl
 import threading
@@ -21,7 +20,7 @@ from typing import TypeVar
 
 from .encoders import REGISTRY, EncoderInfo, unknown_encoder
 from .errors import ModelUnavailable
-from .places import models_folder
+from .places import models_folder as models_folder
 
 _T = TypeVar("_T")
 REACH_S = 3.0  # how long the hub may take to answer at all

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from vidsearch.audit import Line
     from vidsearch.clips import Clip, Uncut
     from vidsearch.describe import Models
-    from vidsearch.doubles import Double
+    from vidsearch.doubles import Lookalike
     from vidsearch.discover import Cluster, Discovery
-    from vidsearch.duplicates import Double
+    from vidsearch.duplicates import SharedFootage
     from vidsearch.excerpts import Excerpt, Excerpts
     from vidsearch.forget import Traces
     from vidsearch.indexing import Event, IndexReport, PathLike
@@ -270,11 +270,17 @@ class Archive:
         VidsearchError for a video that the archive does not know or that failed.
         """
         from vidsearch.copies import best_first
-        from vidsearch.timeline import timeline
 
         found = best_first(self.video(video))
         rows, scorer, enrolled = self._tracks
-        return timeline(rows, scorer, found, enrolled, threshold=_or_default(threshold))
+        return self._timeline(rows, scorer, found, tuple(enrolled), _or_default(threshold))
+
+    @cached_property
+    def _timeline(self) -> Callable[..., Timeline]:
+        """Makes timelines; the last few are kept, for those who ask again and again."""
+        from vidsearch.timeline import timeline
+
+        return lru_cache(maxsize=16)(timeline)
 
     def appearances(self, person: str, *, threshold: float | None = None) -> Listing[Appearance]:
         """Where a person (name or alias) is on screen, by video and time.
@@ -400,7 +406,7 @@ class Archive:
         """The shots of a video (path or id), in order: they tile it without gap or overlap."""
         return self._reader.shots(self.video(video).video_id)
 
-    def duplicates(self, *, near: float | None = None) -> list[Double]:
+    def duplicates(self, *, near: float | None = None) -> list[SharedFootage]:
         """The same footage in several files: spans of both, by video and time.
 
         `near` is the least cosine of two shots that may be the same (`vidsearch.duplicates`).
@@ -599,7 +605,7 @@ class Archive:
         self._tell_doubles(person)
         return person
 
-    def near_doubles(self, name: str) -> tuple[Double, ...]:
+    def near_doubles(self, name: str) -> tuple[Lookalike, ...]:
         """Who enrolled looks like this person, likeliest first: twins, or the same person twice.
 
         Raises `UnknownPerson`.

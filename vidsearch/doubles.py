@@ -25,7 +25,7 @@ LIKELY = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Double:
+class Lookalike:
     """Somebody enrolled who may be the same person, and how probable that is."""
 
     person: Person
@@ -34,7 +34,7 @@ class Double:
 
 def near_doubles(
     person: Person, enrolled: Sequence[Person], scorer: IdentityScorer
-) -> tuple[Double, ...]:
+) -> tuple[Lookalike, ...]:
     """Who of `enrolled` looks like `person`, likeliest first.
 
     The photos of one are judged as a track of the other, whichever way says more.
@@ -47,11 +47,11 @@ def near_doubles(
             _same(person, other, scorer, len(enrolled)), _same(other, person, scorer, len(enrolled))
         )
         if probability >= LIKELY:
-            found.append(Double(other, probability))
+            found.append(Lookalike(other, probability))
     return tuple(sorted(found, key=lambda double: -double.probability))
 
 
-def remark(person: Person, doubles: Iterable[Double]) -> str:
+def remark(person: Person, doubles: Iterable[Lookalike]) -> str:
     """One sentence for people, with what to do; "" where nobody looks alike."""
     names = ", ".join(f"{d.person.name} (probability {d.probability:.2f})" for d in doubles)
     if not names:

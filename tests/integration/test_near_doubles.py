@@ -53,7 +53,9 @@ def test_json_of_people_add_names_the_double(
 ) -> None:
     people, folder = example_media / "people", str(tmp_path / "archive")
     runner = CliRunner()
-    runner.invoke(main, ["people", "add", "A", str(people / "Barack_Obama_1.jpg"), "--archive", folder])
+    runner.invoke(
+        main, ["people", "add", "A", str(people / "Barack_Obama_1.jpg"), "--archive", folder]
+    )
 
     result = runner.invoke(
         main,

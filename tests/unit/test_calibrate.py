@@ -1,4 +1,4 @@
-"""Fitting evidence on known people: it is calibrated on people left out, and says where it is from."""
+"""Fitting evidence on known people: calibrated on people left out, and its origin is written."""
 
 from __future__ import annotations
 

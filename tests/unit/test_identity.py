@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from idclip.errors import ModelUnavailable
-from idclip.identity import Faces, IdentityScorer
+from idclip.identity import (
+    CALIBRATED,
+    EVIDENCE,
+    Faces,
+    IdentityScorer,
+    calibration_folder,
+    fitted_folder,
+)
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +187,76 @@ def test_a_model_without_calibration_gets_a_cautious_scorer() -> None:
 def test_a_folder_without_calibration_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match=str(tmp_path)):
         IdentityScorer.load(tmp_path)
+
+
+def test_the_more_people_are_enrolled_the_more_evidence_a_name_needs(
+    scorer: IdentityScorer, world: World
+) -> None:
+    look, photos = world.faces(0, 1, blur=1.4), world.faces(0, 1, blur=1.4)
+    track = np.zeros(1, np.intp)
+
+    among = [
+        float(scorer.probabilities(look, track, 1, photos, enrolled=n).probability[0])
+        for n in (1, 100, 1000, 10_000)
+    ]
+
+    assert among == sorted(among, reverse=True)
+    assert among[0] > 1.2 * among[-1] > 0
+
+
+def test_a_track_of_nothing_but_poor_looks_is_nobody_s(
+    scorer: IdentityScorer, world: World
+) -> None:
+    photos, track = world.faces(0, 1), np.zeros(1, np.intp)
+
+    poor, fair = (
+        scorer.probabilities(world.faces(0, 1, quality=quality), track, 1, photos).probability[0]
+        for quality in (0.14, 0.31)
+    )
+
+    assert (poor, fair > 0.5) == (0, True)
+
+
+def test_several_looks_say_more_than_one(scorer: IdentityScorer, world: World) -> None:
+    photos = world.faces(0, 1, blur=1.4)
+    look = world.faces(0, 1, blur=1.4)
+    thrice = Faces(*(np.repeat(part, 3, axis=0) for part in look))
+
+    once = scorer.probabilities(look, np.zeros(1, np.intp), 1, photos).probability[0]
+    more = scorer.probabilities(thrice, np.zeros(3, np.intp), 1, photos).probability[0]
+
+    assert more > once
+
+
+def test_evidence_is_of_the_best_photo_as_well_as_of_all(
+    scorer: IdentityScorer, world: World
+) -> None:
+    look, photos = world.faces(0, 1), world.faces(0, 3, blur=1.2)
+
+    _, features = scorer.evidence(look, np.zeros(1, np.intp), photos)
+
+    row = dict(zip(EVIDENCE, features[0], strict=True))
+    each = scorer.normalised(look, photos)[0]
+    assert row["best"] == pytest.approx(each.max(), abs=1e-5)
+    assert row["score"] == pytest.approx(
+        scorer.normalised(look, scorer.template(photos))[0, 0], abs=1e-5
+    )
+    assert (row["photos"], row["looks"]) == (pytest.approx(np.log(3)), 0)
+
+
+def test_what_was_fitted_for_a_model_is_found_by_its_name(
+    scorer: IdentityScorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDSEARCH_MODELS", str(tmp_path))
+    name = "opencv:/models/yunet and sface"
+    assert calibration_folder(name) is None
+    folder = fitted_folder(name)
+    folder.mkdir(parents=True)
+    for file in ("cohort.npy", "calibration.json"):
+        (folder / file).write_bytes((CALIBRATED["default"] / file).read_bytes())
+
+    found = IdentityScorer.for_model(name)
+
+    assert found.track_weights == scorer.track_weights
+    assert fitted_folder(name) != fitted_folder("opencv:/models/other")
+    assert folder.parent.parent == tmp_path
