@@ -75,8 +75,8 @@ SMALL: Mapping[tuple[str, ...], Operator] = {tuple(text.split()): op for text, o
 """By folded words (`vidsearch.names.fold`)."""
 
 CAPITAL: Mapping[str, Operator] = {
-    **dict.fromkeys(("AND", "UND", "ET"), Operator("and")),
-    **dict.fromkeys(("OR", "ODER", "OU", "OPPURE"), Operator("or")),
+    **dict.fromkeys(("AND", "UND"), Operator("and")),
+    **dict.fromkeys(("OR", "ODER", "OPPURE"), Operator("or")),
     **dict.fromkeys(("NOT", "NICHT"), Operator("not")),
     **dict.fromkeys(("WITHOUT", "EXCEPT", "OHNE", "SANS", "SENZA"), Operator("not", wide=True)),
 }
@@ -89,7 +89,9 @@ BEFORE_A_NAME = frozenset(word for phrase, op in SMALL.items() for word in phras
 """The last words of operators: a name may follow them."""
 AFTER_A_NAME = frozenset(phrase[0] for phrase, op in SMALL.items() if op.kind != "lead")
 """The first words of operators: a name may stand before them."""
-DENIALS = frozenset(phrase[-1] for phrase, op in SMALL.items() if op.kind == "not") - {
-    "no", "non", "ne", "ni", "pas", "sin", "salvo", "with", "mit", "avec", "con",
-}  # fmt: skip
+_GERMAN = frozenset(_each("und|mit|sowie|auch|aber|oder|noch|nicht|ohne|ausser|weder"))
+JOINS_NAMES = BEFORE_A_NAME - _GERMAN
+"""Between an enrolled name and a capitalised word: "Anna Rossi or Merkel". Not the German ones, as
+every German noun has a capital: "Anna mit Hut"."""
+DENIALS = frozenset(_each("not|without|except|excluding|neither|sans|sauf|senza|tranne"))
 """A capitalised word after one of these is a name more often than not: "without Merkel"."""

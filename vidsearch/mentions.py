@@ -45,14 +45,15 @@ class Mention:
 
 
 def find(
-    text: str, found: Sequence[Word], people: Sequence[Person], quoted: Spans
+    text: str, found: Sequence[Word], people: Sequence[Person], known: Known, quoted: Spans
 ) -> list[Mention]:
     """The names in a text, left to right; `found` are its words, `quoted` its quoted stretches.
+
+    `known` is `by_key` of the `people` enrolled.
 
     Raises `InvalidQuery` where two names overlap ("Anna Maria Rossi", where an Anna Maria and a
     Maria Rossi are enrolled).
     """
-    known = by_key(people)
     mentions = _whole(text, found, known, quoted)
     taken = {at for mention in mentions for at in range(mention.first, mention.last)}
     parts = _parts(text, found, people, taken, quoted)

@@ -75,10 +75,10 @@ def parse(
     asked = (*asked, *faces)
     if not words(text) and (text or not (forced or faces or likes)):
         raise InvalidQuery("The question is empty: say who or what the shot should show")
-    tree, told, ranges = _read(text, people, context_only)
+    tree, told, ranges = _read(text, people, known, context_only)
     unwanted: list[Node] = []
     for other in negative:
-        node, more, _ = _read(normal(other), people, context_only)
+        node, more, _ = _read(normal(other), people, known, context_only)
         if node is None and not more:
             raise InvalidQuery("What is not wanted (--negative) is empty: say it in words")
         unwanted += [grammar.denied(node)] if node is not None else []
@@ -99,7 +99,7 @@ def parse(
 
 
 def _read(
-    text: str, people: Sequence[Person], context_only: bool
+    text: str, people: Sequence[Person], known: mentions.Known, context_only: bool
 ) -> tuple[Node | None, tuple[UnknownName, ...], list[tuple[int, int]]]:
     """The tree of one text, the strangers in it and the ranges of words that name somebody."""
     quotes = quoted(text)
@@ -107,7 +107,7 @@ def _read(
     named: list[Mention] = []
     strangers: tuple[UnknownName, ...] = ()
     if not context_only:
-        named = mentions.find(text, found, people, quotes)
+        named = mentions.find(text, found, people, known, quotes)
         ranges = [(m.first, m.last) for m in named]
         parts = {(m.first, m.last) for m in named if m.part}
         strangers = unknown.find(text, found, ranges, people, parts)
@@ -115,7 +115,7 @@ def _read(
         for m in named:
             only(m.people, text[found[m.first].start : found[m.last - 1].end])
     tokens, punctuation = cut(text, found, named, quotes)
-    tree = grammar.tree_of(text, found, tokens, punctuation, by_key(people))
+    tree = grammar.tree_of(text, found, tokens, punctuation, known)
     return tree, strangers, [(m.first, m.last) for m in named]
 
 

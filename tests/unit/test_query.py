@@ -226,6 +226,9 @@ def test_a_stranger_is_told_apart_from_the_context(text: str, name: str) -> None
         "a man with Nike shoes",
         "a view of Paris",
         "a song by ABBA",
+        "eine Frau ohne Hut",
+        "Strand UND NICHT Sonne",
+        "ein Mann und Kinder",
     ],
 )
 def test_places_things_and_quoted_words_are_no_strangers(text: str) -> None:
