@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks._report import write
 from vidsearch import Archive, duplicates
-from vidsearch.duplicates import Double
+from vidsearch.duplicates import SharedFootage
 from vidsearch.records import Rows, Video
 
 REPO = Path(__file__).resolve().parents[1]
@@ -148,7 +148,9 @@ def shared(one: Version, other: Version) -> list[tuple[float, float, float]]:
     return found
 
 
-def seconds_right(doubles: Sequence[Double], truth: Sequence[tuple[float, float, float]]) -> float:
+def seconds_right(
+    doubles: Sequence[SharedFootage], truth: Sequence[tuple[float, float, float]]
+) -> float:
     """How many of the seconds told are shared indeed, at the right place."""
     right = 0.0
     for double in doubles:
@@ -160,10 +162,10 @@ def seconds_right(doubles: Sequence[Double], truth: Sequence[tuple[float, float,
 
 
 def score(
-    found: Sequence[Double], files: Sequence[Version], clips: Sequence[str]
+    found: Sequence[SharedFootage], files: Sequence[Version], clips: Sequence[str]
 ) -> dict[str, float]:
     """Precision and recall in seconds, over all pairs of files of which one is of `clips`."""
-    by_name: dict[tuple[str, str], list[Double]] = {}
+    by_name: dict[tuple[str, str], list[SharedFootage]] = {}
     for double in found:
         names = Path(double.one.video).stem, Path(double.other.video).stem
         by_name.setdefault(names, []).append(double)
@@ -173,7 +175,10 @@ def score(
             continue
         told = by_name.get((a.name, b.name), [])
         for double in by_name.get((b.name, a.name), []):
-            told = [*told, Double(double.other, double.one, double.similarity, double.n_shots)]
+            told = [
+                *told,
+                SharedFootage(double.other, double.one, double.similarity, double.n_shots),
+            ]
         truth = shared(a, b)
         right = seconds_right(told, truth)
         there = sum(end - start for start, end, _ in truth)

@@ -56,7 +56,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Double:
+class SharedFootage:
     """The same footage in two files; `similarity` is the mean cosine of the shots that agree."""
 
     one: Span
@@ -91,7 +91,7 @@ class Pictures:
         return self._pictures.get(int(self._rows.shot_index[shot]), b"")
 
 
-def find(rows: Rows, thumbnail: Thumbnails, *, near: float = NEAR) -> list[Double]:
+def find(rows: Rows, thumbnail: Thumbnails, *, near: float = NEAR) -> list[SharedFootage]:
     """Spans of footage that two videos of the archive share, by video and time.
 
     `thumbnail` gives the JPEG of a keyframe of a shot (row number), b"" where none is kept. `near`
@@ -101,7 +101,7 @@ def find(rows: Rows, thumbnail: Thumbnails, *, near: float = NEAR) -> list[Doubl
     vectors = _shot_vectors(rows)
     seeds = _near_pairs(vectors, rows.shot_video, _SEED)
     pairs = _without_plain(_followed(rows, vectors, seeds), thumbnail)
-    found: list[Double] = []
+    found: list[SharedFootage] = []
     for group in _by_videos(rows, pairs):
         runs = [run for run in _runs(rows, group) if _convinces(rows, group, run, near)]
         found += [_double(rows, group, run) for run in _apart(rows, group, runs)]
@@ -293,7 +293,7 @@ def _apart(rows: Rows, pairs: _Pairs, runs: Sequence[list[int]]) -> list[list[in
     return sorted(kept, key=lambda run: int(pairs.one[run[0]]))
 
 
-def _double(rows: Rows, pairs: _Pairs, run: Sequence[int]) -> Double:
+def _double(rows: Rows, pairs: _Pairs, run: Sequence[int]) -> SharedFootage:
     """A run as spans; ends that only one of the files has are left out."""
     starts, ends = _offsets(rows, pairs)
     first, last = run[0], run[-1]
@@ -305,7 +305,7 @@ def _double(rows: Rows, pairs: _Pairs, run: Sequence[int]) -> Double:
         later = float(np.median(cuts))
         one = [max(one[0], other[0] - later), min(one[1], other[1] - later)]
         other = [one[0] + later, one[1] + later]
-    return Double(
+    return SharedFootage(
         _span(rows, int(pairs.one[first]), int(pairs.one[last]), one),
         _span(rows, int(pairs.other[first]), int(pairs.other[last]), other),
         float(pairs.cosine[list(run)].mean()),

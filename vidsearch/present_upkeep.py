@@ -17,7 +17,7 @@ from vidsearch.timecodes import timecode
 
 if TYPE_CHECKING:
     from vidsearch.audit import Line
-    from vidsearch.duplicates import Double, Span
+    from vidsearch.duplicates import SharedFootage, Span
     from vidsearch.people_folder import Arrival
     from vidsearch.stats import Stats
     from vidsearch.verify import Fault, Repaired
@@ -139,12 +139,12 @@ def _bytes(n: int) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
-def doubles_as_json(doubles: Sequence[Double]) -> list[dict[str, Any]]:
+def doubles_as_json(doubles: Sequence[SharedFootage]) -> list[dict[str, Any]]:
     """Spans of both files in seconds from the first frame, with the shots they are of."""
     return [asdict(double) for double in doubles]
 
 
-def print_doubles(doubles: Sequence[Double]) -> None:
+def print_doubles(doubles: Sequence[SharedFootage]) -> None:
     """A row for each footage that lies in two files."""
     rows = [
         (*_span(each.one), *_span(each.other), f"{each.similarity:.2f}", str(each.n_shots))

@@ -17,7 +17,7 @@ from store_records import ENCODER_DIM, MODELS, analyzed_video, unit
 
 from vidsearch import Archive
 from vidsearch.cli import main
-from vidsearch.duplicates import Double
+from vidsearch.duplicates import SharedFootage
 from vidsearch.records import AnalyzedVideo
 from vidsearch.store import Store
 
@@ -63,14 +63,14 @@ def video(name: str, pieces: Sequence[Piece], *, noise: float = 0.0, picture: by
     return AnalyzedVideo(replace(made.video, duration_s=at), tuple(shots))
 
 
-def doubles(folder: Path, *videos: AnalyzedVideo) -> list[Double]:
+def doubles(folder: Path, *videos: AnalyzedVideo) -> list[SharedFootage]:
     Store.create(folder, **{**MODELS, "encoder_dim": DIM})  # type: ignore[arg-type]
     with Store.open(folder) as store:
         store.publish_many(videos)
     return Archive(folder).duplicates()
 
 
-def spans(found: Sequence[Double]) -> list[tuple[float, float, float, float]]:
+def spans(found: Sequence[SharedFootage]) -> list[tuple[float, float, float, float]]:
     return [
         tuple(round(x, 3) for x in (d.one.start_s, d.one.end_s, d.other.start_s, d.other.end_s))
         for d in found
