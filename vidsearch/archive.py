@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from vidsearch.audit import Line
     from vidsearch.clips import Clip, Uncut
     from vidsearch.describe import Models
-    from vidsearch.doubles import Lookalike
     from vidsearch.discover import Cluster, Discovery
+    from vidsearch.doubles import Lookalike
     from vidsearch.duplicates import SharedFootage
     from vidsearch.excerpts import Excerpt, Excerpts
     from vidsearch.forget import Traces
