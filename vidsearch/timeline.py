@@ -201,7 +201,6 @@ def timeline(
     scorer: IdentityScorer,
     video: Video,
     enrolled: Sequence[Person],
-    *,
     threshold: float,
 ) -> Timeline:
     """The timeline of one video: whoever of `enrolled` has a track of `threshold` or more.

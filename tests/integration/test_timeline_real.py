@@ -109,6 +109,17 @@ def test_the_examples_of_the_documentation_hold(run: Callable[..., Done]) -> Non
     assert len(examples) == 7
 
 
+def test_a_timeline_is_kept_until_the_archive_changes(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "archive", tmp_path / "archive")
+    archive = Archive(tmp_path / "archive")
+    before = archive.timeline(CLIP)
+    assert archive.timeline(CLIP) is before
+    assert archive.timeline(CLIP, threshold=0.1) is not before
+    archive.rename(SINGER, "LMM himself")
+    assert archive.timeline(CLIP).people == ("LMM himself",)
+    assert before.people == (SINGER,)
+
+
 # --- the command line ----------------------------------------------------------------------------
 
 
