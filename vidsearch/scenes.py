@@ -8,8 +8,9 @@ the shots before and after may show the same person in the same place, and then 
 where near is up to `NEAR` shots away and the likeness is the cosine of the two shots' pictures
 less the archive's mean picture, 0 under `ALIKE`. A shot without any face of the person is never
 made a hit by its neighbours, only a doubtful face is decided, and up to `MOST`: who asks for more
-by the threshold wants to see the face itself. The weight is the largest at which nobody more is
-named wrongly than without neighbours, on generated dialogues (`benchmarks/neighbours.py`).
+by the threshold wants to see the face itself. On generated dialogues nobody more is named wrongly
+than without neighbours up to a weight of 3 (`benchmarks/neighbours.py`); it is less, because on
+film somebody else may step into the place where a person stood, and never does there.
 """
 
 from __future__ import annotations
