@@ -237,8 +237,8 @@ def _notes(
     least, each = scorer.strangers
     return [
         "Test people of LFW at 90x90 (benchmarks/lfw.py), of whom nothing was fitted; "
-        f"{DRAWS} draws. Found: of how many photos a face is found that is good enough to be a look; "
-        "the other shares are of these.",
+        f"{DRAWS} draws. Found: of how many photos a face is found that is good enough to be a "
+        "look; the other shares are of these.",
         f"P takes {least:.0f} strangers, and {each:.0f} more for each person enrolled, to stand "
         "against each face of a person. That is more than LFW asks for (a share of 1 % of "
         "strangers named needs 10 a person): the film in tests/real asks for it.",
