@@ -345,6 +345,10 @@ def _frames(
 def _decoded(jpeg: bytes) -> Any:
     from PIL import Image
 
+    from vidsearch.sheet import grey_plate
+
+    if not jpeg:  # it showed somebody who was forgotten
+        return grey_plate()
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
 
 

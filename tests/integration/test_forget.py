@@ -185,6 +185,13 @@ def test_a_shot_without_its_picture_is_shown_as_a_grey_plate(
     assert (tmp_path / "sheet.jpg").stat().st_size > 1000
 
 
+def test_a_timeline_is_drawn_without_the_picture_too(archive: Archive, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    archive.forget_person(SINGER)
+    archive.plot_timeline(archive.timeline("white-house-poetry.mp4"), tmp_path / "line.png")
+    assert (tmp_path / "line.png").stat().st_size > 1000
+
+
 def test_labels_and_clusters_of_the_person_go(archive: Archive) -> None:
     singer, pianist = archive.person(SINGER), archive.person(PIANIST)
     with Store.open(archive.path) as store:
