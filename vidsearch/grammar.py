@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from vidsearch.errors import InvalidQuery
 from vidsearch.grammar_scene import Piece, in_quotes, scene
@@ -84,7 +85,7 @@ class _Parser:
     known: Known
     at: int = 0
 
-    def fail(self, token: Token, fault: str) -> None:
+    def fail(self, token: Token, fault: str) -> NoReturn:
         said = self.text[token.start : token.end]
         raise InvalidQuery(f'"{said}" at {place(self.text, token.start)} {fault}')
 
@@ -290,9 +291,12 @@ class _Parser:
         token = self.next()
         if token.kind == "open":
             node = self.who()
+            if self.kind() != "close":
+                self.fail(token, "opens brackets with more than a list of names in them")
             self.next()
             return node
-        assert token.mention is not None
+        if token.mention is None:
+            self.fail(token, "stands where a name should")
         return Someone(token.mention.person)
 
 

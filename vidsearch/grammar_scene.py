@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from idclip.prompts import TOK
-from vidsearch import unknown
+from vidsearch import unknown_words
 from vidsearch.mentions import Known, Mention
 from vidsearch.names import Word, key, words
 from vidsearch.question import AllOf, AnyOf, Node, Not, Scene, Someone, leaves
@@ -21,7 +21,8 @@ from vidsearch.records import Person
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _JOINS = re.compile(r"\s*(?:,|(?:,\s*)?(?:and|with|und|et|y|e)\b|&|\+|、|和|と)\s*", re.IGNORECASE)
 _BEFORE_NAME = re.compile(
-    rf"\b(?:(?:the|a|an)\s+)?(?:(?:{'|'.join(sorted(unknown.TITLES))})\.?\s+)*$", re.IGNORECASE
+    rf"\b(?:(?:the|a|an)\s+)?(?:(?:{'|'.join(sorted(unknown_words.TITLES))})\.?\s+)*$",
+    re.IGNORECASE,
 )
 # "the young Anna Rossi" is "the young person", not "the young a person".
 _DESCRIBED = re.compile(
@@ -86,6 +87,8 @@ def scene(
         if piece.noun == "":
             tokens += ". "  # somebody beside the text
         before, after = text[at : piece.start], piece.end
+        if not noun and text[after : after + 2].lower() in ("'s", "’s"):
+            after += 2
         if noun and piece.noun is None:
             before, noun, tokens, after = _fitted(text, before, noun, tokens, piece)
         said, marked = said + before + noun, marked + before + tokens

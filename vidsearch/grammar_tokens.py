@@ -6,11 +6,12 @@ brackets are more than punctuation: those that hold or touch a name or an operat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vidsearch import unknown
+from vidsearch import unknown_words
 from vidsearch.errors import InvalidQuery
 from vidsearch.grammar_words import CAPITAL, COMMAS, LONGEST, SIGNS, SMALL, Operator
 from vidsearch.mentions import Mention, Spans
@@ -22,6 +23,9 @@ _OPEN, _CLOSE = "(（", ")）"
 _QUOTES = '"“”„«»'
 _MINUS = "-−"
 _DEEPEST = 40  # brackets within brackets
+# A list of people, by the letters of `_letters`.
+_PEOPLE = re.compile(r"l*x*l*n(?:[ao]l*x*l*n|x+l*n)*")
+_SLASHED = frozenset([("and", "or"), ("und", "oder"), ("et", "ou"), ("e", "o"), ("y", "o")])
 _SHOUTED = 3  # so many words, all in capitals, and capital AND, OR, NOT mean what small ones do
 
 
@@ -104,7 +108,7 @@ def _names(
 def _with_titles(found: Sequence[Word], text: str, first: int, quotes: Spans) -> int:
     """Where a name begins with its titles and the article before them: "the President Obama"."""
     at = first
-    while at and found[at - 1].folded in unknown.TITLES and _next_to(text, found, at):
+    while at and found[at - 1].folded in unknown_words.TITLES and _next_to(text, found, at):
         at -= 1
     if at and found[at - 1].folded in ("the", "a", "an") and _next_to(text, found, at):
         at -= 1
@@ -174,6 +178,9 @@ def _words(text: str, free: Sequence[Word]) -> Iterator[Token]:
     at = 0
     while at < len(free):
         word = free[at]
+        if _is_slashed(text, free, at):
+            at += 1  # "and/or": the or is what counts
+            continue
         if word.text in CAPITAL and not shouted:
             yield _operator(CAPITAL[word.text], word.start, word.end, capital=True)
             at += 1
@@ -184,6 +191,12 @@ def _words(text: str, free: Sequence[Word]) -> Iterator[Token]:
         else:
             yield _operator(operator, word.start, free[at + size - 1].end)
         at += size
+
+
+def _is_slashed(text: str, free: Sequence[Word], at: int) -> bool:
+    if at + 1 == len(free) or text[free[at].end : free[at + 1].start] != "/":
+        return False
+    return (free[at].folded, free[at + 1].folded) in _SLASHED
 
 
 def _phrase_at(
@@ -305,14 +318,38 @@ def _brackets(text: str, tokens: list[Token]) -> tuple[list[Token], tuple[int, .
         telling = any(t.kind not in ("word", "comma") for t in inside)
         if last == first + 1:
             raise InvalidQuery(f"The brackets at {place(text, tokens[first].start)} hold nothing")
-        if not telling and not any(t.kind in OPERATORS for t in around):
+        joined = bool(inside) and inside[0].kind in ("and", "or")  # "Anna (or Marco) in a car"
+        touched = telling or any(t.kind in OPERATORS for t in around)
+        if joined or not touched:
             dropped |= {first, last}
-        elif all(t.kind in ("name", "open", "close", "lead", *OPERATORS) for t in inside):
+        elif _PEOPLE.fullmatch(_letters(tokens, first + 1, last, dropped, people, pairs)):
             people.add(first)
     kept = [
         replace(token, people=at in people) for at, token in enumerate(tokens) if at not in dropped
     ]
     return kept, tuple(tokens[at].start for at in sorted(dropped))
+
+
+def _letters(
+    tokens: Sequence[Token],
+    first: int,
+    last: int,
+    dropped: set[int],
+    people: set[int],
+    pairs: Mapping[int, int],
+) -> str:
+    """The kinds of some tokens, a letter each; brackets that hold people only are one person."""
+    letters = ""
+    at = first
+    while at < last:
+        if at in people:
+            letters, at = letters + "n", pairs[at]
+        elif at not in dropped:
+            letters += {"name": "n", "lead": "l", "not": "x", "and": "a", "or": "o"}.get(
+                tokens[at].kind, "?"
+            )
+        at += 1
+    return letters
 
 
 def _pairs(text: str, tokens: Sequence[Token]) -> Mapping[int, int]:

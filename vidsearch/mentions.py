@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vidsearch import unknown
+from vidsearch import unknown, unknown_words
 from vidsearch.errors import InvalidQuery
 from vidsearch.names import Word, key
 from vidsearch.records import Person
@@ -128,7 +128,7 @@ def _has_bare_s(text: str, word: Word) -> bool:
 def _reads_as_a_word(found: Sequence[Word], at: int, quoted: Spans) -> bool:
     """Whether a name in small letters is the ordinary word it looks like."""
     word = found[at]
-    if word.capitalised or word.folded not in unknown.NAMES_THAT_ARE_WORDS:
+    if word.capitalised or word.folded not in unknown_words.NAMES_THAT_ARE_WORDS:
         return False
     around = _around(word.start, quoted)
     alone = around is not None and sum(around[0] < w.start < around[1] for w in found) == 1
@@ -189,7 +189,7 @@ def _parts(
 def _may_open_a_part(found: Sequence[Word], at: int, taken: set[int], quoted: Spans) -> bool:
     word = found[at]
     capitalised = word.capitalised or (
-        at + 1 < len(found) and word.folded in unknown.PARTICLES and found[at + 1].capitalised
+        at + 1 < len(found) and word.folded in unknown_words.PARTICLES and found[at + 1].capitalised
     )
     return capitalised and at not in taken and _around(word.start, quoted) is None
 
@@ -217,7 +217,7 @@ def _part_at(text: str, found: Sequence[Word], at: int, ends: Known) -> Mention 
 
 def _can_name(words: Sequence[Word]) -> bool:
     """Whether these words, a part of somebody's name, name anybody where they stand alone."""
-    telling = [w for w in words if w.folded not in unknown.PARTICLES]
+    telling = [w for w in words if w.folded not in unknown_words.PARTICLES]
     if not telling:
         return len(words) == 1 and words[0].folded in _FIRST_NAMES_TOO
     if not all(word.capitalised for word in telling):
@@ -261,6 +261,6 @@ def _stands_as_person(text: str, found: Sequence[Word], mention: Mention) -> boo
     first, last = mention.first, mention.last
     if first and found[first - 1].folded in _PLACES:
         return False
-    if last - first == 1 and found[first].folded in unknown.NAMES_THAT_ARE_WORDS:
+    if last - first == 1 and found[first].folded in unknown_words.NAMES_THAT_ARE_WORDS:
         return unknown.stands_as_person(text, found, first, last)
     return not unknown.goes_on(text, found, last)

@@ -37,92 +37,23 @@ from itertools import pairwise
 from vidsearch import grammar_words
 from vidsearch.names import Word, key
 from vidsearch.records import Person
+from vidsearch.unknown_words import (
+    BEFORE,
+    FOLLOWS,
+    INTRODUCES,
+    LAST_OF_NO_NAME,
+    NAMES_THAT_ARE_WORDS,
+    NATIONS,
+    NO_FIRST_NAME,
+    NO_PERSON,
+    ORDINARY,
+    PARTICLES,
+    SURNAMES,
+    TITLES,
+)
 
 _SO_NEAR = 0.85  # difflib ratio from which other words are taken for a slip of an enrolled name
 _RATHER_NEAR = 0.6  # ratio from which a name is worth mentioning; difflib's own default
-
-
-def _set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-NAMES_THAT_ARE_WORDS = _set(
-    """angel art autumn bill bob brook carol chance chase chuck crystal daisy dawn dean destiny
-    drew dusty earl eve faith fern frank gene glen grace grant gray guy harmony hazel heath heather
-    holly hope hunter iris ivy jack jade jasmine jay jean jewel joy june kit lance lily mark mason
-    may melody miles mike nick olive pat pearl penny peter ray red reed rich rob robin rock rod
-    rose ruby rusty sandy sky stone storm summer sunny terry toni tom trip ty violet wade ward
-    west will willow wood"""
-)
-PARTICLES = _set(
-    "al ap ben bin bint da dal de del della den der di do dos du el ibn la le st ten "
-    "ter van vom von y zu zum"
-)
-TITLES = _set(
-    """chancellor coach captain colonel dame doctor dr duke emperor general governor judge king lady
-    lord madam mayor minister miss mr mrs ms pope president prime prince princess prof professor
-    queen saint secretary senator sir vice"""
-)
-# A place or a thing wherever it stands in a name, or only as its first word ("White House", but
-# Betty White).
-_NO_PERSON = _set(
-    """academy africa airlines airport alps america apollo army asia association avenue awards
-    bank bay beach board bowl bridge britain broadway building capitol castle cathedral center
-    central centre championship champions christmas church city club coast college committee
-    company congress convention corner council county court cup day delhi department desert
-    dhabi diwali east easter eiffel emirates europe eve falls festival fifth forest formula
-    fort foundation france gallery garden gardens gate germany hall halloween harbor harbour
-    hills hollywood hospital hotel house india institute international island islands kingdom
-    kong lake lanka league library louvre mahal mall market memorial metro mount mountain
-    mountains museum music national nations navy nobel ocean office olympic olympics opera
-    oscar oscars oval palace park parliament plaza police prize ramadan republic rica rico rio
-    river road room school sea shanghai silicon square stadium star state states station
-    statue street summit sydney taj temple thanksgiving theater theatre times tokyo tower town
-    trail tree truck tv union united university us valley village wall war wars wimbledon
-    windows winter world york zealand zoo"""
-)
-_NO_FIRST_NAME = _set(
-    """abu big black blue brown buenos costa cruz eastern golden grand great green hong kuala las
-    los new north northern orange premier puerto red royal san santa south southern sri st
-    super supreme tel trade west western white wide wild yellow"""
-)
-_NATIONS = _set(
-    """african american arab argentine asian australian austrian belgian brazilian british canadian
-    chinese danish dutch egyptian english european finnish french german greek indian irish israeli
-    italian japanese korean mexican norwegian persian polish portuguese roman russian scottish
-    spanish swedish swiss turkish ukrainian welsh"""
-)
-_ORDINARY = _set(
-    """a actor actress aerial an and angry animals animated any artist athlete audience babies baby
-    band bald bearded bearing beautiful bike birds blond blonde boy boys bride bus car cars cat cats
-    chef child children close closeup crowd dancer dancers dog dogs drone elderly empty every
-    famous fans female few five football four girl girls group guitar happy he her him his horse i
-    in inside it kids large little male man many medium men mother my night no nobody number of old
-    on one or our outdoor outside pair people person player players reporter sad several she shot
-    shots singer six slow small smiling snow soccer soldier soldiers some someone speaker student
-    students sunset tall teacher team tennis that the their these they this those three to two
-    view we wide woman women worker workers young"""
-)
-_BEFORE = (
-    _set(
-        "and with by of for featuring showing starring beside behind & like meet find see "
-        "where is are does me"
-    )
-    | grammar_words.BEFORE_A_NAME
-)
-_INTRODUCES = _set("by with featuring starring")
-_AFTER = _set(
-    """alone and answers appears are arrives as asks at before behind beside between by cries
-    cooks dances does drinks drives eats enters from gave gives greets had has holds hugs in
-    interview inside is jumps kicks kisses laughs leaves listens looks makes meets near next on or
-    outdoors outside over performance performs plays points portrait reads runs s said sang says
-    scores shakes shouts shows signs sings sits sleeps smiles spoke speaks speech stands sleeping
-    talk talks together tries under used walks was watches waves wears were while who with works
-    writes"""
-)
-_FOLLOWS = _AFTER | grammar_words.AFTER_A_NAME
-_LAST_OF_NO_NAME = (_AFTER | _ORDINARY) - {"nobody"}
-_SURNAMES = _set("browning channing deng fielding fleming golding harding irving spalding sterling")
 _SHORT = frozenset(["EU", "PC", "TV", "UK", "UN", "US"])
 _QUOTED = re.compile(r"[\"“”„«»][^\"“”„«»]*[\"“”„«»]")
 WITHIN = re.compile(r"[ \-‐‑]|\. ?|['’]")  # what may stand between the words of one name
@@ -275,11 +206,11 @@ def _end_of_run(text: str, found: Sequence[Word], first: int, taken: set[int]) -
 def _trimmed(found: Sequence[Word], run: _Run) -> _Run:
     """Without ordinary words and titles around it: "The", "President", "Speech"."""
     first, last = run.first, run.last
-    while first < last and (found[first].folded in _ORDINARY or _is_verb(found[first])):
+    while first < last and (found[first].folded in ORDINARY or _is_verb(found[first])):
         first += 1
     while last - first > 2 and found[first].folded in TITLES:
         first += 1
-    while last > first and found[last - 1].folded in _LAST_OF_NO_NAME:
+    while last > first and found[last - 1].folded in LAST_OF_NO_NAME:
         last -= 1
     return _Run(first, last)
 
@@ -291,9 +222,9 @@ def _may_be_person(found: Sequence[Word], run: _Run) -> bool:
         return False  # "BBC News", "NASA Rocket"; but "AJ Cook"
     if all(word in TITLES for word in said):
         return False
-    if said[0] in _NO_FIRST_NAME | _ORDINARY | _NATIONS:
+    if said[0] in NO_FIRST_NAME | ORDINARY | NATIONS:
         return False
-    return not any(word in _NO_PERSON or word[0].isdigit() for word in said)
+    return not any(word in NO_PERSON or word[0].isdigit() for word in said)
 
 
 def stands_as_person(text: str, found: Sequence[Word], first: int, last: int) -> bool:
@@ -301,7 +232,7 @@ def stands_as_person(text: str, found: Sequence[Word], first: int, last: int) ->
     before = found[first - 1] if first else None
     if before is not None:
         gap = text[before.end : found[first].start]
-        fits = before.folded in _BEFORE | _ORDINARY | TITLES or _is_verb(before)
+        fits = before.folded in BEFORE | ORDINARY | TITLES or _is_verb(before)
         if not fits and not set(gap) & set(",;:&+()") and not is_denied(text, found[first]):
             return False
     if last == len(found):
@@ -310,7 +241,7 @@ def stands_as_person(text: str, found: Sequence[Word], first: int, last: int) ->
     after = found[last]
     if set(gap) & set(",;:&+'’()") or is_denied(text, after):
         return True
-    return after.folded in _FOLLOWS or _is_verb(after)
+    return after.folded in FOLLOWS or _is_verb(after)
 
 
 def is_denied(text: str, word: Word) -> bool:
@@ -327,18 +258,18 @@ def goes_on(text: str, found: Sequence[Word], last: int) -> bool:
     if last == len(found) or not WITHIN.fullmatch(text[found[last - 1].end : found[last].start]):
         return False
     after = found[last]
-    longer = after.capitalised and after.folded not in _FOLLOWS | _ORDINARY and not _is_verb(after)
-    return longer or after.folded in _NO_PERSON
+    longer = after.capitalised and after.folded not in FOLLOWS | ORDINARY and not _is_verb(after)
+    return longer or after.folded in NO_PERSON
 
 
 def is_no_name(word: Word) -> bool:
     """Whether a word, even capitalised, names nobody by itself: a title, a place, a common word."""
-    return word.folded in TITLES | _NO_PERSON | _ORDINARY
+    return word.folded in TITLES | NO_PERSON | ORDINARY
 
 
 def _is_verb(word: Word) -> bool:
     """Whether it is a participle by its ending, and not a surname that ends so."""
-    return word.folded.endswith("ing") and len(word.folded) > 4 and word.folded not in _SURNAMES
+    return word.folded.endswith("ing") and len(word.folded) > 4 and word.folded not in SURNAMES
 
 
 def _slips(
@@ -386,7 +317,7 @@ def _lone(
     if not standing:
         return []
     parts = {word for person in people for name in person.names for word in key(name)}
-    parts -= PARTICLES | TITLES | _NO_PERSON | _ORDINARY | NAMES_THAT_ARE_WORDS
+    parts -= PARTICLES | TITLES | NO_PERSON | ORDINARY | NAMES_THAT_ARE_WORDS
     return [
         (word.start, word.end)
         for at, word in standing
@@ -405,7 +336,7 @@ def _is_introduced(
         return False
     before = found[at - 1].folded if at else ""
     after = found[at + 1].folded if at + 1 < len(found) else ""
-    if before in _INTRODUCES | grammar_words.DENIALS or is_denied(text, found[at]):
+    if before in INTRODUCES | grammar_words.DENIALS or is_denied(text, found[at]):
         return True
     left = before in grammar_words.JOINS_NAMES and any(
         last in (at - 1, at - 2) for _, last in mentions

@@ -80,6 +80,11 @@ def same(one: Node | None, other: Node | None) -> bool:
         ("（Anna or Marco）", '"Anna Rossi" OR "Marco Bianchi"'),
         ('"Rose"', '"Rose"'),
         ('"a rose"', '"a rose"'),
+        ("Anna (or Marco) in a car", read("Anna or Marco in a car")),
+        ("Anna Rossi (but not Marco)", '"Anna Rossi" AND NOT "Marco Bianchi"'),
+        ("(Anna Rossi Marco Bianchi) OR beach", '("Anna Rossi" AND "Marco Bianchi") OR "beach"'),
+        ("Anna and/or Marco", '"Anna Rossi" OR "Marco Bianchi"'),
+        ("Anna AND/OR Marco", '"Anna Rossi" OR "Marco Bianchi"'),
         # names
         ('Dwayne "The Rock" Johnson', '"Dwayne The Rock Johnson"'),
         ("李安 OR アンナ・ロッシ", '"李安" OR "アンナ・ロッシ"'),
