@@ -20,10 +20,8 @@ from vidsearch.records import Person
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _JOINS = re.compile(r"\s*(?:,|(?:,\s*)?(?:and|with|und|et|y|e)\b|&|\+|、|和|と)\s*", re.IGNORECASE)
-_BEFORE_NAME = re.compile(
-    rf"\b(?:(?:the|a|an)\s+)?(?:(?:{'|'.join(sorted(unknown_words.TITLES))})\.?\s+)*$",
-    re.IGNORECASE,
-)
+_TITLES = "|".join(sorted(unknown_words.TITLES))
+_BEFORE_NAME = re.compile(rf"\b(?:(?:the|a|an)\s+)?(?:(?:{_TITLES})\.?\s+)*$", re.IGNORECASE)
 # "the young Anna Rossi" is "the young person", not "the young a person".
 _DESCRIBED = re.compile(
     r"\b(?:the|a|an|his|her|their)\s+(?:(?:very\s+)?(?:young|old|younger|older|little|late|great|"
