@@ -39,7 +39,7 @@ def draw(file: Path, panels: Sequence[tuple[str, Mapping[str, Reliability]]]) ->
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=7, frameon=False)
     figure.tight_layout()
     try:
-        figure.savefig(file, dpi=110)
+        figure.savefig(file, dpi=110, bbox_inches="tight")
     except OSError as error:
         raise VidsearchError(f"{file}: cannot be written: {error.strerror}") from error
     finally:

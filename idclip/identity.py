@@ -194,23 +194,26 @@ class IdentityScorer:
         weighing most; `photos` and `looks` are the logarithms of how many there are.
         """
         person = self.template(photos)
-        both = Faces(*(np.concatenate(part) for part in zip(person, photos, strict=True)))
+        # One photo is its own mean, and needs to be compared once.
+        several = len(photos.vectors) > 1
+        parts = zip(person, photos, strict=True)
+        compared = Faces(*(np.concatenate(part) for part in parts)) if several else person
         weight = _weight(looks.qualities)
         total = np.add.reduceat(weight, starts)
-        scores = self.normalised(looks, both)
-        pooled = np.add.reduceat(weight[:, None] * scores, starts) / total[:, None]
+        scores = np.ascontiguousarray(self.normalised(looks, compared).T)
+        pooled = np.add.reduceat(weight * scores, starts, axis=1) / total
         quality = np.add.reduceat(weight * looks.qualities, starts) / total
         count = np.diff(np.append(starts, len(weight)))
         columns = (
-            pooled[:, 0],
-            pooled[:, 1:].max(axis=1),
+            pooled[0],
+            pooled[-len(photos.vectors) :].max(axis=0),
             quality,
-            pooled[:, 0] * quality,
+            pooled[0] * quality,
             np.full(len(starts), person.qualities[0]),
             np.full(len(starts), np.log(len(photos.vectors))),
             np.log(count),
         )
-        return scores[:, 0], np.stack(columns, axis=1)
+        return scores[0], np.stack(columns, axis=1)
 
     def log_odds(self, features: Floats) -> Floats:
         """Evidence [K] of the values of `EVIDENCE` [K, 7]: log of P(given same) over P(given not).
