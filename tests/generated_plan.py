@@ -19,8 +19,8 @@ import numpy as np
 from generated_scenes import Scene
 
 SHOTS, SEED = 1000, 2003
-ENROLLED_FROM = 3  # photos of each person
-KEPT_OUT = 6  # photos of each that are in no video: the first three of them that fit each other
+ENROLLED_FROM = 5  # photos of each person
+KEPT_OUT = 6  # photos of each that are in no video: the first five of them that fit each other
 Layout = Literal["scene", "split", "inset", "interview", "duo", "swap"]
 
 
