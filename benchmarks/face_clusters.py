@@ -2,7 +2,8 @@
 
 `python -m benchmarks.face_clusters` writes `results/face_clusters.json` and `.md`. Parts of it:
 `--lfw` (a minute), `--archive` (makes, indexes and clusters videos, some minutes), `--cost`
-(100,000 faces in a process of their own); without any of them all are run.
+(100,000 faces in a process of their own); without any of them all are run. `--choose` makes the
+archive of other people, on whom the numbers may be chosen.
 
 - BCubed precision and recall (Bagga and Baldwin, 1998) are means over faces: of the faces in its
   cluster, how many are the same person; of the faces of the same person, how many are in it. A
@@ -91,15 +92,17 @@ class BCubed:
 def main() -> None:
     """Measure what was asked for and write the table."""
     parser = argparse.ArgumentParser()
-    for part in ("lfw", "archive", "cost"):
+    for part in ("lfw", "archive", "cost", "choose"):
         parser.add_argument(f"--{part}", action="store_true")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
         print(json.dumps(cost(asked.child)))
         return
-    every = not (asked.lfw or asked.archive or asked.cost)
+    every = not (asked.lfw or asked.archive or asked.cost or asked.choose)
     rows: list[dict[str, Any]] = []
+    if asked.choose:
+        rows += of_archive("cohort")
     if every or asked.lfw:
         rows += [*of_lfw("fit"), *of_lfw("test")]
     if every or asked.archive:
@@ -184,14 +187,14 @@ def simpler(faces: Faces, scorer: IdentityScorer) -> dict[str, Ints]:
 # --- a generated archive -------------------------------------------------------------------------
 
 
-def of_archive() -> Iterator[dict[str, Any]]:
-    """Videos of LFW photos of test people, indexed and clustered as they come, then at once."""
+def of_archive(split: lfw.Split = "test") -> Iterator[dict[str, Any]]:
+    """Videos of LFW photos of a split's people, indexed and clustered as they come, then at once."""
     from vidsearch import Archive
     from vidsearch.store import Store
 
     for blown_up in (False, True):
         with tempfile.TemporaryDirectory() as folder:
-            truth = _videos(Path(folder), blown_up)
+            truth = _videos(Path(folder), blown_up, split)
             archive = Archive(Path(folder) / "archive")
             for name in sorted(truth):
                 archive.index([Path(folder) / name])
@@ -204,7 +207,7 @@ def of_archive() -> Iterator[dict[str, Any]]:
                     archive.discover()
                 found, true, broken = _judged(archive, truth)
                 yield {
-                    "data": f"generated archive, {VIDEOS} videos, {about}",
+                    "data": f"generated archive ({split}), {VIDEOS} videos, {about}",
                     "faces": len(true),
                     "people": len(set(true)),
                     "way": way,
@@ -212,25 +215,25 @@ def of_archive() -> Iterator[dict[str, Any]]:
                 } | BCubed.of(found, true).row()
 
 
-def _cast() -> list[list[str]]:
-    """Photos of test people: several of those with most, one each of strangers."""
+def _cast(split: lfw.Split) -> list[list[str]]:
+    """Photos of people of a split: several of those with most, one each of strangers."""
     by_person: dict[str, list[str]] = {}
     for name in lfw.all_names():
-        if lfw.split_of(lfw.person_of(name)) == "test":
+        if lfw.split_of(lfw.person_of(name)) == split:
             by_person.setdefault(lfw.person_of(name), []).append(name)
     several = [photos[:PHOTOS] for photos in by_person.values() if len(photos) >= 4][:PEOPLE]
     single = [photos for photos in by_person.values() if len(photos) == 1][:STRANGERS]
     return [*several, *single]
 
 
-def _videos(folder: Path, blown_up: bool) -> dict[str, list[tuple[str, ...]]]:
+def _videos(folder: Path, blown_up: bool, split: lfw.Split) -> dict[str, list[tuple[str, ...]]]:
     """Write the videos; gives for each the people of each second, left to right.
 
     A photo is shown two and a half times as large as it is. With `blown_up` the degraded ones,
     of 18 to 70 pixels, are shown as large as the others: that blurred no face in a video is.
     """
     rng = np.random.default_rng(7)
-    photos = [photo for of in _cast() for photo in of]
+    photos = [photo for of in _cast(split) for photo in of]
     order = [photos[at] for at in rng.permutation(len(photos))]
     pictures = {name: image for name, image, _ in lfw.pictures(sorted(order), lfw.CLEAN)}
     for name in order[::2]:
@@ -369,7 +372,8 @@ def _notes() -> list[str]:
         " people with more than one.",
         f"odds of {1 / clusters.EVEN:.5f} times the number of groups are asked (at least 1000"
         f" are reckoned with), faces under quality {clusters.POOR} join last; both were chosen on"
-        " LFW fit, on people the networks used there were trained without.",
+        " LFW fit, on people the networks used there were trained without, and on an archive like"
+        " the one here of the people of the cohort (`--choose`).",
         "the videos show LFW photos on plain grounds, half of them degraded; blown up means that"
         " a photo of 18 to 70 pixels fills the height of the frame, more blurred than its size"
         " lets expect, which the faces' quality does not see: a failure to know of.",

@@ -30,7 +30,7 @@ from vidsearch.face_graph import LEAST_WEIGHT, Edges, lowest_cosine, nearest, wi
 from vidsearch.identities import Mask
 from vidsearch.records import Ints
 
-POOR = 0.4  # quality under which a face joins last
+POOR = 0.7  # quality under which a face joins last
 # So many groups, each with the rest, bring as many false matches of even odds as can be borne: of
 # more groups more is asked, in proportion.
 EVEN = 2000.0
