@@ -188,7 +188,7 @@ def simpler(faces: Faces, scorer: IdentityScorer) -> dict[str, Ints]:
 
 
 def of_archive(split: lfw.Split = "test") -> Iterator[dict[str, Any]]:
-    """Videos of LFW photos of a split's people, indexed and clustered as they come, then at once."""
+    """Videos of LFW photos of some people, indexed and clustered as they come, then at once."""
     from vidsearch import Archive
     from vidsearch.store import Store
 
