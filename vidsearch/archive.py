@@ -12,9 +12,7 @@ for hit in archive.query("Anna Rossi giving a speech outdoors").hits:
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from vidsearch import people as enrolment
 from vidsearch.errors import VidsearchError
+from vidsearch.opened import Opened
 from vidsearch.records import Answer, Hit, Person, Video
 
 if TYPE_CHECKING:
@@ -29,13 +28,11 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from idclip.encoders import Encoder
     from idclip.faces import FaceModel
     from idclip.identity import IdentityScorer
     from vidsearch.appearances import Appearance, By, ScreenTime, Together
     from vidsearch.audit import Line
     from vidsearch.clips import Clip, Uncut
-    from vidsearch.describe import Models
     from vidsearch.discover import Cluster, Discovery
     from vidsearch.doubles import Lookalike
     from vidsearch.duplicates import SharedFootage
@@ -48,10 +45,9 @@ if TYPE_CHECKING:
     from vidsearch.photos import Picture
     from vidsearch.records import Rows
     from vidsearch.review import Question
-    from vidsearch.stamp import Stamp
     from vidsearch.stats import Stats
     from vidsearch.store import ShotRow, Store
-    from vidsearch.tasks import Analyst, Recipe
+    from vidsearch.tasks import Analyst
     from vidsearch.timeline import Timeline
     from vidsearch.verify import Fault, Repaired
 
@@ -76,9 +72,7 @@ class Archive:
         waiting: Callable[[str], None] | None = None,
     ) -> None:
         self.path = Path(path)
-        self._waiting = waiting
-        self._asked_encoder = encoder
-        self._asked_faces = faces
+        self._open = Opened(self.path, encoder=encoder, faces=faces, waiting=waiting)
 
     # --- indexing --------------------------------------------------------------------------------
 
@@ -116,64 +110,18 @@ class Archive:
         from vidsearch.indexing import index, nothing_found
         from vidsearch.inputs import find_videos
         from vidsearch.shots import DEFAULT_DETECTOR, make_detector
-        from vidsearch.store import Store
+        from vidsearch.tasks import recipe_of
 
         name, thresholds = detector or DEFAULT_DETECTOR, dict(detector_options or {})
         make_detector(name, **thresholds)  # a wrong option is told before any work
-        if not Store.exists(self.path) and not (found := find_videos(paths)).files:
+        if not self._open.exists and not (found := find_videos(paths)).files:
             yield from nothing_found(found)
             return
-        with self._made(wait_s) as store:
-            recipe = _recipe(store.stamp, name, thresholds)
+        with self._open.made(wait_s) as store:
+            recipe = recipe_of(store.stamp, name, thresholds)
             asked = recipe.split_with if detector or thresholds else ""
             analyst = analyst or local(jobs)
             yield from index(store, paths, recipe, analyst, force=force, split_with=asked)
-
-    @contextmanager
-    def _made(self, wait_s: float = 60.0) -> Iterator[Store]:
-        """The store, open for writing vectors, made first where there is none."""
-        from idclip.digests import encoder_digest, face_digest
-        from vidsearch.store import Store
-
-        if not Store.exists(self.path):
-            models = self._new_models()
-            self._tell_licences(models)
-            Store.create(
-                self.path,
-                encoder=models.encoder.name,
-                encoder_dim=models.encoder.dim,
-                face_model=models.faces.name,
-                face_dim=models.faces.dim,
-                encoder_weights=encoder_digest(models.encoder.name),
-                face_weights=face_digest(models.faces.name),
-            )
-        with self._writer(wait_s) as store:
-            stamp = store.stamp
-            stamp.check_weights(
-                self.path,
-                encoder=stamp.encoder_weights and encoder_digest(stamp.encoder),
-                face_model=stamp.face_weights and face_digest(stamp.face_model),
-            )
-            yield store
-
-    def _new_models(self) -> Models:
-        """The models of an archive that is to be made."""
-        from vidsearch.analyze import load_models
-        from vidsearch.settings import read
-
-        chosen = read()
-        return load_models(self._asked_encoder or chosen.encoder, self._asked_faces or chosen.faces)
-
-    def _tell_licences(self, models: Models) -> None:
-        from vidsearch.settings import Settings
-
-        chosen = (
-            ("encoder", models.encoder, Settings.encoder),
-            ("face model", models.faces, Settings.faces),
-        )
-        for kind, model, default in chosen:
-            if self._waiting is not None and model.name != default:
-                self._waiting(f"{kind} {model.name}: {model.licence}")
 
     # --- questions -------------------------------------------------------------------------------
 
@@ -225,10 +173,10 @@ class Archive:
 
         filters = chosen(video, since, until, min_duration, faces, date)
         shown = paging(k, offset, group_by, diverse)
-        store = self._comparable
+        store = self._open.comparable
         enrolled = store.people(pictures=False)
         whoever = [
-            given.whoever(source, self._faces, self._scorer, enrolled, number=face_number)
+            given.whoever(source, self._open.faces, self._open.scorer, enrolled, number=face_number)
             for source in given.listed(face)
         ]
         query = parse(
@@ -238,12 +186,12 @@ class Archive:
             context_only=context_only,
             negative=given.listed(negative),
             faces=whoever,
-            likes=[given.like(source, self._encoder) for source in given.listed(like)],
+            likes=[given.like(source, self._open.encoder) for source in given.listed(like)],
         )
         answer = search(
             store.rows(),
-            self._encoder,
-            self._scorer,
+            self._open.encoder,
+            self._open.scorer,
             query,
             given.and_strangers(enrolled, whoever),
             threshold=THRESHOLD if threshold is None else threshold,
@@ -256,7 +204,7 @@ class Archive:
         """A hit that names, of several copies of its video, one that was asked for and is there."""
         from vidsearch.copies import best_first
 
-        video = self._reader.find(hit.video_id)
+        video = self._open.reader.find(hit.video_id)
         if video is None or len(video.paths) < 2:
             return hit
         return replace(hit, video=best_first(video, glob).path, copies=len(video.paths) - 1)
@@ -331,7 +279,7 @@ class Archive:
         from vidsearch.timeline_plot import plot_timeline
 
         until = timeline.end_s if until is None else until
-        plot_timeline(timeline, self._reader, Path(file), since, until)
+        plot_timeline(timeline, self._open.reader, Path(file), since, until)
 
     def plot_appearances(
         self, person: str, found: Listing[Appearance], file: str | os.PathLike[str]
@@ -344,8 +292,8 @@ class Archive:
     @property
     def _tracks(self) -> tuple[Rows, IdentityScorer, list[Person]]:
         """What says who is in which face track: the rows, their scorer, and everybody enrolled."""
-        store = self._comparable
-        return store.rows(), self._scorer, store.people(pictures=False)
+        store = self._open.comparable
+        return store.rows(), self._open.scorer, store.people(pictures=False)
 
     # --- what there is ---------------------------------------------------------------------------
 
@@ -353,14 +301,14 @@ class Archive:
         """Every video the archive knows, those that failed included, by path."""
         from vidsearch.copies import best_first
 
-        videos = [best_first(video) for video in self._reader.videos()]
+        videos = [best_first(video) for video in self._open.reader.videos()]
         return sorted(videos, key=lambda video: video.paths[:1])
 
     def video(self, name: str) -> Video:
         """The video with this path (or the end of one, or id); raises VidsearchError if none."""
         raw = os.fsencode(name)
         full = os.fsencode(Path(name).absolute())
-        videos = self._reader.videos()
+        videos = self._open.reader.videos()
         for video in videos:
             if video.video_id == name or raw in video.paths or full in video.paths:
                 return video
@@ -379,7 +327,7 @@ class Archive:
         """
         from vidsearch.copies import release
 
-        with self._writer() as store:
+        with self._open.writer() as store:
             known = [(name, self.video(name)) for name in names]
             paths = {path for name, video in known for path in _paths_called(name, video)}
             return release(store, paths, {video.video_id for _, video in known})
@@ -391,7 +339,7 @@ class Archive:
         """
         from vidsearch.copies import gone, release
 
-        with self._writer() as store:
+        with self._open.writer() as store:
             missing = [video for video in store.videos() if gone(video)]
             paths = {path for video in missing for path in gone(video)}
             return release(store, paths, [video.video_id for video in missing])
@@ -404,7 +352,7 @@ class Archive:
 
     def shots(self, video: str) -> list[ShotRow]:
         """The shots of a video (path or id), in order: they tile it without gap or overlap."""
-        return self._reader.shots(self.video(video).video_id)
+        return self._open.reader.shots(self.video(video).video_id)
 
     def duplicates(self, *, near: float | None = None) -> list[SharedFootage]:
         """The same footage in several files: spans of both, by video and time.
@@ -413,20 +361,21 @@ class Archive:
         """
         from vidsearch import duplicates
 
-        rows = self._reader.rows()
-        pictures = duplicates.Pictures(rows, self._reader)
+        rows = self._open.reader.rows()
+        pictures = duplicates.Pictures(rows, self._open.reader)
         least = duplicates.NEAR if near is None else near
         return duplicates.find(rows, pictures.of, near=least)
 
     def open_hit(self, hit: Hit) -> None:
         """Play a hit, from its start, in the player of this machine."""
         from vidsearch.copies import file_of
+        from vidsearch.export import shown_from
         from vidsearch.player import play
 
-        video = self._reader.find(hit.video_id)
+        video = self._open.reader.find(hit.video_id)
         if video is None:
             raise VidsearchError(f"{hit.video} is no longer in the archive")
-        play(file_of(video), hit.start_s + video.media_offset_s)
+        play(file_of(video), hit.start_s + shown_from(video))
 
     # --- pictures --------------------------------------------------------------------------------
 
@@ -458,27 +407,9 @@ class Archive:
         return read_pictures(file_of(self.video(video)), times) if times else []
 
     def _pictures_of(self, hits: Sequence[Hit]) -> list[Picture]:
-        """The frames that show hits, each file opened once; thumbnails where it cannot be read."""
-        from vidsearch.photos import decode_jpeg
-        from vidsearch.sheet import grey_plate, moment_of
+        from vidsearch.shown import pictures_of
 
-        moments: dict[str, list[float]] = defaultdict(list)
-        for hit in hits:
-            moments[hit.video_id].append(moment_of(hit))
-        read: dict[tuple[str, float], Picture] = {}
-        for video_id, times in moments.items():
-            # A file that is gone or damaged, a video that was removed since the question.
-            with suppress(VidsearchError):
-                pictures = self.pictures(video_id, times)
-                read |= {(video_id, at): p for at, p in zip(times, pictures, strict=True)}
-        found = []
-        for hit in hits:
-            picture = read.get((hit.video_id, moment_of(hit)))
-            if picture is None:
-                jpeg = self._reader.thumbnail(hit.video_id, hit.shot, hit.keyframe_s)
-                picture = decode_jpeg(jpeg) if jpeg else grey_plate()
-            found.append(picture)
-        return found
+        return pictures_of(hits, self.pictures, self._open.reader.thumbnail)
 
     # --- out to other tools ----------------------------------------------------------------------
 
@@ -492,12 +423,12 @@ class Archive:
         from vidsearch.timeline import Timeline
 
         def video(video_id: str) -> Video:
-            if (known := self._reader.find(video_id)) is None:
+            if (known := self._open.reader.find(video_id)) is None:
                 raise VidsearchError(f"{video_id} is no longer in the archive: ask again")
             return best_first(known)
 
         if isinstance(found, Answer):
-            made = excerpts.of_answer(found, video, self._reader.shots)
+            made = excerpts.of_answer(found, video, self._open.reader.shots)
             return replace(made, title=title or made.title)
         if isinstance(found, Timeline):
             title = title or found.video.path
@@ -581,7 +512,6 @@ class Archive:
         Raises `EnrolmentError`, `UnreadableImage`, `UnreadableVideo`, each naming the photo and
         the remedy.
         """
-        from vidsearch.store import Store
 
         def judged(faces: FaceModel, scorer: IdentityScorer, enrolled: Sequence[Person]) -> Person:
             return enrolment.enrol(
@@ -596,11 +526,11 @@ class Archive:
                 trust=trust,
             )
 
-        if not Store.exists(self.path):  # photos that are refused must not leave an archive
-            models = self._new_models()
+        if not self._open.exists:  # photos that are refused must not leave an archive
+            models = self._open.new_models()
             judged(models.faces, models.scorer, ())
-        with self._made() as store:
-            person = judged(self._faces, self._scorer, store.people())
+        with self._open.made() as store:
+            person = judged(self._open.faces, self._open.scorer, store.people())
             (store.update_person if more else store.add_person)(person, allow=allow)
         self._tell_doubles(person)
         return person
@@ -612,15 +542,15 @@ class Archive:
         """
         from vidsearch.doubles import near_doubles
 
-        enrolled = self._reader.people(pictures=False)
-        return near_doubles(enrolment.find(name, enrolled), enrolled, self._scorer)
+        enrolled = self._open.reader.people(pictures=False)
+        return near_doubles(enrolment.find(name, enrolled), enrolled, self._open.scorer)
 
     def _tell_doubles(self, person: Person) -> None:
         from vidsearch.doubles import remark
 
         said = remark(person, self.near_doubles(person.name))
-        if said and self._waiting is not None:
-            self._waiting(said)
+        if said:
+            self._open.tell(said)
 
     def refit_people(self, source: str | os.PathLike[str]) -> Refit:
         """Bring the people of the archive `source` here, with vectors of this one's face model.
@@ -632,22 +562,24 @@ class Archive:
         people = Archive(source).people()
         if not people:
             raise VidsearchError(f"nobody is enrolled in the archive {source}")
-        with self._made() as store:
-            refit = enrolment.refit(people, self._faces, self._scorer, enrolled=store.people())
+        with self._open.made() as store:
+            refit = enrolment.refit(
+                people, self._open.faces, self._open.scorer, enrolled=store.people()
+            )
             store.put_people(refit.people)
         return refit
 
     def people(self) -> list[Person]:
         """Who is enrolled, by name."""
-        return sorted(self._reader.people(), key=lambda person: person.name.casefold())
+        return sorted(self._open.reader.people(), key=lambda person: person.name.casefold())
 
     def person(self, name: str) -> Person:
         """The person of this name or alias; raises `UnknownPerson`."""
-        return enrolment.find(name, self._reader.people())
+        return enrolment.find(name, self._open.reader.people())
 
     def rename(self, name: str, new_name: str) -> Person:
         """Give a person another name; raises `UnknownPerson`, `EnrolmentError`."""
-        with self._writer() as store:
+        with self._open.writer() as store:
             enrolled = store.people()
             person = enrolment.renamed(enrolment.find(name, enrolled), new_name, enrolled)
             store.update_person(person)
@@ -658,7 +590,7 @@ class Archive:
 
         Their faces in the videos stay, as those of somebody unknown: see `forget_person`.
         """
-        with self._writer() as store:
+        with self._open.writer() as store:
             store.remove_person(enrolment.find(name, store.people()).person_id)
 
     # --- people nobody has named -----------------------------------------------------------------
@@ -670,14 +602,14 @@ class Archive:
         """
         from vidsearch import unnamed
 
-        with self._writer() as store:
-            return unnamed.discover(store, self._scorer)
+        with self._open.writer() as store:
+            return unnamed.discover(store, self._open.scorer)
 
     def clusters(self) -> list[Cluster]:
         """What `discover` found, large clusters first: single faces and ignored ones too."""
         from vidsearch import unnamed
 
-        return unnamed.clusters_of(self._reader, self._scorer)
+        return unnamed.clusters_of(self._open.reader, self._open.scorer)
 
     def name(
         self,
@@ -696,22 +628,22 @@ class Archive:
         """
         from vidsearch import unnamed
 
-        with self._writer() as store:
+        with self._open.writer() as store:
             options = {"more": more, "trust": trust, "allow": allow}
-            return unnamed.name(store, self._scorer, cluster, name, **options)
+            return unnamed.name(store, self._open.scorer, cluster, name, **options)
 
     def merge(self, one: int, other: int) -> Cluster:
         """Two clusters are one person, and cluster `one`. Raises `UnknownCluster`."""
         from vidsearch import unnamed
 
-        with self._writer() as store:
-            return unnamed.merge(store, self._scorer, one, other)
+        with self._open.writer() as store:
+            return unnamed.merge(store, self._open.scorer, one, other)
 
     def merge_people(self, name: str, other: str) -> Person:
         """Two enrolled people are one, under the first name; raises `UnknownPerson`."""
         from vidsearch import unnamed
 
-        with self._writer() as store:
+        with self._open.writer() as store:
             return unnamed.merge_people(store, name, other)
 
     def split(self, cluster: int, faces: Sequence[int]) -> tuple[Cluster, Cluster]:
@@ -721,47 +653,47 @@ class Archive:
         """
         from vidsearch import unnamed
 
-        with self._writer() as store:
-            return unnamed.split(store, self._scorer, cluster, faces)
+        with self._open.writer() as store:
+            return unnamed.split(store, self._open.scorer, cluster, faces)
 
     def ignore(self, cluster: int) -> Cluster:
         """Nobody wants to hear of a cluster any more. Raises `UnknownCluster`."""
         from vidsearch import unnamed
 
-        with self._writer() as store:
-            return unnamed.ignore(store, self._scorer, cluster)
+        with self._open.writer() as store:
+            return unnamed.ignore(store, self._open.scorer, cluster)
 
     def questions(self) -> list[Question]:
         """What is in doubt about clusters, the most useful question first."""
         from vidsearch import unnamed
 
-        return unnamed.questions(self._reader, self._scorer)
+        return unnamed.questions(self._open.reader, self._open.scorer)
 
     def answer(self, question: Question, yes: bool) -> str:
         """Keep the answer to a question; gives it as a sentence."""
         from vidsearch import unnamed
 
-        with self._writer() as store:
+        with self._open.writer() as store:
             return unnamed.answer(store, question, yes)
 
     def undo(self) -> str:
         """Take the last answer about faces back; says which. Raises VidsearchError if none is."""
         from vidsearch import unnamed
 
-        with self._writer() as store:
+        with self._open.writer() as store:
             return unnamed.undo(store)
 
     def cluster_sheet(self, cluster: Cluster, file: str | os.PathLike[str]) -> None:
         """Write the faces of a cluster, numbered as `split` wants them, as one picture."""
         from vidsearch import unnamed
 
-        _save(unnamed.cluster_sheet(self._reader, cluster), Path(file))
+        _save(unnamed.cluster_sheet(self._open.reader, cluster), Path(file))
 
     def question_sheet(self, question: Question, file: str | os.PathLike[str]) -> None:
         """Write both sides of a question as one picture."""
         from vidsearch import unnamed
 
-        _save(unnamed.question_sheet(self._reader, question), Path(file))
+        _save(unnamed.question_sheet(self._open.reader, question), Path(file))
 
     # --- forgetting ------------------------------------------------------------------------------
 
@@ -776,7 +708,7 @@ class Archive:
         from vidsearch.errors import UnknownPerson
 
         if forget.is_unfinished(self.path):
-            with self._writer():
+            with self._open.writer():
                 pass
         try:
             person = self.person(name)
@@ -786,7 +718,7 @@ class Archive:
             raise UnknownPerson(
                 f'"{name}" was forgotten here on {day}; nothing of them is left'
             ) from error
-        return self._traces_in(self._reader, person, threshold)
+        return self._traces_in(self._open.reader, person, threshold)
 
     def forget_person(self, name: str, *, threshold: float | None = None) -> Line:
         """Forget a person for good; gives the line of the audit that stays.
@@ -797,7 +729,7 @@ class Archive:
         """
         from vidsearch import forget
 
-        with self._writer() as store:
+        with self._open.writer() as store:
             person = enrolment.find(name, store.people())
             return forget.forget(store, person, self._traces_in(store, person, threshold))
 
@@ -806,7 +738,7 @@ class Archive:
 
         enrolled = store.people(pictures=False)
         least = _or_default(threshold)
-        return traces(store.rows(), store.members(), self._scorer, person, enrolled, least)
+        return traces(store.rows(), store.members(), self._open.scorer, person, enrolled, least)
 
     def export_people(
         self, folder: str | os.PathLike[str], names: Sequence[str] = ()
@@ -839,9 +771,14 @@ class Archive:
         from vidsearch import people_folder
 
         people_folder.check(Path(folder))
-        with self._made() as store:
+        with self._open.made() as store:
             arrivals = people_folder.read(
-                Path(folder), self._faces, self._scorer, store.people(), more=more, trust=trust
+                Path(folder),
+                self._open.faces,
+                self._open.scorer,
+                store.people(),
+                more=more,
+                trust=trust,
             )
             return [people_folder.settled(each, store, allow) for each in arrivals]
 
@@ -849,7 +786,7 @@ class Archive:
         """What was forgotten and when, oldest first: no names, no pictures, no vectors."""
         from vidsearch import audit
 
-        return audit.read(self._reader.folder)
+        return audit.read(self._open.reader.folder)
 
     # --- upkeep ----------------------------------------------------------------------------------
 
@@ -868,97 +805,20 @@ class Archive:
 
         faults = verify.examine(self.path)
         verify.drop_copies(self.path)
-        with self._writer() as store:
+        with self._open.writer() as store:
             return verify.repair(store, faults)
 
     def stats(self) -> Stats:
         """Hours, shots, faces, people, screen time, and the disk by part."""
         from vidsearch.stats import stats
 
-        return stats(self._reader, self._scorer)
+        return stats(self._open.reader, self._open.scorer)
 
     def dump(self, folder: str | os.PathLike[str]) -> dict[str, int]:
         """Write every table as a Parquet file into a new folder; the rows of each."""
         from vidsearch.dump import dump
 
-        return dump(self._reader, Path(folder))
-
-    # --- what is open ----------------------------------------------------------------------------
-
-    @cached_property
-    def _reader(self) -> Store:
-        from vidsearch.store import Store
-
-        store = Store.open(self.path, read_only=True)
-        self._check(store)
-        return store
-
-    @cached_property
-    def _comparable(self) -> Store:
-        """The reader, once it is known that today's models fit the vectors it holds."""
-        from idclip.digests import encoder_digest, face_digest
-        from vidsearch.errors import ModelUnavailable
-
-        stamp = self._reader.stamp
-        faces = ""
-        with suppress(ModelUnavailable):  # who asks needs no face network, only who indexes
-            faces = stamp.face_weights and face_digest(stamp.face_model)
-        encoder = stamp.encoder_weights and encoder_digest(stamp.encoder)
-        stamp.check_weights(self.path, encoder=encoder, face_model=faces)
-        return self._reader
-
-    @contextmanager
-    def _writer(self, wait_s: float = 60.0) -> Iterator[Store]:
-        from vidsearch.store import Store
-
-        with Store.open(self.path, wait_s=wait_s, waiting=self._waiting) as store:
-            self._check(store)
-            yield store
-
-    def _check(self, store: Store) -> None:
-        """Refuse other models than the archive was made with; a path may be given in any form."""
-        from idclip import encoders, faces
-
-        asked = self._asked_encoder
-        store.check(
-            encoder=asked and encoders.full_name(asked),
-            face_model=self._asked_faces and faces.full_name(self._asked_faces),
-        )
-
-    @cached_property
-    def _encoder(self) -> Encoder:
-        from idclip.encoders import load_encoder
-
-        return load_encoder(self._reader.stamp.encoder)
-
-    @cached_property
-    def _faces(self) -> FaceModel:
-        from idclip.faces import load_faces
-
-        return load_faces(self._reader.stamp.face_model)
-
-    @cached_property
-    def _scorer(self) -> IdentityScorer:
-        from idclip.identity import IdentityScorer
-
-        return IdentityScorer.for_model(self._reader.stamp.face_model)
-
-
-def _recipe(stamp: Stamp, detector: str, options: Mapping[str, float]) -> Recipe:
-    """How an archive's files are analysed; options that are defaults anyway are left out."""
-    from vidsearch.shots import DETECTORS
-    from vidsearch.tasks import Recipe
-
-    known = DETECTORS[detector].options
-    changed = {name: value for name, value in options.items() if value != known[name].default}
-    return Recipe(
-        stamp.encoder,
-        stamp.face_model,
-        detector,
-        tuple(sorted(changed.items())),
-        encoder_weights=stamp.encoder_weights,
-        face_weights=stamp.face_weights,
-    )
+        return dump(self._open.reader, Path(folder))
 
 
 def _paths_called(name: str, video: Video) -> tuple[bytes, ...]:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vidsearch.records import AnalyzedVideo, Video
+
+if TYPE_CHECKING:
+    from vidsearch.stamp import Stamp
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,22 @@ class Recipe:
 
     def with_threads(self, threads: int) -> Recipe:
         return replace(self, threads=threads)
+
+
+def recipe_of(stamp: Stamp, detector: str, options: Mapping[str, float]) -> Recipe:
+    """How an archive's files are analysed; options that are defaults anyway are left out."""
+    from vidsearch.shots import DETECTORS
+
+    known = DETECTORS[detector].options
+    changed = {name: value for name, value in options.items() if value != known[name].default}
+    return Recipe(
+        stamp.encoder,
+        stamp.face_model,
+        detector,
+        tuple(sorted(changed.items())),
+        encoder_weights=stamp.encoder_weights,
+        face_weights=stamp.face_weights,
+    )
 
 
 @dataclass(frozen=True)

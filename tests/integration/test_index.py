@@ -153,7 +153,7 @@ def test_several_processes_store_the_same_rows(
     other = Archive(tmp_path / "other")
     other.index([videos], jobs=2)
     assert rows(other.path) == rows(archive.path)
-    mine, theirs = archive._reader.rows(), other._reader.rows()
+    mine, theirs = archive._open.reader.rows(), other._open.reader.rows()
     order = np.argsort(mine.keyframe_vectors[:, 0]), np.argsort(theirs.keyframe_vectors[:, 0])
     np.testing.assert_allclose(
         mine.keyframe_vectors[order[0]], theirs.keyframe_vectors[order[1]], atol=1e-4
@@ -429,8 +429,8 @@ def test_a_forgotten_video_is_gone_from_everywhere(archive: Archive, videos: Pat
     (forgotten,) = archive.forget_videos(["a.mp4"])
     assert forgotten.paths == (os.fsencode(videos / "a.mp4"),)
     assert set(rows(archive.path)) == {"b.mkv", "c.mp4"}
-    assert len(Archive(archive.path)._reader.rows().videos) == 2
-    assert Archive(archive.path)._reader.health().orphans == 0
+    assert len(Archive(archive.path)._open.reader.rows().videos) == 2
+    assert Archive(archive.path)._open.reader.health().orphans == 0
     assert (videos / "a.mp4").exists()
 
 
@@ -568,7 +568,7 @@ def assert_whole(folder: Path, expected: dict[str, list[tuple[float, ...]]]) -> 
     assert found == {name: expected[name] for name in found}, "a half video"
     videos = archive.videos()
     assert len(videos) == len(found), "no doubles, and nothing that failed"
-    in_rows = archive._reader.rows()
+    in_rows = archive._open.reader.rows()
     assert sorted(v.video_id for v in in_rows.videos) == sorted(v.video_id for v in videos)
     assert len(in_rows.shot_index) == sum(map(len, found.values()))
     return len(found)

@@ -32,7 +32,7 @@ def test_ray_and_one_process_store_the_same_rows(tmp_path: Path, example_media: 
     assert [bad.path for bad in report.failed] == [str(folder / "empty.mp4")]
     for video in here.videos():
         assert there.shots(video.video_id) == here.shots(video.video_id)
-    mine, theirs = here._reader.rows(), there._reader.rows()
+    mine, theirs = here._open.reader.rows(), there._open.reader.rows()
     a, b = (np.lexsort(rows.keyframe_vectors.T) for rows in (mine, theirs))
     np.testing.assert_allclose(mine.keyframe_vectors[a], theirs.keyframe_vectors[b], atol=1e-4)
     assert len(mine.look_track) == len(theirs.look_track) > 0

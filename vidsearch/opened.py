@@ -1,0 +1,159 @@
+"""An archive folder that is open: its store, to read and to write, and the models it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from idclip.encoders import Encoder
+    from idclip.faces import FaceModel
+    from idclip.identity import IdentityScorer
+    from vidsearch.describe import Models
+    from vidsearch.store import Store
+
+
+class Opened:
+    """One archive folder. Nothing is read, and no model loaded, before it is asked for.
+
+    `encoder` and `faces` name the models of a new archive; an existing one knows its own, and
+    refuses others. `waiting` is told of other writers, and of licences of models that are no
+    defaults.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        encoder: str | None,
+        faces: str | None,
+        waiting: Callable[[str], None] | None,
+    ) -> None:
+        self.folder = folder
+        self.waiting = waiting
+        self._asked_encoder = encoder
+        self._asked_faces = faces
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder holds an archive."""
+        from vidsearch.store import Store
+
+        return Store.exists(self.folder)
+
+    def tell(self, sentence: str) -> None:
+        """Say something to whoever wants to hear it."""
+        if self.waiting is not None:
+            self.waiting(sentence)
+
+    @contextmanager
+    def made(self, wait_s: float = 60.0) -> Iterator[Store]:
+        """The store, open for writing vectors, made first where there is none."""
+        from idclip.digests import encoder_digest, face_digest
+        from vidsearch.store import Store
+
+        if not self.exists:
+            models = self.new_models()
+            self._tell_licences(models)
+            Store.create(
+                self.folder,
+                encoder=models.encoder.name,
+                encoder_dim=models.encoder.dim,
+                face_model=models.faces.name,
+                face_dim=models.faces.dim,
+                encoder_weights=encoder_digest(models.encoder.name),
+                face_weights=face_digest(models.faces.name),
+            )
+        with self.writer(wait_s) as store:
+            stamp = store.stamp
+            stamp.check_weights(
+                self.folder,
+                encoder=stamp.encoder_weights and encoder_digest(stamp.encoder),
+                face_model=stamp.face_weights and face_digest(stamp.face_model),
+            )
+            yield store
+
+    def new_models(self) -> Models:
+        """The models of an archive that is to be made."""
+        from vidsearch.analyze import load_models
+        from vidsearch.settings import read
+
+        chosen = read()
+        return load_models(self._asked_encoder or chosen.encoder, self._asked_faces or chosen.faces)
+
+    def _tell_licences(self, models: Models) -> None:
+        from vidsearch.settings import Settings
+
+        chosen = (
+            ("encoder", models.encoder, Settings.encoder),
+            ("face model", models.faces, Settings.faces),
+        )
+        for kind, model, default in chosen:
+            if model.name != default:
+                self.tell(f"{kind} {model.name}: {model.licence}")
+
+    @cached_property
+    def reader(self) -> Store:
+        """The store, for reading; raises `ArchiveMismatch` where other models were asked for."""
+        from vidsearch.store import Store
+
+        store = Store.open(self.folder, read_only=True)
+        self._refuse_others(store)
+        return store
+
+    @cached_property
+    def comparable(self) -> Store:
+        """The reader, once it is known that today's models fit the vectors it holds."""
+        from idclip.digests import encoder_digest, face_digest
+        from vidsearch.errors import ModelUnavailable
+
+        stamp = self.reader.stamp
+        faces = ""
+        with suppress(ModelUnavailable):  # who asks needs no face network, only who indexes
+            faces = stamp.face_weights and face_digest(stamp.face_model)
+        encoder = stamp.encoder_weights and encoder_digest(stamp.encoder)
+        stamp.check_weights(self.folder, encoder=encoder, face_model=faces)
+        return self.reader
+
+    @contextmanager
+    def writer(self, wait_s: float = 60.0) -> Iterator[Store]:
+        """The store as its one writer; another is waited for, then `ArchiveBusy` is raised."""
+        from vidsearch.store import Store
+
+        with Store.open(self.folder, wait_s=wait_s, waiting=self.waiting) as store:
+            self._refuse_others(store)
+            yield store
+
+    def _refuse_others(self, store: Store) -> None:
+        """Refuse other models than the archive was made with; a path may be given in any form."""
+        from idclip import encoders, faces
+
+        asked = self._asked_encoder
+        store.check(
+            encoder=asked and encoders.full_name(asked),
+            face_model=self._asked_faces and faces.full_name(self._asked_faces),
+        )
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The context encoder that the archive was made with."""
+        from idclip.encoders import load_encoder
+
+        return load_encoder(self.reader.stamp.encoder)
+
+    @cached_property
+    def faces(self) -> FaceModel:
+        """The face model that the archive was made with."""
+        from idclip.faces import load_faces
+
+        return load_faces(self.reader.stamp.face_model)
+
+    @cached_property
+    def scorer(self) -> IdentityScorer:
+        """What tells the archive's faces apart."""
+        from idclip.identity import IdentityScorer
+
+        return IdentityScorer.for_model(self.reader.stamp.face_model)
