@@ -370,10 +370,12 @@ def _notes() -> list[str]:
     return [
         "precision and recall are BCubed, means over faces; recall of several is over the faces of"
         " people with more than one.",
-        f"odds of {1 / clusters.EVEN:.5f} times the number of groups are asked (at least 1000"
-        f" are reckoned with), faces under quality {clusters.POOR} join last; both were chosen on"
-        " LFW fit, on people the networks used there were trained without, and on an archive like"
-        " the one here of the people of the cohort (`--choose`).",
+        f"odds of {1 / clusters.EVEN:.5f} times the number of groups are asked (at least"
+        f" {clusters._FEWEST} are reckoned with), faces under quality {clusters.POOR} join last."
+        " These numbers were chosen on LFW fit, on people the networks used there were trained"
+        " without, and on an archive like the one here of the people of the cohort (`--choose`)."
+        " That a first way let one cluster grow by being like everybody, though, was seen on the"
+        " archive of test people.",
         "the videos show LFW photos on plain grounds, half of them degraded; blown up means that"
         " a photo of 18 to 70 pixels fills the height of the frame, more blurred than its size"
         " lets expect, which the faces' quality does not see: a failure to know of.",

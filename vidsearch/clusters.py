@@ -34,7 +34,7 @@ POOR = 0.7  # quality under which a face joins last
 # So many groups, each with the rest, bring as many false matches of even odds as can be borne: of
 # more groups more is asked, in proportion.
 EVEN = 2000.0
-_FEWEST = 1000  # groups that are reckoned with at least
+_FEWEST = 1500  # groups that are reckoned with at least
 BEYOND_DOUBT = 10.0  # times the odds, for a poor face
 DOUBTFUL = 0.1  # times the odds asked for: edges under it are left out
 

@@ -31,7 +31,7 @@ def direction(person: int) -> np.ndarray:
     vectors = unit(np.random.default_rng(5), 3, FACE_DIM)
     if person == HALF_ANNA:  # a face that may be Anna or not
         mixed = (
-            0.31 * vectors[ANNA] + np.sqrt(1 - 0.31**2) * unit(np.random.default_rng(8), 1, 64)[0]
+            0.325 * vectors[ANNA] + np.sqrt(1 - 0.325**2) * unit(np.random.default_rng(8), 1, 64)[0]
         )
         return mixed / np.linalg.norm(mixed)
     return vectors[person]
