@@ -382,8 +382,8 @@ def _notes() -> list[str]:
         "in two halves, video by video: what was clustered first keeps its numbers, and the rest"
         " joins it.",
         "seconds are of a machine that others used at the same time; processor seconds are of all"
-        " cores together. The made-up faces are easier to tell than real ones: their row is for"
-        " the cost.",
+        " cores together. The made-up row is for the cost alone: people drawn from a normal"
+        " distribution have more doubles than real ones.",
     ]
 
 
