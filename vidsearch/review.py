@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from idclip.identity import IdentityScorer
 from vidsearch import answers
 from vidsearch.answers import Change
-from vidsearch.clusters import BEYOND_DOUBT, DOUBTFUL, POOR, odds_asked
+from vidsearch.clusters import DOUBTFUL, odds_asked
 from vidsearch.discover import Cluster, faces_of_clusters, numbers, said_apart
 from vidsearch.face_graph import nearest, seen_together
 from vidsearch.gallery import mean_faces
 from vidsearch.labels import who_is
 from vidsearch.records import Member, Person, Rows
+
+_SEEN = 0.4  # quality under which nobody could tell by looking
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +96,13 @@ def questions(
         edges.one.tolist(), edges.other.tolist(), edges.odds.tolist(), strict=True
     ):
         a, b = asked[one], asked[other]
-        poor = int((faces.qualities[[one, other]] < POOR).sum())
-        needed = even * (BEYOND_DOUBT if poor else 1)
-        if poor == 2 or odds < DOUBTFUL * needed:  # nobody could tell by looking
+        if min(faces.qualities[one], faces.qualities[other]) < _SEEN:
             continue
         if a.person or (len(a.tracks) > len(b.tracks) and not b.person):
             a, b = b, a  # the nameless one is asked about, or the smaller one
         if frozenset((a.number, b.number)) in never or (a.person and b.person):
             continue
-        found.append(Question(a, b, None, odds / (odds + needed)))
+        found.append(Question(a, b, None, odds / (odds + even)))
     return _best_first(found)
 
 
