@@ -14,8 +14,9 @@ from vidsearch.sought import Sought
 def sentence(tree: Node, people: Mapping[str, Sought], searched: Mask) -> str:
     """What to say where people rule out every shot of `searched` [S].
 
-    Those who are in no shot are named, with the best probability; else that those asked for are
-    nowhere together, and in how many shots each is; or that somebody unwanted is in all.
+    Those who are in no shot are named, with the best probability, and the threshold that would
+    show whom it may mean; else that those asked for are nowhere together, and in how many shots
+    each is; or that somebody unwanted is in all.
     """
     parts = [part for part in _conjuncts(tree) if _of_people(part)]
     alone = [why for part in parts if (why := _alone(part, people, searched))]
@@ -59,7 +60,9 @@ def _alone(node: Node, people: Mapping[str, Sought], searched: Mask) -> str:
     if any(one.shown[searched].any() for one in asked) or not isinstance(node, (Someone, AnyOf)):
         return ""
     best = max(one.best for one in asked)
-    return f"no shot shows {_phrase(node)} (best probability {best:.2f})"
+    lower = int(best * 10) / 10  # the next threshold down at which there would be an answer
+    less_sure = f"; less sure ones: --threshold {lower}" if lower else ""
+    return f"no shot shows {_phrase(node)} (best probability {best:.2f}{less_sure})"
 
 
 def _count(sought: Sought, searched: Mask) -> int:
