@@ -301,7 +301,8 @@ def _sentence(labels: Sequence[Label], people: dict[str, Person]) -> str:
     name = people[first.person_id].name if first.person_id in people else "somebody"
     if first.kind == "people":
         return f"{json.loads(first.note)['name']} is {name} too"
-    return f"{_counted(n, 'face')} {'are' if first.is_person else 'are not'} {name}"
+    verb = "is" if n == 1 else "are"
+    return f"{_counted(n, 'face')} {verb if first.is_person else f'{verb} not'} {name}"
 
 
 def _photos_taken_back(

@@ -152,7 +152,8 @@ class Archive:
         `text` is read by the grammar of `docs/questions.md`: people named in it must be in the
         shot, or one of them, or none, as it says; the rest is what the picture should show. Asked
         for as well are the enrolled `people`, pictures to be `like` and whoever has a `face`
-        (files, or moments `VIDEO@TIME`; `face_number` chooses among several faces); what answers a
+        (files, or moments `VIDEO@TIME`, the video by path, or by name or id as `video` finds it;
+        `face_number` chooses among several faces); what answers a
         `negative` text is not wanted. `context_only` takes no word for a name. `threshold` is the
         least probability that a person is in a hit.
 
@@ -177,7 +178,7 @@ class Archive:
         enrolled = store.people(pictures=False)
         whoever = [
             given.whoever(source, self._open.faces, self._open.scorer, enrolled, number=face_number)
-            for source in given.listed(face)
+            for source in self._located(given.listed(face))
         ]
         query = parse(
             text,
@@ -186,7 +187,10 @@ class Archive:
             context_only=context_only,
             negative=given.listed(negative),
             faces=whoever,
-            likes=[given.like(source, self._open.encoder) for source in given.listed(like)],
+            likes=[
+                given.like(source, self._open.encoder)
+                for source in self._located(given.listed(like))
+            ],
         )
         answer = search(
             store.rows(),
@@ -199,6 +203,15 @@ class Archive:
             paging=shown,
         )
         return replace(answer, hits=tuple(self._best_copy(hit, video) for hit in answer.hits))
+
+    def _located(self, sources: Sequence[str | Path]) -> list[str]:
+        """Pictures and moments; of a video that is called as the archive calls it, by its path."""
+        from vidsearch.given import moment_of
+
+        return [
+            str(source) if Path(source).exists() else moment_of(str(source), self._called)
+            for source in sources
+        ]
 
     def _best_copy(self, hit: Hit, glob: str | None) -> Hit:
         """A hit that names, of several copies of its video, one that was asked for and is there."""
@@ -306,17 +319,21 @@ class Archive:
 
     def video(self, name: str) -> Video:
         """The video with this path (or the end of one, or id); raises VidsearchError if none."""
+        found = self._called(name)
+        if len(found) == 1:
+            return found[0]
+        many = f"{len(found)} videos of the archive are" if found else "no video of the archive is"
+        raise VidsearchError(f"{many} called {name}; see: vidsearch videos")
+
+    def _called(self, name: str) -> list[Video]:
+        """The videos with this path or id; else those whose path ends so."""
         raw = os.fsencode(name)
         full = os.fsencode(Path(name).absolute())
         videos = self._open.reader.videos()
         for video in videos:
             if video.video_id == name or raw in video.paths or full in video.paths:
-                return video
-        ending = [v for v in videos if any(path.endswith(b"/" + raw) for path in v.paths)]
-        if len(ending) == 1:
-            return ending[0]
-        many = f"{len(ending)} videos" if ending else "no video"
-        raise VidsearchError(f"{many} of the archive is called {name}; see: vidsearch videos")
+                return [video]
+        return [v for v in videos if any(path.endswith(b"/" + raw) for path in v.paths)]
 
     def forget_videos(self, names: Sequence[str]) -> list[Video]:
         """Forget videos, by path or id, with all that is stored of them; the files stay.
@@ -526,7 +543,9 @@ class Archive:
                 trust=trust,
             )
 
-        if not self._open.exists:  # photos that are refused must not leave an archive
+        if self._open.exists:
+            photos = self._located(photos)
+        else:  # photos that are refused must not leave an archive
             models = self._open.new_models()
             judged(models.faces, models.scorer, ())
         with self._open.made() as store:

@@ -119,12 +119,17 @@ def people_show(name: str, folder: Path, sheet: Path | None, as_json: bool) -> i
 @click.argument("name")
 @click.argument("new_name")
 @archive_option
-def people_rename(name: str, new_name: str, folder: Path) -> int:
+@json_option
+def people_rename(name: str, new_name: str, folder: Path, as_json: bool) -> int:
     """Give NAME the name NEW_NAME."""
     from vidsearch.archive import Archive
+    from vidsearch.present import person_as_json
 
     person = Archive(folder, waiting=say).rename(name, new_name)
-    click.echo(f"{name} is now {person.name}")
+    if as_json:
+        print_json(person_as_json(person))
+    else:
+        click.echo(f"{name} is now {person.name}")
     return 0
 
 
@@ -163,7 +168,8 @@ def people_refit(folder: Path, source: Path, as_json: bool) -> int:
 @click.argument("name")
 @archive_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def people_remove(name: str, folder: Path, yes: bool) -> int:
+@json_option
+def people_remove(name: str, folder: Path, yes: bool, as_json: bool) -> int:
     """Remove NAME and the photos; the videos stay indexed.
 
     Their faces stay too, as somebody unknown, and they may be enrolled again: `vidsearch people
@@ -178,5 +184,8 @@ def people_remove(name: str, folder: Path, yes: bool) -> int:
         say("nothing was removed")
         return NOTHING_FOUND
     archive.remove_person(name)
-    click.echo(f"{person.name} is removed")
+    if as_json:
+        print_json({"removed": person.name})
+    else:
+        click.echo(f"{person.name} is removed")
     return 0

@@ -172,7 +172,7 @@ def query(
         if explain:
             click.echo(f"\n{explained(answer)}")
     given = ctx.get_parameter_source("threshold") is ParameterSource.COMMANDLINE
-    if given and answer.hits and not answer.people:
+    if given and answer.hits and all(f.kind != "person" for f in answer.hits[0].factors):
         say("--threshold is about people, and the question names none: it changed nothing")
     if sheet is not None:
         archive.sheet([answer], sheet)

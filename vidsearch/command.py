@@ -147,4 +147,5 @@ def agreed(question: str) -> bool:
     except click.Abort as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise
+        say("")  # what follows starts a line of its own
         return False

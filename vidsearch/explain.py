@@ -36,21 +36,23 @@ def factors(
 
     The weight of a scene is what the log odds of the score would lose were it not asked for, that
     of a person what they lose because it is not sure that the person is there (or is not). Where
-    nothing but people is asked for it is of the score's logarithm. 0 where the part decides
+    nothing but people is asked for it is of the score's logarithm, and where a person may stand in
+    for a scene ("Anna OR a car") a person's weight is as a scene's. 0 where the part decides
     nothing, as the lesser one of two joined by or.
     """
     of_people = all(value.fit is None for value in values.values())
-    whole = _level(tree, values, of_people=of_people)
+    instead = _instead(tree)
+    whole = _level(tree, values, of_people=of_people, instead=instead)
     found = []
     for leaf, wanted in _leaves(tree):
         value = values[id(leaf)]
         without = {key: other for key, other in values.items() if key != id(leaf)}
-        weight = whole - _level(tree, without, of_people=of_people)
+        weight = whole - _level(tree, without, of_people=of_people, instead=instead)
         shown = float(value.score[0])
         if isinstance(leaf, Someone):
-            if abs(weight) > _NOTHING:
+            if abs(weight) > _NOTHING and not instead:
                 sure = {**values, id(leaf): Value(people=np.array([float(wanted)]))}
-                weight = whole - _level(tree, sure, of_people=of_people)
+                weight = whole - _level(tree, sure, of_people=of_people, instead=instead)
             told = of_person(leaf)
             found.append(Factor("person", leaf.person.name, wanted, shown, weight, told))
         elif isinstance(leaf, Scene):
@@ -104,9 +106,7 @@ def _why(hit: Hit, after: Hit) -> str:
     pairs = list(zip(hit.factors, after.factors, strict=True))
     most, less = max(pairs, key=lambda pair: pair[0].weight - pair[1].weight)
     start = f"{lower:.2f} lower" if lower >= _SAME else "hardly lower"
-    return (
-        f"{start}: {_difference(most, less)} ({_number(less.value)} against {_number(most.value)})"
-    )
+    return f"{start}: {_difference(most, less)} ({_against(less.value, most.value)})"
 
 
 def _difference(more: Factor, less: Factor) -> str:
@@ -116,22 +116,43 @@ def _difference(more: Factor, less: Factor) -> str:
     return f"{what} fits less" if more.wanted else f'"{more.what}", not wanted, fits more'
 
 
-def _number(value: float) -> str:
-    """Two digits, or as many as tell it from 0 and 1."""
+def _against(lower: float, upper: float) -> str:
+    """Two numbers with as many digits as tell them apart."""
     for digits in (2, 3, 4):
+        told = _number(lower, digits), _number(upper, digits)
+        if told[0] != told[1]:
+            break
+    return f"{told[0]} against {told[1]}"
+
+
+def _number(value: float, least: int) -> str:
+    """So many digits, or as many more as tell it from 0 and 1."""
+    for digits in range(least, 5):
         if 10**-digits <= value <= 1 - 10**-digits:
             return f"{value:.{digits}f}"
-    return f"{value:.2f}"
+    return f"{value:.{least}f}"
 
 
-def _level(tree: Node, values: Mapping[int, Value], *, of_people: bool) -> float:
+def _level(tree: Node, values: Mapping[int, Value], *, of_people: bool, instead: bool) -> float:
     """The log odds of one keyframe, or the logarithm of P where only people are asked for."""
     value = combined(tree, values)
     if value is None:
         return 0.0
     if of_people:
         return float(np.log(max(float(value.score[0]), LEAST)))
-    return float((value if value.fit is not None else replace(value, fit=np.zeros(1))).log_odds[0])
+    if value.fit is None and not instead:  # beside a context that says nothing
+        value = replace(value, fit=np.zeros(1))
+    return float(value.log_odds[0])
+
+
+def _instead(node: Node) -> bool:
+    """Whether an or joins people alone with something that pictures show."""
+    if isinstance(node, Not):
+        return _instead(node.part)
+    if not isinstance(node, (AllOf, AnyOf)):
+        return False
+    alone = {all(isinstance(leaf, Someone) for leaf, _ in _leaves(part)) for part in node.parts}
+    return (isinstance(node, AnyOf) and len(alone) == 2) or any(map(_instead, node.parts))
 
 
 def _leaves(node: Node, wanted: bool = True) -> list[tuple[Someone | Scene | Like, bool]]:

@@ -5,16 +5,19 @@ Both are picture files or moments of videos, `VIDEO@TIME`. Nothing of them is st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vidsearch import people, photos
+from vidsearch.copies import file_of
+from vidsearch.errors import EnrolmentError
 from vidsearch.gallery import faces_of, mean_faces
+from vidsearch.inputs import printable
 from vidsearch.question import Like
-from vidsearch.records import Person
+from vidsearch.records import Person, Video
 
 if TYPE_CHECKING:
     from idclip.encoders import Encoder
@@ -27,6 +30,23 @@ SAME = 0.5  # P(same person) from which a face is that of somebody enrolled
 def listed(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
     """One path or text, or several, as a tuple."""
     return (str(given),) if isinstance(given, (str, Path)) else tuple(map(str, given))
+
+
+def moment_of(source: str, called: Callable[[str], Sequence[Video]]) -> str:
+    """`VIDEO@TIME` with the path of the one video that the archive calls VIDEO; else as it is.
+
+    Raises `EnrolmentError` where several are called so.
+    """
+    name, at, moment = source.rpartition("@")
+    if not name or Path(name).exists():
+        return source
+    found = called(name)
+    if len(found) > 1:
+        raise EnrolmentError(
+            f"{printable(source)}: {len(found)} videos of the archive are called"
+            f" {printable(name)}: write more of the path"
+        )
+    return f"{file_of(found[0])}{at}{moment}" if found else source
 
 
 def and_strangers(enrolled: Sequence[Person], asked: Sequence[Person]) -> tuple[Person, ...]:

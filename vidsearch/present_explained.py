@@ -7,10 +7,11 @@ from textwrap import shorten, wrap
 from typing import TYPE_CHECKING, Any
 
 from vidsearch.inputs import printable
+from vidsearch.records import SAID_BY_HAND
 from vidsearch.timecodes import timecode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from vidsearch.records import Answer, Factor, Hit
 
@@ -26,16 +27,17 @@ def explained(answer: Answer) -> str:
     for hit in answer.hits:
         lines += ["", *_lines(hit)]
     if answer.hits:
-        lines += ["", *_key(answer.hits[0])]
+        lines += ["", *_key(answer.hits)]
     return "\n".join(lines)
 
 
-def _key(hit: Hit) -> Iterator[str]:
+def _key(hits: Sequence[Hit]) -> Iterator[str]:
     """What the column "adds" means."""
-    kinds = {factor.kind for factor in hit.factors}
+    kinds = {factor.kind for factor in hits[0].factors}
     if kinds != {"person"}:
         yield "adds: what the log odds of the score would be lower by without this part"
-    if "person" in kinds:
+    people = [factor for hit in hits for factor in hit.factors if factor.kind == "person"]
+    if people and max(factor.weight for factor in people) <= 0:  # want of certainty adds nothing
         of = "score's logarithm is" if kinds == {"person"} else "same are"
         yield f"adds, of a person: what the {of} lower by for want of certainty"
 
@@ -66,6 +68,8 @@ def _factor(factor: Factor) -> Iterator[str]:
 
 
 def _detail(name: str, value: float | str) -> str:
+    if value == SAID_BY_HAND:
+        return SAID_BY_HAND
     return f"{name} {value}" if isinstance(value, str) else f"{name} {value:.2f}"
 
 

@@ -66,8 +66,8 @@ def parse(
     with a capital or opens the question, so that "a rose in a vase" asks for no person.
 
     Raises `InvalidQuery` for a text without a word in it (unless something is asked for beside
-    it), for a name that may be two people's, for brackets and quotes that do not match, and for an
-    operator with nothing beside it; the message names the place.
+    it) or a name without one, for a name that may be two people's, for brackets and quotes that do
+    not match, and for an operator with nothing beside it; the message names the place.
     """
     text = normal(text)
     known = by_key(people)
@@ -133,6 +133,8 @@ def _forced(
     asked = []
     strangers = []
     for name in names:
+        if not words(normal(name)):
+            raise InvalidQuery(f"{name!r} is no name of a person: name somebody who is enrolled")
         if key(name) in known:
             asked.append(only(known[key(name)], name))
         else:

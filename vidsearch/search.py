@@ -237,7 +237,7 @@ def _hit(asked: Asked, at: int, score: float) -> Hit:
         end_s=float(rows.shot_end_s[shot]),
         keyframe_s=float(rows.keyframe_s[_moment(rows, keyframe, value, people)]),
         score=score,
-        context_score=None if value.fit is None else float(scoring.odds(value.fit)[0]),
+        context_score=_context_score(asked, at),
         people=people,
         factors=tuple(
             explain.factors(
@@ -248,6 +248,13 @@ def _hit(asked: Asked, at: int, score: float) -> Hit:
             )
         ),
     )
+
+
+def _context_score(asked: Asked, at: int) -> float | None:
+    """What the picture shows of what was asked for, whoever is in it."""
+    shown = {leaf: value.at(at) for leaf, value in asked.values.items() if value.fit is not None}
+    value = scoring.combined(asked.tree, shown)
+    return None if value is None else float(value.score[0])
 
 
 def _wanted(tree: Node) -> list[str]:
@@ -269,7 +276,7 @@ def _moment(rows: Rows, keyframe: int, value: Value, people: Sequence[Sighting])
 
 def _doubt(query: Query, hits: Sequence[Hit]) -> str:
     """What to say beside hits of which none fits the context well."""
-    best = max((hit.context_score or 0.0 for hit in hits), default=0.0)
+    best = max((max(hit.context_score or 0.0, hit.score) for hit in hits), default=0.0)
     if not query.context or best >= WEAK:
         return ""
     doubt = f"No shot fits the context well (best score {best:.2f})"

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -77,10 +78,15 @@ class UnknownName:
         lines = [f'"{self.name}" is not enrolled']
         if self.near:
             lines[0] += f"; near names: {', '.join(self.near)}"
-        lines.append(f'  enrol with: vidsearch people add "{self.name}" PHOTO...')
+        lines.append(f"  enrol with: vidsearch people add {typed(self.name)} PHOTO...")
         if not self.forced:
             lines.append("  not a person? ask again with --context-only")
         return "\n".join(lines)
+
+
+def typed(name: str) -> str:
+    """A name as one word of a shell's command line."""
+    return shlex.quote(name) if re.search(r'["$`\\!]', name) else f'"{name}"'
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,7 @@ def test_a_threshold_without_a_person_is_told_to_do_nothing(footage: Path) -> No
     assert "--threshold" in run(*asked, "--threshold", "0.9").stderr
     assert run(*asked).stderr == ""
     assert run("query", "LMM", "--archive", footage, "--threshold", "0.5").stderr == ""
+    assert run("query", "not LMM", "--archive", footage, "--threshold", "0.5").stderr == ""
     assert f"default: {search.THRESHOLD}" in run("query", "--help").stdout
 
 
@@ -188,6 +189,13 @@ def test_who_is_not_agreed_on_stays(stored: Path, given: str) -> None:
     assert [kept.name for kept in Archive(stored).people()] == ["Anna Rossi"]
     assert run("people", "remove", "Anna Rossi", "--archive", stored, given="y\n").exit_code == 0
     assert Archive(stored).people() == []
+
+
+def test_who_is_renamed_or_removed_is_told_to_programs(stored: Path) -> None:
+    renamed = run("people", "rename", "Anna Rossi", "Anna B", "--archive", stored, "--json")
+    assert json.loads(renamed.stdout)["name"] == "Anna B"
+    removed = run("people", "remove", "Anna B", "--yes", "--archive", stored, "--json")
+    assert json.loads(removed.stdout) == {"removed": "Anna B"}
 
 
 def test_no_videos_is_said(empty: Path, stored: Path) -> None:

@@ -217,7 +217,7 @@ def test_undoing_a_name_removes_who_was_only_known_by_it(archive: Archive) -> No
     assert archive.people() == []
     archive.name(1, "Anna Rossi")
     archive.name(3, "Anna Rossi", more=True, trust=True)
-    archive.undo()
+    assert archive.undo() == "1 face is Anna Rossi"
     assert [len(person.photos) for person in archive.people()] == [4]
     assert shown(archive, "Anna Rossi") == ANNAS
 
@@ -411,10 +411,17 @@ def test_discover_prints_a_line_a_cluster_and_draws_their_faces(
     lines = result.stdout.splitlines()
     assert lines[1].split()[:4] == ["1", "4", "2", "a.mp4@00:00:00.500"]
     assert "2 clusters of 6 faces, 1 face alone; 7 faces new" in result.stderr
+    assert "2 sheets: " in result.stderr
     names = sorted(path.name for path in (tmp_path / "sheets").iterdir())
     assert names == ["cluster-0001.jpg", "cluster-0002.jpg"]
     red = np.asarray(Image.open(tmp_path / "sheets" / names[0])).reshape(-1, 3)
     assert (np.abs(red.astype(int) - (200, 60, 60)).max(axis=1) < 20).sum() > 10_000
+
+
+def test_one_sheet_is_no_sheets(archive: Archive, tmp_path: Path) -> None:
+    archive.discover()
+    archive.ignore(1)
+    assert "\n1 sheet: " in run(archive, "discover", "--sheets", tmp_path / "one").stderr
 
 
 def test_sheets_that_cannot_be_written_are_told_before_the_work(
@@ -450,6 +457,8 @@ def test_naming_asks_before_it_adds_to_somebody(archive: Archive) -> None:
     refused = run(archive, "name", 3, "Anna Rossi", given="n\n")
     assert refused.exit_code == 2
     assert "enrolled already" in refused.output
+    nobody = run(archive, "name", 3, "Anna Rossi", given="")
+    assert nobody.output.splitlines()[-1].startswith("vidsearch: "), "a line of its own"
     agreed = run(archive, "name", 3, "Anna Rossi", "--trust", given="y\n")
     assert agreed.exit_code == 0
     assert shown(archive, "Anna Rossi") == ANNAS | {("a", 2)}

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.store_records import MODELS, analyzed_video
 from vidsearch import Archive
-from vidsearch.errors import EnrolmentError, InvalidQuery, UnreadableImage
+from vidsearch.errors import EnrolmentError, InvalidQuery, UnreadableImage, VidsearchError
+from vidsearch.given import moment_of
+from vidsearch.store import Store
 
 SINGER, AUDIENCE = (2.736, 7.040), 7.040  # seconds (examples/media/ORIGIN.md)
 MIRANDA = "Lin-Manuel_Miranda.jpg"
@@ -68,6 +71,32 @@ def test_a_picture_finds_what_looks_like_it(archive: Archive, footage: Path) -> 
     assert len(beside) == 4
     answer = archive.query(like=moment, people=["Lin-Manuel Miranda"])
     assert answer.people == ("Lin-Manuel Miranda",)
+
+
+def test_a_moment_is_named_by_a_video_as_the_archive_calls_it(
+    archive: Archive, footage: Path
+) -> None:
+    whole = f"{footage.parent / 'white-house-poetry.mp4'}@00:00:08.2"
+    (video,) = archive.videos()
+    for called in ("white-house-poetry.mp4@8.2", f"{video.video_id}@00:00:08.2"):
+        assert starts(archive, like=called) == starts(archive, like=whole)
+    face = archive.query(face="white-house-poetry.mp4@5.839")
+    assert face.people == ("Lin-Manuel Miranda",)
+    with pytest.raises(EnrolmentError, match=r"house\.mp4@8: no such file"):
+        archive.query(like="house.mp4@8")
+
+
+def test_a_video_s_name_that_several_have_is_not_enough(tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    Store.create(folder, **MODELS)  # type: ignore[arg-type]
+    with Store.open(folder) as store:
+        store.publish_many([analyzed_video("a/tape"), analyzed_video("b/tape")])
+    called = Archive(folder)._called("tape.mp4")
+    assert len(called) == 2
+    with pytest.raises(EnrolmentError, match=r"2 videos of the archive are called tape\.mp4"):
+        moment_of("tape.mp4@3", lambda name: called)
+    with pytest.raises(VidsearchError, match=r"2 videos of the archive are called tape\.mp4"):
+        Archive(folder).video("tape.mp4")
 
 
 def test_a_moment_after_the_end_and_a_picture_that_is_none_are_told(
@@ -165,6 +194,7 @@ def test_the_command_says_what_is_wrong_with_a_question(footage: Path) -> None:
         (("people", "--faces", "many"), "is no number of faces"),
         (("people", "--face-number", "2"), "--face PICTURE"),
         (("people", "--group-by", "person"), "--group-by"),
+        (("people", "--person", ""), "is no name of a person"),
     ):
         done = run(*arguments, "--archive", footage)
         assert (done.returncode, done.stdout) == (2, "")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from search_library import PEOPLE, SURE, Library, ask, like, seen
 
 from vidsearch.present_explained import explained, explained_as_json
+from vidsearch.records import SAID_BY_HAND, Answer
 
 
 def library() -> Library:
@@ -30,6 +32,19 @@ def test_the_explanation_names_every_factor_and_fits_80_columns() -> None:
         assert part in text
     assert text.count("Next: ") == 2
     assert "-0.00" not in text
+
+
+def test_who_was_named_by_hand_is_like_no_photo() -> None:
+    (hit, *_) = ask(library(), "Anna Rossi", PEOPLE).hits
+    told = replace(hit.factors[0], details=(("face", 1.0), ("like", SAID_BY_HAND)))
+    answer = Answer("", (), "", "", (replace(hit, factors=(told,)),))
+    assert "face 1.00, said by hand" in explained(answer)
+
+
+def test_want_of_certainty_is_no_matter_where_a_person_stands_in_for_a_scene() -> None:
+    text = explained(ask(library(), "Anna Rossi OR dog", PEOPLE))
+    assert "without this part" in text
+    assert "want of certainty" not in text
 
 
 def test_the_json_has_the_tree_and_the_factors_of_each_hit() -> None:

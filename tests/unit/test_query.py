@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import unicodedata
 from itertools import pairwise
 
@@ -389,3 +390,14 @@ def test_words_lie_in_the_text_in_order_and_hold_all_letters(text: str) -> None:
     inside = {at for word in found for at in range(word.start, word.end)}
     outside = "".join(char for at, char in enumerate(text) if at not in inside)
     assert not any(char.isascii() and char.isalnum() for char in outside)
+
+
+@pytest.mark.parametrize("name", ['Dwayne "The Rock" Johnson', "A$AP Rocky", "O'Neil", "Wham!"])
+def test_the_command_that_enrols_a_stranger_can_be_typed(name: str) -> None:
+    (stranger,) = parse("", PEOPLE, forced=[name]).unknown
+    (line,) = [line for line in stranger.message().splitlines() if "people add" in line]
+    command = line.partition(": ")[2].replace("PHOTO...", "")
+    done = subprocess.run(
+        ["bash", "-c", f"printf '%s|' {command}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split("|")[:4] == ["vidsearch", "people", "add", name]

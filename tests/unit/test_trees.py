@@ -310,6 +310,26 @@ def test_the_surer_face_is_why_the_next_is_below() -> None:
     assert "Anna Rossi is less sure (0.82 against 0.999" in answer.hits[0].next_below
 
 
+def test_numbers_that_say_why_are_told_apart() -> None:
+    library = Library().video()
+    for cosine in (0.2, 0.1999):
+        library.shot(0, 4, seen(dog=cosine))
+    before, after = ask(library, DOG).hits[0].next_below.rpartition("(")[2].split(" against ")
+    assert before != after.rstrip(")")
+
+
+def test_a_person_who_stands_in_for_a_scene_is_why_the_next_is_below() -> None:
+    library = Library().video()
+    library.shot(0, 4, seen(piano=0.1), faces=[(0, 4, like((0, SURE)))])
+    library.shot(4, 8, seen(dog=0.24))
+    hit = ask(library, AnyOf((IS_ANNA, DOG))).hits[0]
+    assert "Anna Rossi is less sure (0.00 against" in hit.next_below
+    anna, dog = hit.factors
+    assert anna.weight > 0 == dog.weight
+    assert hit.context_score is not None
+    assert hit.context_score < 0.1, "no dog is to be seen, whoever is there"
+
+
 def test_shots_that_are_equal_say_so() -> None:
     library = Library().video()
     for _ in range(2):
