@@ -171,6 +171,8 @@ def verify(folder: Path, repair: bool, as_json: bool) -> int:
 def stats(folder: Path, parquet: Path | None, as_json: bool) -> int:
     """Hours, shots, faces and people of the archive, and the disk by part."""
     from vidsearch.archive import Archive
+    from vidsearch.inputs import printable
+    from vidsearch.present import counted
     from vidsearch.present_upkeep import print_stats, stats_as_json
 
     archive = Archive(folder)
@@ -180,13 +182,13 @@ def stats(folder: Path, parquet: Path | None, as_json: bool) -> int:
             print_json(rows)
         else:
             for name, n in rows.items():
-                click.echo(f"{parquet / name}.parquet: {n} rows")
+                click.echo(f"{printable(parquet / name)}.parquet: {counted(n, 'row')}")
         return 0
-    counted = archive.stats()
+    found = archive.stats()
     if as_json:
-        print_json(stats_as_json(counted))
+        print_json(stats_as_json(found))
     else:
-        print_stats(counted)
+        print_stats(found)
     return 0
 
 

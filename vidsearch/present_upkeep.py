@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import PurePath
@@ -145,15 +146,23 @@ def doubles_as_json(doubles: Sequence[SharedFootage]) -> list[dict[str, Any]]:
 
 
 def print_doubles(doubles: Sequence[SharedFootage]) -> None:
-    """A row for each footage that lies in two files."""
+    """A row for each footage that lies in two files; with folders where files have one name."""
+    paths = {span.video_id: span.video for each in doubles for span in (each.one, each.other)}
+    names = Counter(PurePath(path).name for path in paths.values())
     rows = [
-        (*_span(each.one), *_span(each.other), f"{each.similarity:.2f}", str(each.n_shots))
+        (
+            *_span(each.one, names),
+            *_span(each.other, names),
+            f"{each.similarity:.2f}",
+            str(each.n_shots),
+        )
         for each in doubles
     ]
     columns = ("video", "from", "to", "also in", "from", "to", "alike>", "shots>")
     print_rows(columns, rows)
 
 
-def _span(span: Span) -> tuple[str, str, str]:
-    name = printable(PurePath(span.video).name)
+def _span(span: Span, names: Mapping[str, int]) -> tuple[str, str, str]:
+    name = PurePath(span.video).name
+    name = printable(name if names[name] == 1 else span.video)
     return name, timecode(span.start_s), timecode(span.end_s)

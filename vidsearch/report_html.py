@@ -49,7 +49,8 @@ li { background: var(--card); border: 1px solid var(--rule); border-radius: .5re
 .face { position: absolute; border: 2px solid var(--frame); border-radius: 2px;
   box-shadow: 0 0 0 1px #0009, inset 0 0 0 1px #0009; }
 .face span { position: absolute; left: -2px; bottom: 100%; background: var(--frame); color: #141414;
-  font-size: .72rem; line-height: 1.2; padding: .1rem .35rem; white-space: nowrap; }
+  font-size: .72rem; line-height: 1.2; padding: .1rem .35rem; white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; }
 .face.low span { bottom: auto; top: 100%; } .face.right span { left: auto; right: -2px; }
 .rank { position: absolute; left: 0; bottom: 0; background: var(--card); color: var(--ink);
   padding: .1rem .6rem; font-weight: 600; border-top-right-radius: .4rem; }
@@ -57,9 +58,9 @@ li { background: var(--card); border: 1px solid var(--rule); border-radius: .5re
 h2 { font-size: 1rem; margin: 0; overflow-wrap: anywhere; }
 .time { font-variant-numeric: tabular-nums; margin: 0; }
 .soft { color: var(--soft); font-size: .86rem; margin: 0; overflow-wrap: anywhere; }
-dl { margin: .3rem 0 0; display: grid; grid-template-columns: minmax(5rem, auto) 1fr 2.6rem;
+dl { margin: .3rem 0 0; display: grid; grid-template-columns: fit-content(50%) 1fr 2.6rem;
   gap: .3rem .6rem; align-items: center; font-size: .9rem; }
-dt { overflow-wrap: anywhere; } dd { margin: 0; }
+dt { min-width: 5rem; overflow-wrap: anywhere; } dd { margin: 0; }
 .bar { height: .55rem; background: var(--track); border-radius: .3rem; overflow: hidden;
   -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 .bar i { display: block; height: 100%; background: var(--bar); }
@@ -163,8 +164,12 @@ def _still(each: Excerpt, picture: NDArray[np.uint8]) -> str:
 def _face(label: str, box: Sequence[float]) -> str:
     x0, y0, x1, y1 = (min(1.0, max(0.0, float(edge))) for edge in box)
     place = f"left:{x0:.2%};top:{y0:.2%};width:{x1 - x0:.2%};height:{y1 - y0:.2%}"
-    kind = "face" + (" low" if y0 < 0.12 else "") + (" right" if x0 > 0.6 else "")
-    return f'<div class="{kind}" style="{place}"><span>{escape(printable(label))}</span></div>'
+    at_right = x0 > 0.6
+    kind = "face" + (" low" if y0 < 0.12 else "") + (" right" if at_right else "")
+    # A share of the box's width: a long name ends at the edge of the picture.
+    room = (x1 if at_right else 1 - x0) / max(x1 - x0, 1e-3)
+    text = escape(printable(label))
+    return f'<div class="{kind}" style="{place}"><span style="max-width:{room:.0%}">{text}</span></div>'
 
 
 def _bar(name: str, value: float) -> str:

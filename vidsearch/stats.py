@@ -22,8 +22,9 @@ class Stats:
     """Counts of what a question can find.
 
     `seconds` are of all videos that have shots; `screen_s` says how long each enrolled person is
-    on screen (face tracks of at least the default probability, joined where they overlap). `disk`
-    has the bytes of each table, of `cache` and of `rest`, which together are the whole folder.
+    on screen (face tracks of at least the default probability, joined where they overlap).
+    `clusters` are those that `discover` lists: of several faces, or named. `disk` has the bytes of
+    each table, of `cache` and of `rest`, which together are the whole folder.
     """
 
     stamp: Stamp
@@ -46,6 +47,7 @@ def stats(store: Store, scorer: IdentityScorer) -> Stats:
     """Count everything in an archive; tables are read by their copies, not scanned."""
     from vidsearch.appearances import screen_time
     from vidsearch.search import THRESHOLD
+    from vidsearch.unnamed import clusters_of, is_listed
 
     rows, enrolled = store.rows(), store.people(pictures=False)
     listed = screen_time(rows, scorer, enrolled, enrolled, "person", threshold=THRESHOLD)
@@ -60,7 +62,7 @@ def stats(store: Store, scorer: IdentityScorer) -> Stats:
         face_tracks=len(rows.track_shot),
         face_looks=len(rows.look_track),
         labels=len(rows.labels),
-        clusters=len({member.number for member in store.members()}),
+        clusters=sum(is_listed(each) for each in clusters_of(store, scorer)),
         people=len(enrolled),
         photos=sum(len(person.photos) for person in enrolled),
         screen_s={each.name: each.seconds for each in listed},

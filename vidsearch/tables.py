@@ -58,6 +58,8 @@ class Tables:
 
     def batches(self, name: str) -> Iterator[pa.RecordBatch]:
         """All rows of a table in its latest version, some at a time, in their order."""
+        if self.lacks(name):
+            return
         yield from self.open(name).search().to_batches(batch_size=1024)
 
     def overwrite(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:

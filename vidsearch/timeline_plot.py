@@ -6,6 +6,7 @@ How solid a bar is says how probable it is. The same timeline gives the same byt
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from vidsearch.present import counted
 from vidsearch.records import Person, Video
 from vidsearch.timecodes import timecode
 from vidsearch.timeline import ShotSpan, Timeline
+from vidsearch.timeline_text import STEPS_S
 
 if TYPE_CHECKING:
     from vidsearch.store import Store
@@ -36,6 +38,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 _LEAST_ALPHA = 0.25  # of a bar of probability 0
 _FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Arial Unicode MS")
 _MOST_ROWS = 60
+_MOST_MARKS = 9  # of time
 _FRAMES = 24  # frames of the video shown at most
 
 
@@ -49,6 +52,18 @@ class _Row:
     colour: str
     spans: Sequence[Appearance]
     end_s: float  # up to which there is anything to be on
+
+
+def marks(since_s: float, until_s: float) -> list[tuple[float, str]]:
+    """Round moments from `since_s` to `until_s`, a few, with what is written at them."""
+    length = until_s - since_s
+    step_s = next(
+        (step for step in STEPS_S if length / step <= _MOST_MARKS), math.ceil(length / _MOST_MARKS)
+    )
+    first, last = math.ceil(since_s / step_s - 1e-9), math.floor(until_s / step_s + 1e-9)
+    codes = [(number * step_s, timecode(number * step_s)) for number in range(first, last + 1)]
+    tail = -4 if step_s >= 1 else -2
+    return [(time_s, code[0 if until_s >= 3600 else 3 : tail]) for time_s, code in codes]
 
 
 def check() -> None:
@@ -279,21 +294,11 @@ class _Page:
         return panel
 
     def _ticks(self, pane: Any) -> None:
-        from matplotlib.ticker import MaxNLocator
-
-        length = self._until_s - self._since_s
-        steps = [1, 1.5, 3, 6, 10] if length >= 60 else [1, 2, 5, 10]
-        unit = 3600.0 if length >= 7200 else 60.0 if length >= 120 else 1.0
-        found = MaxNLocator(9, steps=steps).tick_values(self._since_s / unit, self._until_s / unit)
-        for time_s in [tick * unit for tick in found]:
-            if self._since_s - 1e-9 <= time_s <= self._until_s + 1e-9:
-                pane.axvline(time_s, color=_FAINT, linewidth=1, zorder=0)
-                share = (time_s - self._since_s) / length
-                x = _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
-                code = timecode(abs(time_s))
-                code = code[:-4] if not float(time_s) % 1 else code[:-2]
-                code = code if self._until_s >= 3600 else code[3:]
-                self._text(x, self._height - _BOTTOM / 2 - 0.04, code, color=_GREY, ha="center")
+        for time_s, code in marks(self._since_s, self._until_s):
+            pane.axvline(time_s, color=_FAINT, linewidth=1, zorder=0)
+            share = (time_s - self._since_s) / (self._until_s - self._since_s)
+            x = _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+            self._text(x, self._height - _BOTTOM / 2 - 0.04, code, color=_GREY, ha="center")
 
     def _text(self, x: float, y: float, text: str, size: float = 9.5, **style: Any) -> None:
         """Text whose middle line is `y` from the top; a dollar sign is one, no mathematics."""

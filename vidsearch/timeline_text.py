@@ -28,7 +28,8 @@ _SHOTS, _FACES, _MARK = "▀▄", "▪", "╵"
 _PLAIN = str.maketrans(
     {"█": "#", "▓": "=", "▒": "-", "░": ".", "▀": "~", "▄": "_", "▪": "o"} | {"╵": "'"}
 )
-_STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+"""Seconds that marks of time may stand apart."""
 _NAMES, _SECONDS, _GAP = 26, 9, 2  # columns: the longest name shown whole, the seconds at the end
 _MOST_TIMES = 12  # appearances whose times are printed below a bar
 
@@ -155,11 +156,11 @@ class _Axis:
     def _step(self) -> float:
         """Seconds between two marks, so that their time codes stand apart."""
         length = self.until_s - self.since_s
-        for step_s in _STEPS_S:
+        for step_s in STEPS_S:
             room = len(_short(0, step_s, self.until_s)) + 3
             if length / step_s * room <= self.width:
                 return step_s
-        return _STEPS_S[-1] * float(np.ceil(length / _STEPS_S[-1] * 12 / self.width))
+        return STEPS_S[-1] * float(np.ceil(length / STEPS_S[-1] * 12 / self.width))
 
 
 def _short(time_s: float, step_s: float, until_s: float) -> str:

@@ -160,6 +160,15 @@ def test_a_forgotten_picture_does_not_hide_the_footage(tmp_path: Path) -> None:
     assert len(doubles(tmp_path / "a", replace(one, shots=shots), other)) == 1
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    made = [video(name, LONG) for name in ("one/a", "two/a", "two/b")]
+    doubles(tmp_path / "a", *made)
+    told = CliRunner().invoke(main, ["duplicates", "--archive", str(tmp_path / "a")])
+    first, second, _ = (line.split() for line in told.stdout.splitlines()[1:])
+    assert (first[0], first[3]) == (made[0].video.path, made[1].video.path)
+    assert (second[0], second[3]) == (made[0].video.path, "b.mp4")
+
+
 def test_the_command_prints_both_spans(tmp_path: Path) -> None:
     assert doubles(tmp_path / "a", video("a", LONG), video("b", LONG[2:], noise=0.1))
     told = CliRunner().invoke(main, ["duplicates", "--archive", str(tmp_path / "a")])

@@ -43,6 +43,16 @@ def test_everything_is_counted(footage: Archive) -> None:
     assert set(stats.disk) == {*TABLES, "cache", "rest"}
 
 
+def test_the_clusters_are_those_that_are_listed(footage: Archive, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(footage.path, tmp_path / "archive")
+    archive = Archive(tmp_path / "archive")
+    found = archive.discover()
+    assert found.alone, "or nothing is tried"
+    assert archive.stats().clusters == len(found.clusters)
+
+
 def test_the_command_prints_it(footage: Archive) -> None:
     told = run("stats", "--archive", footage.path)
     assert told.exit_code == 0
@@ -67,6 +77,11 @@ def test_the_dump_holds_every_row_that_a_reader_sees(footage: Archive, tmp_path:
     assert pa.types.is_fixed_size_list(faces.schema.field("vector").type)
     vectors = np.stack(faces["vector"].to_numpy(zero_copy_only=False))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
+
+
+def test_one_row_is_one_row(footage: Archive, tmp_path: Path) -> None:
+    told = run("stats", "--parquet", tmp_path / "out", "--archive", footage.path)
+    assert f"{tmp_path / 'out' / 'videos.parquet'}: 1 row\n" in told.stdout
 
 
 def test_rows_of_no_video_are_not_dumped(footage: Archive, tmp_path: Path) -> None:

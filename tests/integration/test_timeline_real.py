@@ -21,6 +21,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 from vidsearch import Archive
 from vidsearch.cli import main
+from vidsearch.timeline_plot import marks
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "timeline.md"
 CLIP = "white-house-poetry.mp4"
@@ -207,6 +208,18 @@ def test_a_picture_shows_the_bar_where_the_person_is(folder: Path, tmp_path: Pat
     left, right = 2.75 * 120, (13 - 1.05) * 120
     shown = (np.array([blue.min(), blue.max()]) - left) / (right - left) * timeline.end_s
     assert shown == pytest.approx([2.736, 7.040], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("since_s", "until_s", "written"),
+    [
+        (0, 122.6, "00:00 00:15 00:30 00:45 01:00 01:15 01:30 01:45 02:00"),
+        (4, 4.5, "00:04.0 00:04.1 00:04.2 00:04.3 00:04.4 00:04.5"),
+        (3500, 3725, "00:58:30 00:59:00 00:59:30 01:00:00 01:00:30 01:01:00 01:01:30 01:02:00"),
+    ],
+)
+def test_time_is_marked_at_round_moments(since_s: float, until_s: float, written: str) -> None:
+    assert [code for _, code in marks(since_s, until_s)] == written.split()
 
 
 def test_the_same_timeline_gives_the_same_drawing(folder: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from vidsearch import Archive
 from vidsearch.cli import main
 from vidsearch.errors import ArchiveUnavailable
 from vidsearch.records import Label, Member
+from vidsearch.schema import LATER
 from vidsearch.store import Store
 
 Row = dict[str, Any]
@@ -68,6 +69,13 @@ def test_a_sound_archive_has_no_fault(sound: Path) -> None:
     told = run("verify", "--archive", sound)
     assert (told.exit_code, told.stdout) == (0, "the archive is sound\n")
     assert json.loads(run("verify", "--archive", sound, "--json").stdout) == {"faults": []}
+
+
+def test_an_archive_of_an_older_layout_has_no_fault(archive: Archive) -> None:
+    for name in LATER:
+        shutil.rmtree(archive.path / f"{name}.lance")
+    shutil.rmtree(archive.path / "cache", ignore_errors=True)
+    assert archive.verify() == []
 
 
 NOT_UNIT = [0.5] * 384

@@ -428,6 +428,22 @@ def test_a_report_is_one_file_that_needs_nothing_else() -> None:
     assert "time code 00:00:00:00 to 00:00:01:00" in said
 
 
+@pytest.mark.parametrize(
+    ("box", "room"),
+    [((0.3, 0.2, 0.5, 0.5), "350%"), ((0.7, 0.2, 0.9, 0.5), "450%")],
+    ids=["to the right", "to the left"],
+)
+def test_a_long_name_at_a_face_ends_at_the_edge_of_the_picture(box: Any, room: str) -> None:
+    who = Sighting("A Very Long Name " * 4, 0.9, 0.0, box, "x.jpg")
+    page = made(some(excerpt(video(), 0, 25, people=(who,))), "html").decode()
+    assert f'<span style="max-width:{room}">A Very Long' in page
+
+
+def test_a_long_name_leaves_room_for_its_bar() -> None:
+    page = made(some(excerpt(video(), 0, 25)), "html").decode()
+    assert "grid-template-columns: fit-content(50%) 1fr" in page
+
+
 def test_a_report_asks_for_few_pictures_at_a_time() -> None:
     asked: list[int] = []
 
