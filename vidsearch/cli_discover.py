@@ -234,7 +234,8 @@ def people_review(folder: Path, limit: int | None, sheet: Path | None, as_json: 
     if asked is None:
         click.echo("there is nothing to review")
         return NOTHING_FOUND
-    click.echo(f"{counted(asked, 'answer')} kept; to take the last one back: vidsearch people undo")
+    back = "; to take the last one back: vidsearch people undo" if asked else ""
+    click.echo(f"{counted(asked, 'answer')} kept{back}")
     return 0
 
 

@@ -94,7 +94,8 @@ def people_export(out: Path, names: Sequence[str], folder: Path, as_json: bool) 
         print_json([person_as_json(person) for person in written])
     elif written:
         n = sum(len(person.photos) for person in written)
-        click.echo(f"{out}: {counted(len(written), 'person')}, {counted(n, 'photo')}")
+        who = "1 person" if len(written) == 1 else f"{len(written)} people"
+        click.echo(f"{out}: {who}, {counted(n, 'photo')}")
     else:
         say("nobody is enrolled; nothing was written")
     return 0 if written else NOTHING_FOUND

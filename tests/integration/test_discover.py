@@ -397,6 +397,7 @@ def test_a_review_that_is_left_keeps_what_was_answered_and_no_more(
     result = run(doubtful, "review", "--sheet", tmp_path / "review.png", given=given)
     assert result.exit_code == 0
     assert "0 answers kept" in result.output
+    assert "undo" not in result.output, "there is nothing to take back"
     assert len(doubtful.questions()) == 1
 
 

@@ -158,3 +158,5 @@ def test_an_archive_without_people_writes_nothing(tmp_path: Path, source: Archiv
     told = run("people", "export", tmp_path / "out", "Obama", "--archive", source.path)
     assert told.exit_code == 0
     assert told.stdout.strip().endswith("1 person, 2 photos")
+    both = run("people", "export", tmp_path / "both", "--archive", source.path)
+    assert both.stdout.strip().endswith(": 2 people, 3 photos")
