@@ -51,7 +51,8 @@ def _spellings() -> Iterator[tuple[str, Operator]]:
     for text in _each("non|ma non|e non|pas|mais pas|et pas|no|pero no|y no"):
         yield from _with(text, Operator("not", beside=True))
     for text in _each(
-        "without|but without|and without|except|except for|excluding|neither|and neither"
+        "without|but without|and without|except|except for|excluding|other than|neither"
+        "|and neither"
         "|ohne|aber ohne|und ohne|ausser|sans|mais sans|et sans|sauf|senza|ma senza|e senza|tranne"
         "|eccetto|excepto"
     ):
