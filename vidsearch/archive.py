@@ -862,4 +862,5 @@ def _save(image: Image, file: Path) -> None:
     try:
         image.save(file, quality=90)
     except (OSError, ValueError) as error:
-        raise VidsearchError(f"{file}: the picture cannot be written ({error})") from error
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise VidsearchError(f"{file}: the picture cannot be written ({reason})") from error

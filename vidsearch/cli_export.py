@@ -87,7 +87,13 @@ def _appearances(
         if (not names or each.people[0].name in names)
         and (video_glob is None or any(matches(p, video_glob) for p in each.video.paths))
     ]
-    return replace(found, excerpts=tuple(kept))
+    message = found.message
+    if names and not kept:
+        where = timeline or ("any video" if video_glob is None else f"a video called {video_glob}")
+        message = (
+            f"{', '.join(names)}: not in {where} (with a probability of {threshold:g} or more)"
+        )
+    return replace(found, excerpts=tuple(kept), message=message)
 
 
 def _rate(ctx: click.Context, param: click.Parameter, text: str | None) -> Fraction | None:
@@ -149,7 +155,7 @@ def export(
     """
     from vidsearch.archive import Archive
     from vidsearch.export import FORMATS as KNOWN
-    from vidsearch.export import notes
+    from vidsearch.export import format_of, notes
 
     if out is None:
         form = form or ("json" if as_json else None)
@@ -168,7 +174,7 @@ def export(
         used = form
     else:
         files = archive.export(excerpts, out, format=form, rate=rate)
-        used = form or files[0].suffix.lstrip(".")
+        used = form or format_of(files[0]) or ""
         if as_json:
             print_json([str(file) for file in files])
         for file in files:

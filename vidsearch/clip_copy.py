@@ -58,8 +58,8 @@ def copy(stretch: Stretch, target: Path, kind: str) -> Copied:
             chosen = _packets(source, stream, stretch)
             return _write(source, stream, chosen, stretch, target, kind)
     except (av.error.FFmpegError, ValueError, OverflowError) as error:
-        if isinstance(error, OSError) and error.filename is None and error.errno in _DISK:
-            raise
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise  # of what is written: reading does not fail so
         raise VidsearchError(f"{printable(stretch.path)}: cannot be copied ({error})") from error
 
 
@@ -70,6 +70,9 @@ def _packets(source: Any, stream: Any, stretch: Stretch) -> list[Any]:
     """The coded pictures to copy and the sound beside them, in the file's order."""
     tick = Fraction(stream.time_base)
     first, end = stretch.ticks(tick)
+    # Of a stream without an index the first keyframe is never sought, only read.
+    if stretch.start_s == 0 and (found := _from_here(source, stream, first, end)):
+        return found
     for back_s in _BACK_S:
         source.seek(max(stream.start_time or 0, first - round(back_s / tick)), stream=stream)
         if found := _from_here(source, stream, first, end):

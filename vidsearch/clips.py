@@ -143,9 +143,9 @@ def _cut_one(
     stretch = _stretch(each, handles_s)
     span = _span(stretch, each.video)
     note = ""
+    kind = ".mp4" if exact else suffix_of(stretch.path)
+    name = names.free(_name(each), kind)
     if not exact:
-        kind = suffix_of(stretch.path)
-        name = names.free(_name(each), kind)
         try:
             with _whole(folder / name, stretch.path) as part:
                 copied = copy(stretch, part, kind)
@@ -158,7 +158,8 @@ def _cut_one(
             note = f"{error}; encoded anew"
     if stretch.unclocked and not note:
         note = f"{printable(stretch.path)}: its clock leads nowhere, so the clip has no sound"
-    name = names.free(_name(each), ".mp4")
+    if kind != ".mp4":
+        name = names.free(_name(each), ".mp4")
     with _whole(folder / name, stretch.path) as part:
         encode(stretch, part, rate_of(each.video), _caption(each) if captions else None)
     return Clip(folder / name, each, *span, True, note=note)

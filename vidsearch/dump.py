@@ -7,6 +7,7 @@ pyarrow, pandas and polars restore. Rows that no reader of the archive sees are 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,8 +37,10 @@ def dump(store: Store, folder: Path) -> dict[str, int]:
             for name, schema, batches in store.everything()
         }
     except OSError as error:
+        # Of Arrow's own errors the number alone is fit to be read.
+        reason = os.strerror(error.errno) if error.errno else error
         raise VidsearchError(
-            f"{folder} cannot be written: {error.strerror or error}; choose another folder"
+            f"{folder} cannot be written: {reason}; choose another folder"
         ) from error
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vidsearch.errors import VidsearchError
-from vidsearch.records import Answer, Hit, Sighting, Video
+from vidsearch.records import SAID_BY_HAND, Answer, Hit, Sighting, Video
 from vidsearch.timecodes import timecode
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Excerpt:
         """Why, in one line."""
         why = [
             f"{seen.name} {seen.probability:.2f} at {timecode(seen.time_s)}"
-            + (f" like {seen.reference}" if seen.reference else "")
+            + _resembles(seen.reference)
             for seen in self.people
         ]
         if self.context_score is not None:
@@ -108,6 +108,12 @@ class Excerpts:
         """Those of one video."""
         mine = tuple(e for e in self.excerpts if e.video.video_id == video.video_id)
         return replace(self, excerpts=mine)
+
+
+def _resembles(reference: str) -> str:
+    """What a face was known by, after the moment of it."""
+    said = reference == SAID_BY_HAND
+    return f", {reference}" if said else f" like {reference}" if reference else ""
 
 
 def of_answer(

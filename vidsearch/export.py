@@ -91,7 +91,7 @@ def rendered(
     if name == "fcpxml":
         from vidsearch.export_fcpxml import as_fcpxml
 
-        sound = {video.video_id: _facts(video)[1] for video in excerpts.videos}
+        sound = {video.video_id: (_facts(video) or (0.0, 0))[1] for video in excerpts.videos}
         return as_fcpxml(excerpts, rate, sound)
     if name in ("otio", "edl"):
         from vidsearch.export_editors import as_edl, as_otio
@@ -109,7 +109,14 @@ def _few_at_a_time(excerpts: Sequence[Excerpt], pictures: Pictures) -> Iterator[
 
 
 def notes(excerpts: Excerpts, name: str, rate: Fraction | None = None) -> tuple[str, ...]:
-    """Remarks on how frames are counted, for formats that count frames."""
+    """Remarks on how frames are counted, and on subtitles of a file whose clock is not known."""
+    if name in ("srt", "webvtt"):
+        return tuple(
+            f"{video.path}: is gone, and nobody knows where its clock starts: subtitles may be"
+            " late by that"
+            for video in excerpts.videos
+            if _facts(video) is None
+        )
     if name not in ("edl", "fcpxml", "otio"):
         return ()
     from vidsearch.counting import counting
@@ -119,18 +126,18 @@ def notes(excerpts: Excerpts, name: str, rate: Fraction | None = None) -> tuple[
 
 def shown_from(video: Video) -> float:
     """Seconds at which a player shows the first video frame: players start a file at 0."""
-    start_s, _ = _facts(video)
+    start_s, _ = _facts(video) or (0.0, 0)
     return max(0.0, video.media_offset_s - start_s)
 
 
-def _facts(video: Video) -> tuple[float, int]:
-    """Where the file's own clock starts, and its channels of sound; (0, 0) if it is not there."""
+def _facts(video: Video) -> tuple[float, int] | None:
+    """Where the file's own clock starts, and its channels of sound; None if it is not there."""
     from vidsearch.containers import start_and_sound
     from vidsearch.copies import file_of
 
     with suppress(VidsearchError):
         return start_and_sound(file_of(video))
-    return 0.0, 0
+    return None
 
 
 def export(

@@ -168,8 +168,8 @@ def _face(label: str, box: Sequence[float]) -> str:
     kind = "face" + (" low" if y0 < 0.12 else "") + (" right" if at_right else "")
     # A share of the box's width: a long name ends at the edge of the picture.
     room = (x1 if at_right else 1 - x0) / max(x1 - x0, 1e-3)
-    text = escape(printable(label))
-    return f'<div class="{kind}" style="{place}"><span style="max-width:{room:.0%}">{text}</span></div>'
+    text = f'<span style="max-width:{room:.0%}">{escape(printable(label))}</span>'
+    return f'<div class="{kind}" style="{place}">{text}</div>'
 
 
 def _bar(name: str, value: float) -> str:

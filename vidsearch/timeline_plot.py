@@ -57,9 +57,8 @@ class _Row:
 def marks(since_s: float, until_s: float) -> list[tuple[float, str]]:
     """Round moments from `since_s` to `until_s`, a few, with what is written at them."""
     length = until_s - since_s
-    step_s = next(
-        (step for step in STEPS_S if length / step <= _MOST_MARKS), math.ceil(length / _MOST_MARKS)
-    )
+    fits = (step for step in STEPS_S if length / step <= _MOST_MARKS)
+    step_s = next(fits, math.ceil(length / _MOST_MARKS))
     first, last = math.ceil(since_s / step_s - 1e-9), math.floor(until_s / step_s + 1e-9)
     codes = [(number * step_s, timecode(number * step_s)) for number in range(first, last + 1)]
     tail = -4 if step_s >= 1 else -2
@@ -277,7 +276,8 @@ class _Page:
                 warnings.filterwarnings("ignore", "Glyph .* missing")
                 self._figure.savefig(file, dpi=120, metadata=metadata)
         except OSError as error:
-            raise VidsearchError(f"{file}: the picture cannot be written ({error})") from error
+            reason = error.strerror or error
+            raise VidsearchError(f"{file}: the picture cannot be written ({reason})") from error
 
     def _panel(self, top: float, height: float) -> Any:
         """Axes over the time, `height` inches from `top` down, bare."""

@@ -180,6 +180,14 @@ def test_a_copied_clip_begins_at_the_keyframe_before_and_says_so(
         assert bool(made.streams.audio) == bool(recipe.get("audio"))
 
 
+def test_the_first_pictures_of_a_stream_without_an_index_are_copied(tmp_path: Path) -> None:
+    file = encode(tmp_path / "a.ts", n_frames=60)
+    (clip,) = cut_all([excerpt(file, 0, 10)], tmp_path / "out")
+    assert isinstance(clip, Clip)
+    assert not clip.exact, clip.note
+    assert numbers(clip.file)[:10] == list(range(10))
+
+
 def test_a_copy_of_what_starts_at_a_keyframe_loses_and_adds_nothing(tmp_path: Path) -> None:
     file = encode(tmp_path / "a.mp4", n_frames=60, options={"bf": "0"})
     (clip,) = cut_all([excerpt(file, 24, 36)], tmp_path / "out")
@@ -296,7 +304,8 @@ def test_a_full_disk_ends_it_and_nothing_half_written_stays(tmp_path: Path, exac
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
-        with pytest.raises(VidsearchError, match=r"cannot be written \(file too large\)"):
+        told = r"001 a 00\.00\.00\.480 Anna Rossi\.mp4 cannot be written \(file too large\)"
+        with pytest.raises(VidsearchError, match=told):
             cut_all([part], tmp_path / "out", exact=exact)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -429,7 +438,7 @@ def test_a_report_shows_the_pictures_of_the_video(footage: Path, tmp_path: Path)
             "17.3 frames a second cannot be a time code",
         ),
         (["x", "--format", "edl", "--rate", "fast"], 2, "'fast' is no frame rate"),
-        (["--person", "Joe Biden", "--format", "csv"], 1, "Joe Biden: nobody is on screen"),
+        (["--person", "Joe Biden", "--format", "csv"], 1, "Joe Biden: not in any video (with a"),
         (["--person", "Nobody Known", "--format", "csv"], 2, "Nobody Known"),
         (["--timeline", "none.mp4", "--format", "csv"], 2, "no video of the archive is called"),
         (["x", "--timeline", "poetry.mp4", "--format", "csv"], 2, "leave TEXT out"),
@@ -484,6 +493,22 @@ def test_what_cannot_be_cut_is_told(
     done = run(footage, "clip", *arguments)
     assert done.exit_code == status, done.output
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a.vtt", "a.srt"])
+def test_subtitles_of_a_file_that_is_gone_say_what_is_not_known(
+    footage: Path, tmp_path: Path, name: str
+) -> None:
+    asked = ("export", "--person", "Lin-Manuel Miranda", "-o", tmp_path / name)
+    assert "clock" not in run(footage, *asked).stderr
+    file = footage.parent / "poetry.mp4"
+    away = file.rename(tmp_path / "away.mp4")
+    try:
+        done = run(footage, *asked)
+    finally:
+        away.rename(file)
+    assert done.exit_code == 0, done.output
+    assert "poetry.mp4: is gone, and nobody knows where its clock starts" in done.stderr
 
 
 def test_a_clip_of_a_file_that_is_gone_is_a_failure(footage: Path, tmp_path: Path) -> None:

@@ -79,6 +79,18 @@ def test_the_dump_holds_every_row_that_a_reader_sees(footage: Archive, tmp_path:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
 
 
+def test_a_full_disk_is_told_in_plain_words(footage: Archive, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(VidsearchError, match=r"cannot be written: File too large; choose"):
+            footage.dump(tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list((tmp_path / "out").glob("*.part"))
+
+
 def test_one_row_is_one_row(footage: Archive, tmp_path: Path) -> None:
     told = run("stats", "--parquet", tmp_path / "out", "--archive", footage.path)
     assert f"{tmp_path / 'out' / 'videos.parquet'}: 1 row\n" in told.stdout

@@ -26,7 +26,7 @@ from vidsearch.export import FORMATS, export, notes, rendered
 from vidsearch.export_editors import reel_names
 from vidsearch.export_tables import COLUMNS, harmless
 from vidsearch.names_of_files import MAX_BYTES, Names, safe_name
-from vidsearch.records import Sighting, Video
+from vidsearch.records import SAID_BY_HAND, Sighting, Video
 
 NTSC, NTSC2, FILM = Fraction(30000, 1001), Fraction(60000, 1001), Fraction(24000, 1001)
 RATES = [
@@ -437,6 +437,12 @@ def test_a_long_name_at_a_face_ends_at_the_edge_of_the_picture(box: Any, room: s
     who = Sighting("A Very Long Name " * 4, 0.9, 0.0, box, "x.jpg")
     page = made(some(excerpt(video(), 0, 25, people=(who,))), "html").decode()
     assert f'<span style="max-width:{room}">A Very Long' in page
+
+
+def test_a_face_that_somebody_named_resembles_no_photo() -> None:
+    who = Sighting("Anna Rossi", 1.0, 0.5, (0.1, 0.1, 0.2, 0.2), SAID_BY_HAND)
+    said = excerpt(video(), 0, 25, people=(who,)).evidence
+    assert said.startswith("Anna Rossi 1.00 at 00:00:00.500, said by hand")
 
 
 def test_a_long_name_leaves_room_for_its_bar() -> None:
