@@ -46,9 +46,9 @@ def best_first(video: Video, glob: str | None = None) -> Video:
 
 
 def matches(path: bytes, glob: str) -> bool:
-    """Whether the whole path, or the file name, matches."""
+    """Whether the whole path, or the file name, matches; or is so called, brackets and all."""
     text = path.decode("utf-8", "backslashreplace")
-    return fnmatch(text, glob) or fnmatch(PurePath(text).name, glob)
+    return any(called == glob or fnmatch(called, glob) for called in (text, PurePath(text).name))
 
 
 def file_of(video: Video) -> Path:

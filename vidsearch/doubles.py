@@ -58,8 +58,8 @@ def remark(person: Person, doubles: Iterable[Lookalike]) -> str:
         return ""
     return (
         f"{person.name} looks like {names}, who is enrolled already: the same person twice, or "
-        "somebody very like them? One person is better enrolled once, under one name with aliases; "
-        "doubles are told apart best by several photos each (--more)"
+        "somebody very like them? One person is better enrolled once, under one name with aliases "
+        "(vidsearch people merge); doubles are told apart best by several photos each (--more)"
     )
 
 

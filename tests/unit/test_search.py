@@ -239,6 +239,15 @@ def test_videos_are_chosen_by_path_or_file_name(glob: str, found: list[int]) -> 
     assert [hit.video_id for hit in answer.hits] == [f"v{number}" for number in found]
 
 
+def test_a_video_with_brackets_in_its_name_is_chosen_by_it() -> None:
+    library = Library().video("/films/tape [1].mp4").shot(0, 4, seen(dog=0.6))
+    library.video("/films/tape 2.mp4").shot(0, 4, seen(dog=0.5))
+    (hit,) = ask(library, "a dog", videos="tape [1].mp4").hits
+    assert hit.video == "/films/tape [1].mp4"
+    (hit,) = ask(library, "a dog", videos="/films/tape [12].mp4").hits
+    assert hit.video == "/films/tape 2.mp4", "brackets still choose"
+
+
 def test_a_glob_that_matches_nothing_is_told(concert: Library) -> None:
     assert ask(concert, "a dog", videos="*.avi").message == "No video matches *.avi"
 
