@@ -96,6 +96,12 @@ def _appearances(
     return replace(found, excerpts=tuple(kept), message=message)
 
 
+def _remark(excerpts: Excerpts) -> None:
+    """What an answer says of its hits, as that none of them fits well."""
+    if excerpts.message:
+        say(excerpts.message)
+
+
 def _rate(ctx: click.Context, param: click.Parameter, text: str | None) -> Fraction | None:
     """A frame rate; 29.97 and its like mean the exact ones."""
     from vidsearch.errors import VidsearchError
@@ -168,6 +174,7 @@ def export(
     if not excerpts.excerpts:
         say(f"nothing to export: {excerpts.message or 'nothing was found'}")
         return NOTHING_FOUND
+    _remark(excerpts)
     if out is None:
         assert form is not None
         click.echo(archive.exported(excerpts, form, rate=rate), nl=False)
@@ -242,6 +249,7 @@ def clip(
     if not excerpts.excerpts:
         say(f"nothing to cut: {excerpts.message or 'nothing was found'}")
         return NOTHING_FOUND
+    _remark(excerpts)
     made = []
     failed: list[Uncut] = []
     if out is not None:

@@ -92,7 +92,7 @@ class Excerpt:
 class Excerpts:
     """What leaves the archive: excerpts in the order to show them, and the `title` they go by.
 
-    `message` says why there are none.
+    `message` says why there are none, or that none of them fits well.
     """
 
     title: str

@@ -99,6 +99,9 @@ def test_a_variable_rate_arrives_as_such(tmp_path: Path) -> None:
 # --- clips ---------------------------------------------------------------------------------------
 
 
+UNLIKELY = "zebras under the sea"
+
+
 def excerpt(file: Path, first: int, end: int, rank: int = 1, **facts: Any) -> Excerpt:
     """Frames of a numbered video."""
     found = probe(file)
@@ -416,6 +419,17 @@ def test_text_goes_to_the_standard_output_and_a_list_of_files_as_json(
         footage, "export", "--person", "Lin-Manuel Miranda", "--format", "edl", "-o", out, "--json"
     )
     assert json.loads(done.stdout) == [str(out / "poetry.edl")]
+
+
+def test_what_fits_nothing_well_is_said_where_it_is_exported_and_cut(
+    footage: Path, tmp_path: Path
+) -> None:
+    asked = json.loads(run(footage, "query", UNLIKELY, "--json").stdout)
+    assert asked["hits"]
+    assert "No shot fits the context well" in asked["message"]
+    assert asked["message"] in run(footage, "export", UNLIKELY, "--format", "csv").stderr
+    cut = run(footage, "clip", UNLIKELY, "-k", "1", "-o", tmp_path / "out")
+    assert asked["message"] in cut.stderr
 
 
 def test_a_report_shows_the_pictures_of_the_video(footage: Path, tmp_path: Path) -> None:
