@@ -44,7 +44,6 @@ def people_discover(folder: Path, sheets: Path | None, everything: bool, as_json
     Clusters keep their numbers, and new videos join them: run it again after indexing.
     """
     from vidsearch.archive import Archive
-    from vidsearch.present import counted
     from vidsearch.present_clusters import cluster_as_json, print_clusters, summary
 
     archive = Archive(folder, waiting=say)
@@ -63,7 +62,7 @@ def people_discover(folder: Path, sheets: Path | None, everything: bool, as_json
     if sheets is not None:
         for each in listed:
             archive.cluster_sheet(each, sheets / f"cluster-{each.number:04d}.jpg")
-        say(f"{counted(len(listed), 'sheet')}: {sheets}")
+        say(f"{len(listed)} sheets: {sheets}")
     return 0 if listed else NOTHING_FOUND
 
 

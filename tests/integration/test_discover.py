@@ -419,12 +419,6 @@ def test_discover_prints_a_line_a_cluster_and_draws_their_faces(
     assert (np.abs(red.astype(int) - (200, 60, 60)).max(axis=1) < 20).sum() > 10_000
 
 
-def test_one_sheet_is_no_sheets(archive: Archive, tmp_path: Path) -> None:
-    archive.discover()
-    archive.ignore(1)
-    assert "\n1 sheet: " in run(archive, "discover", "--sheets", tmp_path / "one").stderr
-
-
 def test_sheets_that_cannot_be_written_are_told_before_the_work(
     archive: Archive, tmp_path: Path
 ) -> None:
