@@ -268,12 +268,13 @@ def _weight(qualities: Floats) -> Floats:
 
 
 def trust(quality: Floats) -> Floats:
-    """0 for tracks too poor to be anybody's, 1 from a quality of 0.3 on.
+    """How much a track's faces can be believed: 0.01 up to a quality of 0.15, 1 from 0.3 on.
 
     On film, dark profiles came nearer to the enrolled than anything that LFW, degraded and turned
-    as it may be, says of faces so poor (see the model card).
+    as it may be, says of faces so poor (see the model card). A hundredth names nobody, but still
+    tells the likelier of two.
     """
-    share: Floats = np.clip((quality - 0.15) / 0.15, 0, 1)
+    share: Floats = np.clip((quality - 0.15) / 0.15, 0.01, 1)
     return share
 
 

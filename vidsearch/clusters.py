@@ -31,6 +31,7 @@ from vidsearch.identities import Mask
 from vidsearch.records import Ints
 
 POOR = 0.7  # quality under which a face joins last
+FAINT = 0.2  # quality under which it joins no other poor face: by eye, on real clips
 # So many groups, each with the rest, bring as many false matches of even odds as can be borne: of
 # more groups more is asked, in proportion.
 EVEN = 2000.0
@@ -219,15 +220,24 @@ def _grown(
     alone = np.setdiff1d(group[poor], np.flatnonzero(growing))
     left = np.flatnonzero(growing & (into == np.arange(n)))
     into = _poor_joined(scorer, groups, alone, left, into, into[group[apart]])
+    # What fits no clear face may still be the same as another poor one, as in a second copy.
+    rest = alone[(into[alone] == alone) & (groups.faces.qualities[alone] >= FAINT)]
+    into[rest] = _joined(scorer, groups, rest, group[apart], n_old, times=BEYOND_DOUBT)
     return np.asarray(into[group], np.int64)
 
 
 def _joined(
-    scorer: IdentityScorer, groups: _Groups, growing: Ints, apart: Ints, n_old: int
+    scorer: IdentityScorer,
+    groups: _Groups,
+    growing: Ints,
+    apart: Ints,
+    n_old: int,
+    times: float = 1.0,
 ) -> Ints:
     """The group that each of the `growing` ones has become part of, in rounds of `_best_pairs`.
 
-    What has joined another group becomes a face of zeros, which is like nobody.
+    They need `times` the odds that are asked of so many. What has joined another group becomes a
+    face of zeros, which is like nobody.
     """
     n = len(growing)
     row = np.full(len(groups.weight), -1, np.int64)
@@ -236,13 +246,13 @@ def _joined(
     enemies = enemies[(enemies >= 0).all(axis=1)]
     every = groups.of(growing)
     left = n
-    least = DOUBTFUL * odds_asked(n)
+    least = times * DOUBTFUL * odds_asked(n)
     floor = lowest_cosine(scorer, every, every, least)
     into = np.arange(n)
     new = np.flatnonzero(growing >= n_old)
     edges = without(_between(scorer, every, new, least, floor), enemies, n)
     while True:
-        kept, gone = _best_pairs(edges, odds_asked(left), n)
+        kept, gone = _best_pairs(edges, times * odds_asked(left), n)
         if not len(kept):
             return np.asarray(growing[into], np.int64)
         left -= len(gone)

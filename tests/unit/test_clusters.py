@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from idclip.identity import Faces, IdentityScorer
-from vidsearch.clusters import POOR, cluster
+from vidsearch.clusters import FAINT, POOR, cluster
 from vidsearch.face_graph import lowest_cosine, nearest
 from vidsearch.records import Ints
 
@@ -79,10 +79,12 @@ def test_two_clusters_are_not_joined_by_a_face_that_fits_both() -> None:
 def test_a_poor_face_joins_last_and_only_beyond_doubt() -> None:
     good = faces_of([0] * 5 + [1] * 5)
     poor = faces_of([0], seed=1, quality=POOR / 2)
-    unlike = faces_of([2] * 2, seed=2, quality=POOR / 2)
-    number = cluster(joined(good, poor, unlike), SCORER, NONE, new(13))
+    twice = faces_of([2] * 2, seed=2, quality=POOR / 2)
+    faint = faces_of([3] * 2, seed=3, quality=FAINT * 0.9)
+    number = cluster(joined(good, poor, twice, faint), SCORER, NONE, new(15))
     assert number[10] == number[0]
-    assert number[11] != number[12], "poor faces joined each other"
+    assert number[11] == number[12], "the same poor face, as in a copy of its video"
+    assert number[13] != number[14], "faint faces joined each other"
 
 
 def test_two_poor_faces_of_one_frame_do_not_join_one_cluster() -> None:
