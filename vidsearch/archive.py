@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from vidsearch.people import Refit
     from vidsearch.people_folder import Arrival
     from vidsearch.photos import Picture
-    from vidsearch.records import Rows
+    from vidsearch.records import Rows, Still
     from vidsearch.review import Question
     from vidsearch.stats import Stats
     from vidsearch.store import ShotRow, Store
@@ -400,8 +400,8 @@ class Archive:
         """Write the hits of one or more answers as a contact sheet (JPEG or PNG, by its name)."""
         from vidsearch.sheet import contact_sheet
 
-        pictures = iter(self._pictures_of([hit for answer in answers for hit in answer.hits]))
-        pages = [(a.query, a, [next(pictures) for _ in a.hits]) for a in answers]
+        stills = iter(self._stills_of([hit for answer in answers for hit in answer.hits]))
+        pages = [(a.query, a, [next(stills) for _ in a.hits]) for a in answers]
         _save(contact_sheet(pages), Path(file))
 
     def person_sheet(self, person: Person, file: str | os.PathLike[str]) -> None:
@@ -423,7 +423,7 @@ class Archive:
 
         return read_pictures(file_of(self.video(video)), times) if times else []
 
-    def _pictures_of(self, hits: Sequence[Hit]) -> list[Picture]:
+    def _stills_of(self, hits: Sequence[Hit]) -> list[Still]:
         from vidsearch.shown import pictures_of
 
         return pictures_of(hits, self.pictures, self._open.reader.thumbnail)
@@ -469,13 +469,13 @@ class Archive:
         """
         from vidsearch.export import export
 
-        return export(excerpts, Path(out), format, rate=rate, pictures=self._pictures_of_excerpts)
+        return export(excerpts, Path(out), format, rate=rate, stills=self._stills_of_excerpts)
 
     def exported(self, excerpts: Excerpts, format: str, *, rate: Fraction | None = None) -> bytes:
         """The same as the content of one file; raises the same."""
         from vidsearch.export import rendered
 
-        return rendered(excerpts, format, rate=rate, pictures=self._pictures_of_excerpts)
+        return rendered(excerpts, format, rate=rate, stills=self._stills_of_excerpts)
 
     def clip(
         self,
@@ -504,9 +504,9 @@ class Archive:
 
         return reel(excerpts, Path(file), handles_s=handles_s, captions=captions)
 
-    def _pictures_of_excerpts(self, excerpts: Sequence[Excerpt]) -> list[Picture]:
+    def _stills_of_excerpts(self, excerpts: Sequence[Excerpt]) -> list[Still]:
         """The frames that show excerpts; thumbnails where a file cannot be read."""
-        return self._pictures_of([each.as_hit() for each in excerpts])
+        return self._stills_of([each.as_hit() for each in excerpts])
 
     # --- people ----------------------------------------------------------------------------------
 

@@ -14,14 +14,10 @@ from typing import TYPE_CHECKING
 from vidsearch.errors import VidsearchError
 from vidsearch.excerpts import Excerpt, Excerpts
 from vidsearch.names_of_files import Names
-from vidsearch.records import Video
+from vidsearch.records import Still, Video
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Pictures = Callable[[Sequence[Excerpt]], Sequence[NDArray[np.uint8]]]
-
+    Stills = Callable[[Sequence[Excerpt]], Sequence[Still]]
 
 AT_ONCE = 16  # pictures held in memory
 
@@ -63,12 +59,12 @@ def format_of(file: Path) -> str | None:
 
 
 def rendered(
-    excerpts: Excerpts, name: str, *, rate: Fraction | None = None, pictures: Pictures
+    excerpts: Excerpts, name: str, *, rate: Fraction | None = None, stills: Stills
 ) -> bytes:
     """Excerpts in one of `FORMATS`.
 
-    `rate` is at which rate to count frames, by time; None for the files' own. `pictures` gives an
-    RGB picture for each of some excerpts. Raises VidsearchError for excerpts of nothing, of several
+    `rate` is at which rate to count frames, by time; None for the files' own. `stills` gives a
+    still for each of some excerpts. Raises VidsearchError for excerpts of nothing, of several
     videos where the format is of one, and for rates that cannot be a time code.
     """
     if not excerpts.excerpts:
@@ -87,7 +83,7 @@ def rendered(
     if name == "html":
         from vidsearch.report_html import as_html
 
-        return as_html(excerpts, _few_at_a_time(excerpts.excerpts, pictures), rate)
+        return as_html(excerpts, _few_at_a_time(excerpts.excerpts, stills), rate)
     if name == "fcpxml":
         from vidsearch.export_fcpxml import as_fcpxml
 
@@ -102,10 +98,10 @@ def rendered(
     return {"csv": as_csv, "json": as_json, "parquet": as_parquet}[name](excerpts, rate)
 
 
-def _few_at_a_time(excerpts: Sequence[Excerpt], pictures: Pictures) -> Iterator[NDArray[np.uint8]]:
+def _few_at_a_time(excerpts: Sequence[Excerpt], stills: Stills) -> Iterator[Still]:
     """Full pictures of all excerpts at once could be gigabytes."""
     for start in range(0, len(excerpts), AT_ONCE):
-        yield from pictures(excerpts[start : start + AT_ONCE])
+        yield from stills(excerpts[start : start + AT_ONCE])
 
 
 def notes(excerpts: Excerpts, name: str, rate: Fraction | None = None) -> tuple[str, ...]:
@@ -146,7 +142,7 @@ def export(
     name: str | None = None,
     *,
     rate: Fraction | None = None,
-    pictures: Pictures,
+    stills: Stills,
 ) -> list[Path]:
     """Write excerpts to a file, whole or not at all, or one for each video to a folder.
 
@@ -161,8 +157,8 @@ def export(
     if name not in FORMATS:
         raise VidsearchError(f"{name!r} is no format of exports; those are {', '.join(FORMATS)}")
     if to_folder:
-        return export_folder(excerpts, out, name, rate=rate, pictures=pictures)
-    write_whole(out, rendered(excerpts, name, rate=rate, pictures=pictures))
+        return export_folder(excerpts, out, name, rate=rate, stills=stills)
+    write_whole(out, rendered(excerpts, name, rate=rate, stills=stills))
     return [out]
 
 
@@ -172,19 +168,19 @@ def export_folder(
     name: str,
     *,
     rate: Fraction | None = None,
-    pictures: Pictures,
+    stills: Stills,
 ) -> list[Path]:
     """Write one file for each video into a folder, which is made; gives the files."""
     names = Names()
     parts = [
         (
             folder / names.free(PurePath(video.path).stem, FORMATS[name].suffixes[0]),
-            rendered(excerpts.of(video), name, rate=rate, pictures=pictures),
+            rendered(excerpts.of(video), name, rate=rate, stills=stills),
         )
         for video in excerpts.videos
     ]
     if not parts:
-        rendered(excerpts, name, rate=rate, pictures=pictures)  # says why there is nothing
+        rendered(excerpts, name, rate=rate, stills=stills)  # says why there is nothing
     make_folder(folder)
     for file, data in parts:
         write_whole(file, data)

@@ -249,6 +249,18 @@ class Hit:
 
 
 @dataclass(frozen=True, eq=False)
+class Still:
+    """The picture that shows a hit, RGB uint8 [H, W, 3], any size.
+
+    It is not `exact` where a thumbnail, or a grey plate, stands in for a frame that cannot be read:
+    boxes of faces are of another moment then.
+    """
+
+    picture: NDArray[np.uint8]
+    exact: bool = True
+
+
+@dataclass(frozen=True, eq=False)
 class Answer:
     """What `Archive.query` gives: the hits, and a sentence when there are none.
 

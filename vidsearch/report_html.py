@@ -12,16 +12,13 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from html import escape
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidsearch.excerpts import Excerpt, Excerpts
 from vidsearch.export_tables import rows
 from vidsearch.inputs import printable
+from vidsearch.records import Still
 from vidsearch.timecodes import timecode
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _SIDE = 480  # pixels, the long side of a picture: some 25 kB each
 _SAME_MOMENT_S = 0.25  # a box drawn on a picture of another moment would lie
@@ -71,19 +68,15 @@ footer { color: var(--soft); font-size: .86rem; margin-top: 2rem; }
 """
 
 
-def as_html(
-    excerpts: Excerpts, pictures: Iterable[NDArray[np.uint8]], rate: Fraction | None = None
-) -> bytes:
-    """The report; `pictures` are RGB uint8 [H, W, 3], one an excerpt, of its `picture_s`."""
+def as_html(excerpts: Excerpts, stills: Iterable[Still], rate: Fraction | None = None) -> bytes:
+    """The report; `stills` are one an excerpt, of its `picture_s`."""
     title = escape(printable(" ".join(excerpts.title.split())) or "vidsearch")
     n, m = len(excerpts.excerpts), len(excerpts.videos)
     counted = f"{n} {'excerpt' if n == 1 else 'excerpts'} of {m} {'video' if m == 1 else 'videos'}"
     seconds = sum(each.end_s - each.start_s for each in excerpts.excerpts)
     cards = "\n".join(
-        _card(each, picture, facts)
-        for each, picture, facts in zip(
-            excerpts.excerpts, pictures, rows(excerpts, rate), strict=True
-        )
+        _card(each, still, facts)
+        for each, still, facts in zip(excerpts.excerpts, stills, rows(excerpts, rate), strict=True)
     )
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -112,7 +105,7 @@ def picture_s(each: Excerpt) -> float:
     return each.people[0].time_s if each.people else each.keyframe_s
 
 
-def _card(each: Excerpt, picture: NDArray[np.uint8], facts: dict[str, Any]) -> str:
+def _card(each: Excerpt, still: Still, facts: dict[str, Any]) -> str:
     name = escape(printable(PurePath(each.video.path).name))
     where = escape(printable(each.video.path), quote=True)
     codes = ""
@@ -130,7 +123,7 @@ def _card(each: Excerpt, picture: NDArray[np.uint8], facts: dict[str, Any]) -> s
     long = f"{each.end_s - each.start_s:.2f} s"
     why = f'<p class="soft">{escape(printable(each.evidence))}</p>' if each.evidence else ""
     return f"""<li>
-<div class="still">{_still(each, picture)}<span class="rank">{each.rank}</span></div>
+<div class="still">{_still(each, still)}<span class="rank">{each.rank}</span></div>
 <div class="text"><h2 title="{where}">{name}</h2>
 <p class="time">{span} <span class="soft">({long})</span></p>
 {codes}{reel}
@@ -139,10 +132,10 @@ def _card(each: Excerpt, picture: NDArray[np.uint8], facts: dict[str, Any]) -> s
 </li>"""
 
 
-def _still(each: Excerpt, picture: NDArray[np.uint8]) -> str:
+def _still(each: Excerpt, still: Still) -> str:
     from PIL import Image
 
-    image = Image.fromarray(picture)
+    image = Image.fromarray(still.picture)
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=80)
@@ -150,7 +143,7 @@ def _still(each: Excerpt, picture: NDArray[np.uint8]) -> str:
     faces = "".join(
         _face(f"{seen.name} {seen.probability:.2f}", seen.box)
         for seen in each.people
-        if abs(seen.time_s - picture_s(each)) <= _SAME_MOMENT_S
+        if still.exact and abs(seen.time_s - picture_s(each)) <= _SAME_MOMENT_S
     )
     shape = "wide" if image.width * 9 >= image.height * 16 else "tall"
     alt = escape(printable(f"{each.title} at {timecode(picture_s(each))}"), quote=True)

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from vidsearch.records import Answer, Box, Hit, Person
+from vidsearch.records import Answer, Box, Hit, Person, Still
 from vidsearch.timecodes import timecode
 
 Picture: TypeAlias = NDArray[np.uint8]
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
-Section: TypeAlias = tuple[str, Answer, Sequence[Picture]]
+Section: TypeAlias = tuple[str, Answer, Sequence[Still]]
 
 _PAPER, _CARD, _RULE = (24, 25, 28), (36, 38, 42), (62, 65, 71)
 _INK, _GREY, _ACCENT = (238, 238, 236), (160, 163, 169), (255, 196, 61)
@@ -54,8 +54,8 @@ def grey_plate() -> Picture:
 def contact_sheet(sections: Sequence[Section], *, columns: int = 3) -> Image.Image:
     """Questions one under the other, each with its hits as tiles of `columns` a row.
 
-    A section is the question as it was asked, its answer, and for every hit the RGB picture (any
-    size) at `moment_of(hit)`. A hit shows its rank, the faces that are its evidence with name and
+    A section is the question as it was asked, its answer, and for every hit the still of
+    `moment_of(hit)`. A hit shows its rank, the faces that are its evidence with name and
     probability, video, time codes and scores; an answer without hits shows its message instead.
     """
     columns = max(1, min(columns, max((len(answer.hits) for _, answer, _ in sections), default=1)))
@@ -178,7 +178,7 @@ def _face_card(number: str, below: str, jpeg: bytes, side: int, line: int) -> Im
 
 
 def _section(section: Section, width: int, columns: int) -> Image.Image:
-    question, answer, pictures = section
+    question, answer, stills = section
     rows = -(-len(answer.hits) // columns)
     tile_height = _STILL_HEIGHT + _CAPTION_HEIGHT
     body = rows * tile_height + (rows - 1) * _GAP if rows else 72
@@ -188,10 +188,10 @@ def _section(section: Section, width: int, columns: int) -> Image.Image:
     _text(draw, (_MARGIN + 16, 3), question, 23, _INK, width - 2 * _MARGIN - 16)
     if not answer.hits:
         _nothing(draw, (_MARGIN, 44, width - _MARGIN, 44 + body), answer.message.partition("\n")[0])
-    for place, (hit, picture) in enumerate(zip(answer.hits, pictures, strict=True)):
+    for place, (hit, shown) in enumerate(zip(answer.hits, stills, strict=True)):
         row, column = divmod(place, columns)
         left = _MARGIN + column * (_TILE_WIDTH + _GAP)
-        strip.paste(_tile(hit, picture), (left, 44 + row * (tile_height + _GAP)))
+        strip.paste(_tile(hit, shown), (left, 44 + row * (tile_height + _GAP)))
     return strip
 
 
@@ -204,11 +204,11 @@ def _nothing(draw: ImageDraw.ImageDraw, area: tuple[int, int, int, int], message
     _text(draw, (left + 60, middle - 13), message, 20, _GREY, right - left - 80)
 
 
-def _tile(hit: Hit, picture: Picture) -> Image.Image:
+def _tile(hit: Hit, shown: Still) -> Image.Image:
     tile = Image.new("RGB", (_TILE_WIDTH, _STILL_HEIGHT + _CAPTION_HEIGHT), _CARD)
     draw = ImageDraw.Draw(tile)
     draw.rectangle((0, 0, _TILE_WIDTH, _STILL_HEIGHT - 1), fill=(12, 12, 13))
-    still = Image.fromarray(picture)
+    still = Image.fromarray(shown.picture)
     scale = min(_TILE_WIDTH / still.width, _STILL_HEIGHT / still.height)
     size = (max(1, round(still.width * scale)), max(1, round(still.height * scale)))
     at = ((_TILE_WIDTH - size[0]) // 2, (_STILL_HEIGHT - size[1]) // 2)
@@ -216,7 +216,7 @@ def _tile(hit: Hit, picture: Picture) -> Image.Image:
     frames = [
         (_absolute(seen.box, at, size), f"{seen.name} {seen.probability:.2f}")
         for seen in hit.people
-        if abs(seen.time_s - moment_of(hit)) <= _SAME_MOMENT_S
+        if shown.exact and abs(seen.time_s - moment_of(hit)) <= _SAME_MOMENT_S
     ]
     for area, label in frames:
         _frame(draw, area, label, 15, (_TILE_WIDTH, _STILL_HEIGHT))

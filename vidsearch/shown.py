@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from vidsearch.errors import VidsearchError
 from vidsearch.photos import Picture, decode_jpeg
-from vidsearch.records import Hit
+from vidsearch.records import Hit, Still
 from vidsearch.sheet import grey_plate, moment_of
 
 
@@ -16,13 +16,18 @@ def pictures_of(
     hits: Sequence[Hit],
     read: Callable[[str, Sequence[float]], list[Picture]],
     thumbnail: Callable[[str, int, float], bytes],
-) -> list[Picture]:
-    """The frame that shows each hit, RGB uint8 [H, W, 3]; each file is opened once.
+) -> list[Still]:
+    """The frame that shows each hit; each file is opened once.
 
     `read` gives the frames of a video (its id) at some times. Where it raises VidsearchError, for
     a file that is gone or damaged, the `thumbnail` (of a video id, shot and time; JPEG) stands in,
     and a grey plate where that was forgotten.
     """
+
+    def stand_in(hit: Hit) -> Still:
+        jpeg = thumbnail(hit.video_id, hit.shot, hit.keyframe_s)
+        return Still(decode_jpeg(jpeg) if jpeg else grey_plate(), exact=False)
+
     moments: dict[str, list[float]] = defaultdict(list)
     for hit in hits:
         moments[hit.video_id].append(moment_of(hit))
@@ -32,11 +37,7 @@ def pictures_of(
         with suppress(VidsearchError):
             pictures = read(video_id, times)
             frames |= {(video_id, at): p for at, p in zip(times, pictures, strict=True)}
-    found = []
-    for hit in hits:
-        picture = frames.get((hit.video_id, moment_of(hit)))
-        if picture is None:
-            jpeg = thumbnail(hit.video_id, hit.shot, hit.keyframe_s)
-            picture = decode_jpeg(jpeg) if jpeg else grey_plate()
-        found.append(picture)
-    return found
+    return [
+        Still(frames[at]) if (at := (hit.video_id, moment_of(hit))) in frames else stand_in(hit)
+        for hit in hits
+    ]

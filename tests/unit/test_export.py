@@ -26,7 +26,7 @@ from vidsearch.export import FORMATS, export, notes, rendered
 from vidsearch.export_editors import reel_names
 from vidsearch.export_tables import COLUMNS, harmless
 from vidsearch.names_of_files import MAX_BYTES, Names, safe_name
-from vidsearch.records import SAID_BY_HAND, Sighting, Video
+from vidsearch.records import SAID_BY_HAND, Sighting, Still, Video
 
 NTSC, NTSC2, FILM = Fraction(30000, 1001), Fraction(60000, 1001), Fraction(24000, 1001)
 RATES = [
@@ -75,12 +75,12 @@ def some(*excerpts: Excerpt, title: str = "Anna Rossi on stage") -> Excerpts:
     return Excerpts(title, excerpts)
 
 
-def grey(excerpts: Any) -> list[np.ndarray]:
-    return [np.full((90, 160, 3), 128, np.uint8) for _ in excerpts]
+def grey(excerpts: Any) -> list[Still]:
+    return [Still(np.full((90, 160, 3), 128, np.uint8)) for _ in excerpts]
 
 
 def made(excerpts: Excerpts, form: str, rate: Fraction | None = None) -> bytes:
-    return rendered(excerpts, form, rate=rate, pictures=grey)
+    return rendered(excerpts, form, rate=rate, stills=grey)
 
 
 # --- editing -------------------------------------------------------------------------------------
@@ -453,12 +453,12 @@ def test_a_long_name_leaves_room_for_its_bar() -> None:
 def test_a_report_asks_for_few_pictures_at_a_time() -> None:
     asked: list[int] = []
 
-    def pictures(excerpts: Any) -> list[np.ndarray]:
+    def stills(excerpts: Any) -> list[Still]:
         asked.append(len(excerpts))
         return grey(excerpts)
 
     many = some(*(excerpt(video(), 25 * n, 25 * n + 25, n + 1) for n in range(40)))
-    rendered(many, "html", pictures=pictures)
+    rendered(many, "html", stills=stills)
     assert max(asked) <= 16
     assert sum(asked) == 40
 
@@ -471,7 +471,7 @@ def test_an_export_of_nothing_says_why(form: str, tmp_path: Path) -> None:
     none = Excerpts("Joe Biden", (), "No shot shows Joe Biden (best probability 0.04)")
     for out in (tmp_path / "a", tmp_path / f"a{FORMATS[form].suffixes[0]}"):
         with pytest.raises(VidsearchError, match=r"nothing to export: No shot shows Joe Biden"):
-            export(none, out, form, pictures=grey)
+            export(none, out, form, stills=grey)
         assert not out.exists()
 
 
@@ -486,27 +486,27 @@ def test_the_name_tells_the_format_and_a_folder_gets_one_file_a_video(tmp_path: 
     two = some(
         excerpt(video("Tape.mov"), 0, 5), excerpt(video("x/tape.mov", NTSC), 0, 5, 2),
     )  # fmt: skip
-    files = export(two, tmp_path / "out", "edl", pictures=grey)
+    files = export(two, tmp_path / "out", "edl", stills=grey)
     assert [file.name for file in files] == ["Tape.edl", "tape 2.edl"]
     assert all(file.read_text().startswith("TITLE: Anna") for file in files)
-    assert export(two, tmp_path / "a.OTIO", pictures=grey) == [tmp_path / "a.OTIO"]
+    assert export(two, tmp_path / "a.OTIO", stills=grey) == [tmp_path / "a.OTIO"]
     with pytest.raises(VidsearchError, match="nothing tells the format; say --format: csv, json"):
-        export(two, tmp_path / "a.txt", pictures=grey)
+        export(two, tmp_path / "a.txt", stills=grey)
     with pytest.raises(VidsearchError, match="is no format of exports"):
-        export(two, tmp_path / "a.txt", "doc", pictures=grey)
+        export(two, tmp_path / "a.txt", "doc", stills=grey)
 
 
 def test_a_target_that_cannot_be_written_is_told_and_nothing_stays(tmp_path: Path) -> None:
     one = some(excerpt(video(), 0, 5))
     with pytest.raises(VidsearchError, match=r"a\.csv cannot be written \(no such file or dir"):
-        export(one, tmp_path / "no" / "a.csv", pictures=grey)
+        export(one, tmp_path / "no" / "a.csv", stills=grey)
     (tmp_path / "file").write_text("x")
     with pytest.raises(VidsearchError, match="cannot be written"):
-        export(one, tmp_path / "file" / "sub" / "out", "csv", pictures=grey)
+        export(one, tmp_path / "file" / "sub" / "out", "csv", stills=grey)
     (tmp_path / "a.csv").mkdir()
     (tmp_path / "a.csv" / "a.csv").mkdir()
     with pytest.raises(VidsearchError, match=r"a\.csv cannot be written \(is a directory\)"):
-        export(one, tmp_path / "a.csv", "csv", pictures=grey)
+        export(one, tmp_path / "a.csv", "csv", stills=grey)
     assert not list(tmp_path.rglob(".vidsearch-*"))
 
 
@@ -519,7 +519,7 @@ def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(VidsearchError, match=r"a\.html cannot be written \(file too large\)"):
-            export(one, file, pictures=grey)
+            export(one, file, stills=grey)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert file.read_text() == "before"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidsearch.records import Answer, Box, Hit, Sighting
+from vidsearch.records import Answer, Box, Hit, Sighting, Still
 from vidsearch.sheet import contact_sheet, moment_of, numbered_faces
 
 GREEN = (20, 160, 60)
@@ -41,8 +41,8 @@ def sheet(*sections: tuple[str, Answer, list[NDArray[np.uint8]]]) -> NDArray[np.
 
 
 def test_every_hit_has_its_picture() -> None:
-    one = count(sheet(("q", answer(hit(1)), [picture()])), GREEN)
-    four = count(sheet(("q", answer(*map(hit, (1, 2, 3, 4))), [picture()] * 4)), GREEN)
+    one = count(sheet(("q", answer(hit(1)), [Still(picture())])), GREEN)
+    four = count(sheet(("q", answer(*map(hit, (1, 2, 3, 4))), [Still(picture())] * 4)), GREEN)
     assert one > 0.9 * 400 * 225
     assert four == pytest.approx(4 * one, rel=0.02)
 
@@ -50,14 +50,14 @@ def test_every_hit_has_its_picture() -> None:
 def test_pictures_of_any_shape_are_shown_whole() -> None:
     tall = picture(640, 360)
     tall[:6], tall[-6:] = (250, 0, 0), (0, 0, 250)
-    shown = sheet(("q", answer(hit(1)), [tall]))
+    shown = sheet(("q", answer(hit(1)), [Still(tall)]))
     assert count(shown, (250, 0, 0)) > 50
     assert count(shown, (0, 0, 250)) > 50
 
 
 def test_a_face_is_framed_where_it_is_in_the_picture() -> None:
-    plain = sheet(("q", answer(hit(1)), [picture()]))
-    framed = sheet(("q", answer(hit(1, face_s=2.0)), [picture()]))
+    plain = sheet(("q", answer(hit(1)), [Still(picture())]))
+    framed = sheet(("q", answer(hit(1, face_s=2.0)), [Still(picture())]))
     top, left = np.argwhere(np.abs(plain.astype(int) - GREEN).max(axis=2) < 12)[0]
     changed = np.argwhere((plain != framed).any(axis=2))
     changed = changed[changed[:, 0] < top + 225]
@@ -66,9 +66,18 @@ def test_a_face_is_framed_where_it_is_in_the_picture() -> None:
     assert changed[:, 1].min() == pytest.approx(left + 0.4 * 400, abs=4)
 
 
+def test_no_face_is_framed_on_what_stands_in_for_a_frame() -> None:
+    plain = sheet(("q", answer(hit(1)), [Still(picture())]))
+    stood_in = sheet(("q", answer(hit(1, face_s=2.0)), [Still(picture(), exact=False)]))
+    framed = sheet(("q", answer(hit(1, face_s=2.0)), [Still(picture())]))
+    still = slice(0, plain.shape[0] // 2)
+    green = [count(each[still], GREEN) for each in (plain, stood_in, framed)]
+    assert green[0] == green[1] > green[2]
+
+
 def test_a_face_of_another_moment_is_not_framed_on_this_picture() -> None:
-    one = sheet(("q", answer(hit(1, face_s=2.0)), [picture()]))
-    two = sheet(("q", answer(hit(1, face_s=2.0, second_s=2.9)), [picture()]))
+    one = sheet(("q", answer(hit(1, face_s=2.0)), [Still(picture())]))
+    two = sheet(("q", answer(hit(1, face_s=2.0, second_s=2.9)), [Still(picture())]))
     assert count(one[:300], AMBER) == count(two[:300], AMBER)
 
 
@@ -87,7 +96,7 @@ def test_no_hits_show_the_message_as_a_strip() -> None:
 
 
 def test_questions_stand_one_under_the_other() -> None:
-    first = ("one", answer(hit(1)), [picture()])
+    first = ("one", answer(hit(1)), [Still(picture())])
     second = ("two", answer(message="nothing"), [])
     both, alone = sheet(first, second), sheet(first)
     assert both.shape[0] > alone.shape[0]
@@ -96,14 +105,14 @@ def test_questions_stand_one_under_the_other() -> None:
 
 def test_long_and_foreign_words_stay_inside_the_sheet() -> None:
     long = "word " * 200 + "李安 Żółć العربية 🙂 \n two lines"
-    shown = sheet((long, answer(hit(1, face_s=2.0), message=long), [picture()]))
-    assert shown.shape == sheet(("q", answer(hit(1, face_s=2.0)), [picture()])).shape
+    shown = sheet((long, answer(hit(1, face_s=2.0), message=long), [Still(picture())]))
+    assert shown.shape == sheet(("q", answer(hit(1, face_s=2.0)), [Still(picture())])).shape
     assert (shown[:, -20:] == shown[0, 0]).all()
 
 
 def test_one_picture_for_each_hit_is_demanded() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        contact_sheet([("q", answer(hit(1), hit(2)), [picture()])])
+        contact_sheet([("q", answer(hit(1), hit(2)), [Still(picture())])])
 
 
 def test_faces_are_numbered_and_small_pictures_enlarged() -> None:
