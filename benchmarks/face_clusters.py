@@ -372,7 +372,8 @@ def _notes() -> list[str]:
         " people with more than one.",
         f"odds of {1 / clusters.EVEN:.5f} times the number of groups are asked (at least"
         f" {clusters._FEWEST} are reckoned with), faces under quality {clusters.POOR} join last,"
-        f" each other from {clusters.FAINT} on (by eye, on five real clips)."
+        f" each other from {clusters.FAINT} on (by eye, on five real clips) at"
+        f" {clusters.BOTH_POOR:g} times these odds."
         " These numbers were chosen on LFW fit, on people the networks used there were trained"
         " without, and on an archive like the one here of the people of the cohort (`--choose`)."
         " That a first way let one cluster grow by being like everybody, though, was seen on the"

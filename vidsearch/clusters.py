@@ -36,7 +36,8 @@ FAINT = 0.2  # quality under which it joins no other poor face: by eye, on real 
 # more groups more is asked, in proportion.
 EVEN = 2000.0
 _FEWEST = 1500  # groups that are reckoned with at least
-BEYOND_DOUBT = 10.0  # times the odds, for a poor face
+BEYOND_DOUBT = 10.0  # times the odds, for a poor face and a cluster
+BOTH_POOR = 1000.0  # times the odds, for two poor faces
 DOUBTFUL = 0.1  # times the odds asked for: edges under it are left out
 
 
@@ -222,7 +223,7 @@ def _grown(
     into = _poor_joined(scorer, groups, alone, left, into, into[group[apart]])
     # What fits no clear face may still be the same as another poor one, as in a second copy.
     rest = alone[(into[alone] == alone) & (groups.faces.qualities[alone] >= FAINT)]
-    into[rest] = _joined(scorer, groups, rest, group[apart], n_old, times=BEYOND_DOUBT)
+    into[rest] = _joined(scorer, groups, rest, group[apart], n_old, times=BOTH_POOR)
     return np.asarray(into[group], np.int64)
 
 
