@@ -25,17 +25,23 @@ if TYPE_CHECKING:
 def dump(store: Store, folder: Path) -> dict[str, int]:
     """Write every table into a new or empty folder; gives the number of rows of each.
 
-    A file appears whole or not at all. Raises VidsearchError where it cannot be written.
+    All files appear, each whole, or none stays. Raises VidsearchError where they cannot be written.
     """
+    rows: dict[str, int] = {}
     try:
         if folder.exists() and any(folder.iterdir()):
             raise VidsearchError(f"{folder} is not empty: name a new folder")
         folder.mkdir(parents=True, exist_ok=True)
         published = pa.array(sorted(store.generations()), pa.int64())
-        return {
-            name: _write(folder / f"{name}.parquet", schema, _seen(batches, name, published))
-            for name, schema, batches in store.everything()
-        }
+        try:
+            for name, schema, batches in store.everything():
+                file = folder / f"{name}.parquet"
+                rows[name] = _write(file, schema, _seen(batches, name, published))
+        except BaseException:
+            for name in rows:
+                (folder / f"{name}.parquet").unlink(missing_ok=True)
+            raise
+        return rows
     except OSError as error:
         # Of Arrow's own errors the number alone is fit to be read.
         reason = os.strerror(error.errno) if error.errno else error
