@@ -7,6 +7,7 @@ float32 of unit length.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -19,6 +20,7 @@ Ints = NDArray[np.int64]
 Reals = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 Status = Literal["indexed", "partial", "failed"]
+SAME_MOMENT_S = 0.25  # a box drawn on a picture of another moment would lie
 SAID_BY_HAND = "said by hand"  # in the place of a photo, where somebody said who a face is
 LabelKind = Literal["person", "same", "apart", "ignored", "people"]
 
@@ -258,6 +260,12 @@ class Still:
 
     picture: NDArray[np.uint8]
     exact: bool = True
+
+    def framed(self, people: Sequence[Sighting], moment_s: float) -> tuple[Sighting, ...]:
+        """Those whose face may be framed on it, the picture of `moment_s`; others would lie."""
+        return tuple(
+            seen for seen in people if self.exact and abs(seen.time_s - moment_s) <= SAME_MOMENT_S
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,6 @@ from vidsearch.records import Still
 from vidsearch.timecodes import timecode
 
 _SIDE = 480  # pixels, the long side of a picture: some 25 kB each
-_SAME_MOMENT_S = 0.25  # a box drawn on a picture of another moment would lie
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfaf7; --card: #fff; --ink: #1d1e21; --soft: #62656b;
@@ -142,8 +141,7 @@ def _still(each: Excerpt, still: Still) -> str:
     data = base64.b64encode(file.getvalue()).decode("ascii")
     faces = "".join(
         _face(f"{seen.name} {seen.probability:.2f}", seen.box)
-        for seen in each.people
-        if still.exact and abs(seen.time_s - picture_s(each)) <= _SAME_MOMENT_S
+        for seen in still.framed(each.people, picture_s(each))
     )
     shape = "wide" if image.width * 9 >= image.height * 16 else "tall"
     alt = escape(printable(f"{each.title} at {timecode(picture_s(each))}"), quote=True)

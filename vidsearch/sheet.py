@@ -27,7 +27,6 @@ _PAPER, _CARD, _RULE = (24, 25, 28), (36, 38, 42), (62, 65, 71)
 _INK, _GREY, _ACCENT = (238, 238, 236), (160, 163, 169), (255, 196, 61)
 _MARGIN, _GAP, _PAD = 28, 16, 12
 _TILE_WIDTH, _STILL_HEIGHT, _CAPTION_HEIGHT = 400, 225, 84
-_SAME_MOMENT_S = 0.25  # a box drawn on a picture of another moment would lie
 _OTHER_FONTS = (
     "DejaVuSans.ttf",
     "NotoSansCJK-Regular.ttc",
@@ -215,8 +214,7 @@ def _tile(hit: Hit, shown: Still) -> Image.Image:
     tile.paste(still.resize(size, Image.Resampling.LANCZOS), at)
     frames = [
         (_absolute(seen.box, at, size), f"{seen.name} {seen.probability:.2f}")
-        for seen in hit.people
-        if shown.exact and abs(seen.time_s - moment_of(hit)) <= _SAME_MOMENT_S
+        for seen in shown.framed(hit.people, moment_of(hit))
     ]
     for area, label in frames:
         _frame(draw, area, label, 15, (_TILE_WIDTH, _STILL_HEIGHT))
