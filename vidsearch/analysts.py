@@ -21,6 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from vidsearch.analyze import Stopped, analyze, prepare
+from vidsearch.describe import Models
 from vidsearch.errors import UnreadableVideo, VidsearchError
 from vidsearch.tasks import Analyst, Analyzed, Progress, Recipe, Task, Unreadable
 
@@ -36,16 +37,18 @@ def local(jobs: int) -> Analyst:
     return in_this_process if jobs == 1 else in_processes(jobs)
 
 
-def run_task(task: Task, recipe: Recipe, report: Report) -> Analyzed | Unreadable:
+def run_task(
+    task: Task, recipe: Recipe, report: Report, models: Models | None = None
+) -> Analyzed | Unreadable:
     """Analyse one file; an unreadable one is news, not an exception.
 
     So is one that meets a fault of ours: it must not keep the files behind it from being indexed,
     run after run. What would fail for every file (`_ENDS_THE_RUN`, an inference engine) is raised.
     """
     began = time.monotonic()
-    prepare(recipe)  # whatever goes wrong with the models has nothing to do with this file
+    models = models or prepare(recipe)  # what goes wrong here has nothing to do with this file
     try:
-        result = analyze(task, recipe, report)
+        result = analyze(task, recipe, report, models)
     except UnreadableVideo as error:
         return Unreadable(task, error.reason)
     except _ENDS_THE_RUN:

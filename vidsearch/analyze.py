@@ -78,20 +78,26 @@ def _models(recipe: Recipe) -> Models:
     return load_models(recipe.encoder, recipe.faces, recipe.threads)
 
 
-def prepare(recipe: Recipe) -> None:
-    """Load the models of a recipe, if this process has not yet; raises what keeps them out."""
-    _models(recipe)
+def prepare(recipe: Recipe) -> Models:
+    """The models of a recipe, loaded if this process has not yet; raises what keeps them out."""
+    return _models(recipe)
 
 
-def analyze(task: Task, recipe: Recipe, report: Report = lambda progress: None) -> AnalyzedVideo:
+def analyze(
+    task: Task,
+    recipe: Recipe,
+    report: Report = lambda progress: None,
+    models: Models | None = None,
+) -> AnalyzedVideo:
     """Analyse one file.
 
-    `report` hears of the progress every `REPORT_EVERY` frames; what it raises ends the analysis.
+    `models` are those of the recipe, loaded elsewhere: a cluster may share an encoder between many
+    processes. `report` hears of the progress every `REPORT_EVERY` frames; what it raises ends the analysis.
     Raises UnreadableVideo where nothing of the file can be used; a file of which only a part can
     be read gives that part, with status "partial" and the reason in `error`.
     """
     give_back_large_blocks()
-    models = _models(recipe)
+    models = models or prepare(recipe)
     detector = make_detector(recipe.detector, **dict(recipe.detector_options))
     with decode(task.path, threads=recipe.threads) as frames:
         shots = ShotBuilder(task.path, models)

@@ -1,0 +1,26 @@
+"""What a job on a Ray cluster is told beside what to index: where it runs, and with how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How a job uses its cluster; the defaults are good for one machine and for many.
+
+    `address` is "local" (start Ray on this machine), "auto" (the cluster this machine belongs to)
+    or `ray://HOST:PORT`. `cpus_per_worker` are the cores of one worker, which analyses one file,
+    or one piece of a long one, at a time. `num_gpus` are the GPUs that the encoders take together,
+    None for all that the cluster has, 0 for none; `gpu_batch` is how many pictures an encoder on a
+    GPU takes at once, whichever files they are from. A file is tried `tries` times before it is
+    put in quarantine. A file that lasts longer than `piece_s` seconds is analysed in pieces of
+    about that length, 0 for never.
+    """
+
+    address: str = "local"
+    cpus_per_worker: float = 1.0
+    num_gpus: float | None = None
+    gpu_batch: int = 64
+    tries: int = 2
+    piece_s: float = 600.0
