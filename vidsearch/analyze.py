@@ -92,7 +92,8 @@ def analyze(
     """Analyse one file.
 
     `models` are those of the recipe, loaded elsewhere: a cluster may share an encoder between many
-    processes. `report` hears of the progress every `REPORT_EVERY` frames; what it raises ends the analysis.
+    processes. `report` hears of the progress every `REPORT_EVERY` frames; what it raises ends the
+    analysis.
     Raises UnreadableVideo where nothing of the file can be used; a file of which only a part can
     be read gives that part, with status "partial" and the reason in `error`.
     """

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from vidsearch.people import Refit
     from vidsearch.people_folder import Arrival
     from vidsearch.photos import Picture
-    from vidsearch.records import Rows, Still
+    from vidsearch.records import Job, Rows, Still
     from vidsearch.review import Question
     from vidsearch.stats import Stats
     from vidsearch.store import ShotRow, Store
@@ -94,21 +94,24 @@ class Archive:
         detector: str | None = None,
         detector_options: Mapping[str, float] | None = None,
         analyst: Analyst | None = None,
+        by: str = "",
         wait_s: float = 600.0,
     ) -> Iterator[Event]:
         """The same as an iterator: one `Planned`, then `Progress`, `Indexed` and `Failed`.
 
         `paths` are files, folders (searched recursively) and globs. `jobs` files are analysed at
         the same time, each in a process. What is indexed and unchanged is left alone unless
-        `force`. `analyst` replaces the local analysis (see `vidsearch.tasks.Analyst`). Another
-        writer is waited for, `wait_s` seconds at most, then `ArchiveBusy` is raised. A bad file
-        is an event, never an exception; `ArchiveMismatch` and `ArchiveUnavailable` are raised.
+        `force`. `analyst` replaces the local analysis (see `vidsearch.tasks.Analyst`), and `by`
+        says in `jobs` what it is. Another writer is waited for, `wait_s` seconds at most, then
+        `ArchiveBusy` is raised. A bad file is an event, never an exception; `ArchiveMismatch` and
+        `ArchiveUnavailable` are raised.
         Whatever was told as `Indexed` is on disk, so the iteration may be ended at any moment.
         Where there is no archive and no file either, none is made.
         """
+        from vidsearch import jobs as jobs_of
         from vidsearch.analysts import local
         from vidsearch.indexing import index, nothing_found
-        from vidsearch.inputs import find_videos
+        from vidsearch.inputs import find_videos, printable
         from vidsearch.shots import DEFAULT_DETECTOR, make_detector
         from vidsearch.tasks import recipe_of
 
@@ -121,7 +124,31 @@ class Archive:
             recipe = recipe_of(store.stamp, name, thresholds)
             asked = recipe.split_with if detector or thresholds else ""
             analyst = analyst or local(jobs)
-            yield from index(store, paths, recipe, analyst, force=force, split_with=asked)
+            events = index(store, paths, recipe, analyst, force=force, split_with=asked)
+            run = jobs_of.Asked(tuple(map(printable, paths)), by or jobs_of.here(jobs))
+            yield from jobs_of.remembered(store, events, run)
+
+    def jobs(self) -> list[Job]:
+        """The runs of `index` that had something to do, the latest first."""
+        from vidsearch import jobs
+
+        return jobs.listed(self._open.reader)
+
+    def job(self, name: str) -> Job:
+        """The run whose id begins with `name`, or the "last"; raises VidsearchError if none."""
+        from vidsearch import jobs
+
+        return jobs.find(self.jobs(), name)
+
+    def failed_paths(self, job: str | None = None) -> list[bytes]:
+        """The files that failed and have not been indexed since: of one run, or of all."""
+        videos = [video for video in self.videos() if video.status == "failed"]
+        if job is None:
+            return [path for video in videos for path in video.paths]
+        from vidsearch.inputs import printable
+
+        told = {path for path, _ in self.job(job).failures}
+        return [p for video in videos for p in video.paths if printable(os.fsdecode(p)) in told]
 
     # --- questions -------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ import click
 import vidsearch
 from vidsearch import cli_upkeep
 from vidsearch.cli_export import clip, export
+from vidsearch.cli_jobs import jobs
 from vidsearch.cli_models import models
 from vidsearch.cli_people import people
 from vidsearch.cli_query import query
@@ -103,10 +104,12 @@ def index(
 
     What is indexed already is left alone; renamed and moved files keep their rows; a bad file is
     named, recorded, and the run goes on. Interrupt it at any moment: the next run continues.
+    With --json, progress is told on stderr as one JSON object a line, the result on stdout.
     """
     from vidsearch.archive import Archive
     from vidsearch.present import report_as_json
     from vidsearch.progress import show
+    from vidsearch.progress_lines import tell_lines
 
     analyst = None
     if ray_address:
@@ -121,12 +124,16 @@ def index(
         detector=detector,
         detector_options=_numbers(detector_options),
         analyst=analyst,
+        by=f"Ray {ray_address}" if ray_address else "",
         wait_s=wait_s,
     )
     if verbose:  # the traceback of what should not have happened
         logging.basicConfig(format="%(message)s")
         logging.getLogger("vidsearch").setLevel(logging.DEBUG)
-    report = show(events, quiet=quiet, verbose=verbose)
+    if as_json and not quiet:
+        report = tell_lines(events, say)
+    else:
+        report = show(events, quiet=quiet, verbose=verbose)
     if as_json:
         print_json(report_as_json(report))
     return SOME_FAILED if report.failed else 0
@@ -257,5 +264,5 @@ def _numbers(options: Sequence[str]) -> dict[str, float]:
     return numbers
 
 
-for noun in (query, people, models, *cli_upkeep.COMMANDS, timeline, export, clip):
+for noun in (query, people, models, *cli_upkeep.COMMANDS, timeline, export, clip, jobs):
     main.add_command(noun)

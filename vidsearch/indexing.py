@@ -20,7 +20,7 @@ from vidsearch.copies import release
 from vidsearch.errors import UnreadableVideo
 from vidsearch.inputs import Found, find_videos, fingerprint, os_reason, printable
 from vidsearch.records import Video
-from vidsearch.tasks import Analyst, Analyzed, Progress, Recipe, Task, Unreadable
+from vidsearch.tasks import Analyst, Analyzed, Load, Progress, Recipe, Task, Unreadable
 
 if TYPE_CHECKING:
     from vidsearch.store import Store
@@ -68,7 +68,7 @@ class Failed:
     size: int = 0
 
 
-Event = Planned | Progress | Indexed | Failed
+Event = Planned | Progress | Load | Indexed | Failed
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +104,7 @@ class Tally:
         self.indexed: list[Video] = []
         self.failed: list[Failed] = []
         self.open: dict[str, Progress] = {}
+        self.load: Load | None = None
         self.shots = 0
         self.frames = 0
         self.created = self.began = time.monotonic()
@@ -123,6 +124,8 @@ class Tally:
             before = self.open.get(event.video_id)
             self.frames += event.frames - (before.frames if before else 0)
             self.open[event.video_id] = event
+        elif isinstance(event, Load):
+            self.load = event
         elif isinstance(event, Indexed):
             before = self.open.pop(event.video.video_id, None)
             self.frames += event.video.n_frames - (before.frames if before else 0)
@@ -135,8 +138,12 @@ class Tally:
     def rates(self) -> tuple[float, float]:
         """Frames a second, and seconds of video a second, since the work began."""
         spent = max(time.monotonic() - self.began, 1e-3)
+        return self.frames / spent, self.video_s() / spent
+
+    def video_s(self) -> float:
+        """Seconds of video that were analysed, those of files in work too."""
         done = sum(video.duration_s for video in self.indexed)
-        return self.frames / spent, (done + sum(p.seconds for p in self.open.values())) / spent
+        return done + sum(file.seconds for file in self.open.values())
 
     def share(self) -> float:
         """How much of the run is done, 0 to 1, by bytes.
@@ -184,7 +191,7 @@ def index(
     group: list[Analyzed] = []
     since = time.monotonic()
     for news in analyst(work.tasks, recipe):
-        if isinstance(news, Progress):
+        if isinstance(news, (Progress, Load)):
             yield news
         elif isinstance(news, Unreadable):
             if news.trace:

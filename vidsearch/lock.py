@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -16,6 +17,15 @@ from vidsearch.errors import ArchiveBusy
 
 _LOCK = "writer.lock"
 _HOLDER = "writer.json"  # beside the lock: Windows lets nobody read a locked file
+
+
+def holder(folder: Path) -> dict[str, Any]:
+    """Who holds the right to write (`pid`, `host`, `since`), or held it last and was killed."""
+    try:
+        found = json.loads((folder / _HOLDER).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class WriterLock:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY_S = 10.0
 """How often plain progress lines are written."""
+SHOWN = 8
+"""Files in work that are shown: a cluster has more of them than a terminal has lines."""
 
 
 def show(events: Iterable[Event], *, quiet: bool = False, verbose: bool = False) -> IndexReport:
@@ -124,13 +126,17 @@ def state(tally: Tally) -> str:
     shots = tally.shots + sum(file.shots for file in tally.open.values())
     said = [
         f"{len(tally.indexed)} of {counted(tally.planned.todo, 'video')}",
-        counted(shots, "shot"),
-        f"{fps:.0f} frames/s",
+        f"{counted(shots, 'shot')} in {clock(tally.video_s())}",
+        f"{fps:.0f} fps",
         f"{speed:.1f}x real time",
     ]
     left = tally.left_s()
     if left is not None:
         said.append(f"{clock(left)} left")
+    if tally.load is not None:
+        said.append(counted(tally.load.workers, "worker"))
+        if tally.load.gpu is not None:
+            said.append(f"GPU {tally.load.gpu:.0%} busy")
     if tally.failed:
         said.append(f"{len(tally.failed)} failed")
     return ", ".join(said)
@@ -168,7 +174,10 @@ class _Plain:
         now = time.monotonic()
         if now - self._last >= PLAIN_EVERY_S:
             self._last = now
-            files = (f"{PurePath(f.path).name} ({_share(f)})" for f in tally.open.values())
+            named = list(tally.open.values())[:SHOWN]
+            files = [f"{PurePath(f.path).name} ({_share(f)})" for f in named]
+            if more := len(tally.open) - len(named):
+                files.append(f"and {more} more")
             line = "; ".join([state(tally), *files])
             self._console.print(line, markup=False, soft_wrap=True)
 
@@ -205,7 +214,7 @@ class _Live:
             self._advance(event)
         elif isinstance(event, Indexed):
             self._close(event.video.video_id)
-        else:
+        elif isinstance(event, Failed):
             self._close(event.video_id)
         if self._all is not None:
             self._state = state(tally)
@@ -214,6 +223,8 @@ class _Live:
 
     def _advance(self, event: Progress) -> None:
         if event.video_id not in self._files:
+            if len(self._files) >= SHOWN:
+                return  # it gets a bar when another file is done
             name = PurePath(event.path).name
             name = name if len(name) <= 36 else f"…{name[-35:]}"
             self._files[event.video_id] = self._bars.add_task(escape(name), total=None, told="")

@@ -225,6 +225,36 @@ class Factor:
     details: tuple[tuple[str, float | str], ...]
 
 
+@dataclass(frozen=True)
+class Job:
+    """One run of `index`, as the archive remembers it.
+
+    `state` is "running", "done", "stopped" by whoever started it, "failed" as a whole with its
+    `error`, or "killed". Times are seconds since 1970, 0 where there is none; `seen_at` is when it
+    last wrote. `by` says by what ("2 processes", "Ray auto"). `todo` videos were to be
+    analysed, of `video_s` seconds so far, those in work included; `failures` are paths with their
+    reasons.
+    """
+
+    job_id: str
+    state: str
+    started_at: float
+    host: str
+    pid: int
+    paths: tuple[str, ...]
+    by: str
+    seen_at: float = 0.0
+    ended_at: float = 0.0
+    todo: int = 0
+    indexed: int = 0
+    partial: int = 0
+    failed: int = 0
+    shots: int = 0
+    video_s: float = 0.0
+    error: str = ""
+    failures: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Hit:
     """One shot of the answer, with its evidence.

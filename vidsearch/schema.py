@@ -13,6 +13,7 @@
 - `labels`: what people said of faces, one row a face and answer.
 - `clusters`: one row a face track that `people discover` has seen. Like `labels` it knows a face by
   video, time and box, and has no generation: both outlive the rows of a video.
+- `jobs`: one row a run of `index` that had something to do.
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vidsearch.records import AnalyzedVideo, Label, Member, Person, Photo, Shot, Vector, Video
+from vidsearch.records import AnalyzedVideo, Job, Label, Member, Person, Photo, Shot, Vector, Video
 from vidsearch.stamp import Stamp
 
 # Published by the videos row of their generation.
 CONTENT = ("shots", "keyframes", "faces", "figures")
-TABLES = ("videos", *CONTENT, "people", "labels", "clusters")
+TABLES = ("videos", *CONTENT, "people", "labels", "clusters", "jobs")
 LATER = (
     "figures",
     "labels",
     "clusters",
+    "jobs",
 )  # an archive of an older layout lacks these until somebody writes to it
 # Columns of `videos` that came after the first layout.
 _DEFAULTS = {
@@ -68,6 +70,7 @@ SEARCHED: dict[str, tuple[str, ...]] = {
     "people": ("person_id", "name", "aliases", "created_at", "photos"),
     "labels": (),  # all
     "clusters": (),  # all
+    "jobs": (),  # all
 }
 ORDER: dict[str, tuple[str, ...]] = {
     "videos": ("indexed_at", "video_id"),
@@ -78,6 +81,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     "people": ("created_at", "person_id"),
     "labels": ("created_at", "answer_id", "label_id"),
     "clusters": ("joined",),
+    "jobs": ("started_at", "job_id"),
 }
 
 
@@ -98,6 +102,7 @@ def schemas(stamp: Stamp) -> dict[str, pa.Schema]:
         "people": _people(),
         "labels": _labels(),
         "clusters": _clusters(),
+        "jobs": _jobs(),
     }
 
 
@@ -228,6 +233,30 @@ def _labels() -> pa.Schema:
 
 def _clusters() -> pa.Schema:
     return pa.schema([("number", pa.int64()), ("joined", pa.int64()), *_FACE])
+
+
+def _jobs() -> pa.Schema:
+    return pa.schema(
+        [
+            ("job_id", pa.string()),
+            ("state", pa.string()),
+            ("started_at", pa.float64()),
+            ("host", pa.string()),
+            ("pid", pa.int64()),
+            ("paths", pa.list_(pa.string())),
+            ("by", pa.string()),
+            ("seen_at", pa.float64()),
+            ("ended_at", pa.float64()),
+            ("todo", pa.int64()),
+            ("indexed", pa.int64()),
+            ("partial", pa.int64()),
+            ("failed", pa.int64()),
+            ("shots", pa.int64()),
+            ("video_s", pa.float64()),
+            ("error", pa.string()),
+            ("failures", pa.list_(pa.struct([("path", pa.string()), ("reason", pa.string())]))),
+        ]
+    )
 
 
 def video_rows(videos: Iterable[tuple[Video, int]], schema: pa.Schema) -> pa.Table:
@@ -441,3 +470,30 @@ def labels_from(table: pa.Table) -> list[Label]:
 def members_from(table: pa.Table) -> list[Member]:
     """The way back from `face_rows` of members, in the order of the rows."""
     return [Member(**row | {"box": tuple(row["box"])}) for row in table.to_pylist()]
+
+
+def job_rows(jobs: Sequence[Job], schema: pa.Schema) -> pa.Table:
+    """Rows of `jobs`."""
+    rows = [
+        vars(job)
+        | {
+            "paths": list(job.paths),
+            "failures": [{"path": path, "reason": reason} for path, reason in job.failures],
+        }
+        for job in jobs
+    ]
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def jobs_from(table: pa.Table) -> list[Job]:
+    """The way back from `job_rows`, in the order of the rows."""
+    return [
+        Job(
+            **row
+            | {
+                "paths": tuple(row["paths"]),
+                "failures": tuple((bad["path"], bad["reason"]) for bad in row["failures"]),
+            }
+        )
+        for row in table.to_pylist()
+    ]

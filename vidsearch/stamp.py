@@ -18,10 +18,10 @@ from pathlib import Path
 from vidsearch import __version__
 from vidsearch.errors import ArchiveMismatch, ArchiveUnavailable
 
-SCHEMA = 4
+SCHEMA = 5
 """2 since the stamp knows of weights; 3 since `videos` knows its detector; 4 since there are
-figures, and `videos` knows what editors need. Older ones are read as ever; the next writer adds
-what is missing, empty."""
+figures, and `videos` knows what editors need; 5 since there are jobs. Older ones are read as ever;
+the next writer adds what is missing, empty."""
 _FILE = "archive.json"
 
 

@@ -29,7 +29,7 @@ from vidsearch import audit, columns
 from vidsearch.columns import Columns
 from vidsearch.errors import ArchiveUnavailable, VidsearchError
 from vidsearch.health import Health, examine, orphans
-from vidsearch.records import AnalyzedVideo, Label, Member, Person, Rows, Video
+from vidsearch.records import AnalyzedVideo, Job, Label, Member, Person, Rows, Video
 from vidsearch.rows import is_whole, join
 from vidsearch.schema import (
     CONTENT,
@@ -38,6 +38,8 @@ from vidsearch.schema import (
     check_lengths,
     content_rows,
     face_rows,
+    job_rows,
+    jobs_from,
     labels_from,
     members_from,
     people_from,
@@ -366,7 +368,7 @@ class Store:
         swept = 0
         with explained(self.folder, "written"):
             columns.sweep(self.folder)
-            for name in ("people", "labels", "clusters"):
+            for name in ("people", "labels", "clusters", "jobs"):
                 if columns.n_versions(self.folder, name) > 1:
                     self._purge(name)
             published = {generation for _, generation in self._catalogue().values()}
@@ -497,6 +499,16 @@ class Store:
             ).to_pylist()
         pictures = {(row["shot"], row["track"]): bytes(row["thumbnail"] or b"") for row in found}
         return {face: jpeg for face, jpeg in pictures.items() if face in wanted}
+
+    # --- runs ------------------------------------------------------------------------------------
+
+    def jobs(self) -> list[Job]:
+        """The runs that are remembered, the first first; takes no import of lancedb."""
+        return jobs_from(self._columns.of("jobs")[1])
+
+    def put_jobs(self, jobs: Sequence[Job]) -> None:
+        """Remember these runs and no others."""
+        self._rewrite("jobs", job_rows(jobs, self._schemas["jobs"]))
 
     # --- writing a table anew --------------------------------------------------------------------
 

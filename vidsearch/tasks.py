@@ -99,6 +99,16 @@ class Progress:
     size: int = 0
 
 
+@dataclass(frozen=True)
+class Load:
+    """How busy the machines of a run are: workers on a file just now, and the share of the last
+    seconds in which the GPUs had work (0 to 1; None where there are none).
+    """
+
+    workers: int
+    gpu: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Analyzed:
     """An analyst's good news."""
@@ -122,4 +132,4 @@ class Analyst(Protocol):
 
     def __call__(
         self, tasks: Sequence[Task], recipe: Recipe
-    ) -> Iterator[Progress | Analyzed | Unreadable]: ...
+    ) -> Iterator[Progress | Load | Analyzed | Unreadable]: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,10 +11,11 @@ import pytest
 from rich.console import Console
 from store_records import analyzed_video
 
-from vidsearch import indexing, progress
+from vidsearch import indexing, progress, progress_lines
 from vidsearch.indexing import Event, Failed, Indexed, Planned, Tally
 from vidsearch.progress import clock, state, tell
-from vidsearch.tasks import Progress
+from vidsearch.progress_lines import tell_lines
+from vidsearch.tasks import Load, Progress
 
 LONG = replace(analyzed_video("long", shots=90).video, size=9_000)  # 360 s
 SHORT = replace(analyzed_video("short", shots=10).video, size=1_000)  # 40 s
@@ -33,6 +35,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(indexing, "time", clock)
     monkeypatch.setattr(progress, "time", clock)
+    monkeypatch.setattr(progress_lines, "time", clock)
     return clock
 
 
@@ -76,7 +79,7 @@ def test_time_left_counts_bytes_and_the_share_of_the_video_in_work(hands: Clock)
     # 4,500 of 10,000 bytes in 45 s; what failed is not left to do
     assert tally.share() == pytest.approx(0.45)
     assert tally.left_s() == pytest.approx(55.0)
-    said = "0 of 3 videos, 45 shots, 100 frames/s, 4.0x real time, 55 s left, 1 failed"
+    said = "0 of 3 videos, 45 shots in 3:00 min, 100 fps, 4.0x real time, 55 s left, 1 failed"
     assert state(tally) == said
 
 
@@ -85,14 +88,62 @@ def test_plain_lines_name_the_file_the_shots_the_speed_and_the_time_left(hands: 
     assert lines[0] == "3 videos to index"
     assert lines[1] == "failed  /v/bad.mp4: no video stream"
     assert lines[-2] == (
-        "1 of 3 videos, 90 shots, 150 frames/s, 6.0x real time, 6.7 s left, 1 failed"
+        "1 of 3 videos, 90 shots in 6:00 min, 150 fps, 6.0x real time, 6.7 s left, 1 failed"
     )
     assert lines[-3] == (
-        "0 of 3 videos, 45 shots, 100 frames/s, 4.0x real time, 55 s left, 1 failed; "
+        "0 of 3 videos, 45 shots in 3:00 min, 100 fps, 4.0x real time, 55 s left, 1 failed; "
         "long [1].mp4 (3:00 min of 6:00 min)"
     )
     assert "15 shots" in lines[2]  # nothing is said before there is something to say
     assert lines[-1].startswith("indexed 2 videos, 100 shots, 6:40 min of video in 1:00 min")
+
+
+def test_a_run_on_a_cluster_says_how_many_work_and_how_busy_the_gpus_are(hands: Clock) -> None:
+    tally = Tally()
+    for event in (Planned(3, 10_500, 0, 0, 0, 0), at(0.0), Load(5, 0.875)):
+        tally.add(event)
+    assert state(tally).endswith("5 workers, GPU 88% busy")
+    tally.add(Load(1))
+    assert state(tally).endswith("1 worker")
+
+
+def test_of_many_files_in_work_some_are_shown(hands: Clock) -> None:
+    def events() -> Iterator[Event]:
+        yield Planned(12, 12_000, 0, 0, 0, 0)
+        for n in range(12):
+            yield replace(at(60.0), video_id=str(n), path=f"/v/{n}.mp4")
+        hands.now += 15.0
+        yield Load(12)
+
+    file = io.StringIO()
+    tell(events(), Console(file=file, width=80))
+    (line,) = [line for line in file.getvalue().splitlines() if "0.mp4" in line]
+    assert line.count(".mp4") == 8
+    assert line.endswith("and 4 more")
+
+
+def test_programs_read_one_object_a_line(hands: Clock) -> None:
+    lines: list[str] = []
+    report = tell_lines(a_run(hands), lines.append)
+    told = [json.loads(line) for line in lines]
+    assert [each["event"] for each in told if each["event"] != "progress"] == [
+        "planned",
+        "failed",
+        "indexed",
+        "indexed",
+        "done",
+    ]
+    assert told[1] == {
+        "event": "failed",
+        "path": "/v/bad.mp4",
+        "video_id": "bad",
+        "reason": "no video stream",
+    }
+    halfway = next(each for each in told if each["event"] == "progress" and each["share"] > 0.4)
+    assert halfway["left_s"] == pytest.approx(55.0)
+    assert halfway["in_work"] == [{"path": "/v/long [1].mp4", "video_s": 180.0, "of_s": 360.0}]
+    assert (told[-1]["videos"], told[-1]["video_s"]) == (2, 400.0)
+    assert [video.video_id for video in report.indexed] == ["id-long", "id-short"]
 
 
 def test_a_short_run_says_two_lines(hands: Clock) -> None:
@@ -124,7 +175,9 @@ def test_the_live_view_has_bars_and_the_same_line(
     assert lines[0].startswith("all")
     assert lines[1].startswith("long [1].mp4")
     assert lines[1].endswith("3:00 min of 6:00 min")
-    assert lines[2] == "0 of 3 videos, 45 shots, 100 frames/s, 4.0x real time, 55 s left, 1 failed"
+    assert " ".join(lines[2:]).startswith(
+        "0 of 3 videos, 45 shots in 3:00 min, 100 fps, 4.0x real time, 55 s left, 1 failed"
+    )
     assert "long [1].mp4" not in shown[-1]
 
 

@@ -1,0 +1,94 @@
+"""`vidsearch jobs`: what was indexed when, by what, and what failed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from vidsearch.command import (
+    NOTHING_FOUND,
+    SOME_FAILED,
+    Command,
+    archive_option,
+    json_option,
+    print_json,
+    say,
+)
+
+
+@click.group(cls=Command)
+def jobs() -> None:
+    """Runs of `index`: list them, look at one, try again what failed."""
+
+
+@jobs.command("list")
+@archive_option
+@click.option("-n", "most", type=click.IntRange(1), default=20, show_default=True, metavar="N")
+@json_option
+def jobs_list(folder: Path, most: int, as_json: bool) -> int:
+    """List the latest runs that had something to do, the latest first."""
+    from vidsearch.archive import Archive
+    from vidsearch.present_jobs import job_as_json, print_jobs
+
+    found = Archive(folder).jobs()[:most]
+    if as_json:
+        print_json([job_as_json(job) for job in found])
+    elif found:
+        print_jobs(found)
+    else:
+        say(f"nothing was indexed into the archive {folder} yet")
+    return 0 if found else NOTHING_FOUND
+
+
+@jobs.command("show")
+@click.argument("job", default="last")
+@archive_option
+@json_option
+def jobs_show(job: str, folder: Path, as_json: bool) -> int:
+    """Show one run, by the beginning of its id (the last, if none is given), with its failures."""
+    from vidsearch.archive import Archive
+    from vidsearch.present_jobs import job_as_json, print_job
+
+    found = Archive(folder).job(job)
+    if as_json:
+        print_json(job_as_json(found))
+    else:
+        print_job(found)
+    return 0
+
+
+@jobs.command("retry-failed")
+@click.argument("job", default=None, required=False)
+@archive_option
+@click.option(
+    "-j",
+    "--jobs",
+    "processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Files analysed at the same time, each in a process of its own.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress, only failures.")
+@click.option("-v", "--verbose", is_flag=True, help="One line for each video.")
+@json_option
+def jobs_retry_failed(
+    job: str | None, folder: Path, processes: int, quiet: bool, verbose: bool, as_json: bool
+) -> int:
+    """Index again what failed: of one run, or of all of them; quarantined files too."""
+    from vidsearch.archive import Archive
+    from vidsearch.present import report_as_json
+    from vidsearch.progress import show
+
+    archive = Archive(folder, waiting=say)
+    paths: Sequence[bytes] = archive.failed_paths(job)
+    if not paths:
+        say("nothing failed that is not indexed by now")
+        return NOTHING_FOUND
+    events = archive.indexing(paths, jobs=processes)
+    report = show(events, quiet=quiet, verbose=verbose)
+    if as_json:
+        print_json(report_as_json(report))
+    return SOME_FAILED if report.failed else 0
