@@ -808,6 +808,7 @@ def test_health_counts_what_is_there(store: Store) -> None:
         "people": 1,
         "labels": 0,
         "clusters": 0,
+        "jobs": 0,
     }
     assert health.size >= sum(table.size for table in health.tables.values()) > 0
     assert health.stamp.encoder == "test-encoder"
