@@ -1,6 +1,6 @@
 """How long indexing takes, as a ratio to bare decoding and to the plain pipeline, in one run.
 
-    python benchmarks/index_speed.py [--seconds 120] [--pictures DIR] [--runs 3]
+    python -m benchmarks.index_speed [--seconds 120] [--pictures DIR] [--runs 3]
 
 Makes a 1280x720, 25 frames/s H.264 video of about 4 Mbit/s whose 3-second shots are slow moves
 over real pictures with people (from `--pictures`, else the photos and frames in
@@ -28,11 +28,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import _report
 import av
 import cv2
 import numpy as np
 
+from benchmarks import _report
 from vidsearch.analyze import analyze, load_models
 from vidsearch.shots import DEFAULT_DETECTOR
 from vidsearch.tasks import Recipe, Task
@@ -232,25 +232,27 @@ def load_pictures(folder: Path | None) -> list[np.ndarray]:
     return photos + frames[10::30]
 
 
-def make_video(path: Path, pictures: list[np.ndarray], seconds: float) -> None:
+def make_video(
+    path: Path,
+    pictures: list[np.ndarray],
+    seconds: float,
+    *,
+    size: tuple[int, int] = SIZE,
+    codec: str = "libx264",
+    megabits: int = 4,
+) -> None:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE)
-        stream.width, stream.height = SIZE
+        stream = container.add_stream(codec, rate=RATE)
+        stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
-        stream.bit_rate = 4_000_000
-        stream.options = {
-            "preset": "veryfast",
-            "bf": "2",
-            "nal-hrd": "cbr",
-            "minrate": "4M",
-            "maxrate": "4M",
-            "bufsize": "4M",
-        }
+        stream.bit_rate = megabits * 1_000_000
+        steady = dict.fromkeys(("minrate", "maxrate", "bufsize"), f"{megabits}M")
+        stream.options = {"preset": "veryfast", "bf": "2", "nal-hrd": "cbr", **steady}
         stream.codec_context.time_base = Fraction(1, RATE)
-        grain = np.random.default_rng(0).normal(0, 4, (SIZE[1] * 2, SIZE[0])).astype(np.float32)
-        for picture in scenes(pictures, round(seconds * RATE)):
-            row = np.random.default_rng(picture.size).integers(0, SIZE[1])
-            noisy = picture + grain[row : row + SIZE[1], :, None]
+        grain = np.random.default_rng(0).normal(0, 4, (size[1] * 2, size[0])).astype(np.float32)
+        for picture in scenes(pictures, round(seconds * RATE), size):
+            row = np.random.default_rng(picture.size).integers(0, size[1])
+            noisy = picture + grain[row : row + size[1], :, None]
             frame = av.VideoFrame.from_ndarray(
                 np.clip(noisy, 0, 255).astype(np.uint8), format="rgb24"
             )
@@ -258,19 +260,21 @@ def make_video(path: Path, pictures: list[np.ndarray], seconds: float) -> None:
         container.mux(stream.encode(None))
 
 
-def scenes(pictures: list[np.ndarray], n_frames: int) -> Iterator[np.ndarray]:
+def scenes(
+    pictures: list[np.ndarray], n_frames: int, size: tuple[int, int] = SIZE
+) -> Iterator[np.ndarray]:
     """Slow moves over the pictures, one a shot, in turn."""
     per_shot = round(SHOT_S * RATE)
     for index in range(n_frames):
         shot, step = divmod(index, per_shot)
         picture = pictures[shot % len(pictures)]
         height, width = picture.shape[:2]
-        scale = max(SIZE[0] / width, SIZE[1] / height) * (1.05 + 0.1 * step / per_shot)
-        spare_x, spare_y = width * scale - SIZE[0], height * scale - SIZE[1]
+        scale = max(size[0] / width, size[1] / height) * (1.05 + 0.1 * step / per_shot)
+        spare_x, spare_y = width * scale - size[0], height * scale - size[1]
         moved = np.array(
             [[scale, 0, -spare_x * (0.3 + 0.4 * step / per_shot)], [0, scale, -spare_y * 0.25]]
         )
-        yield cv2.warpAffine(np.ascontiguousarray(picture), moved, SIZE, flags=cv2.INTER_LINEAR)
+        yield cv2.warpAffine(np.ascontiguousarray(picture), moved, size, flags=cv2.INTER_LINEAR)
 
 
 if __name__ == "__main__":
