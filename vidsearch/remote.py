@@ -1,0 +1,397 @@
+"""Objects in a store (S3, Google Cloud Storage) as far as they are like files, over fsspec.
+
+The only module that imports fsspec and the engines below it (s3fs, gcsfs), and that only once an
+object is really looked at. Endpoint, region and credentials are found as the stores' own tools
+find them: by environment, profile or the role of a machine. What fails is an OSError with a reason
+of one clause and no secret in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Any
+
+from vidsearch.urls import RemoteError, without_secrets
+
+BLOCK = 1 << 20
+"""Bytes that are fetched at once where a file is read here and there."""
+_BLOCKS_KEPT = 24
+
+_PACKAGES = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs")}
+# Listings are never kept: others write to the bucket. A wrong endpoint is told within seconds,
+# a store that is busy is asked again by botocore, with growing pauses.
+_S3 = {
+    "use_listings_cache": False,
+    "default_cache_type": "none",
+    "config_kwargs": {
+        "connect_timeout": 5,
+        "read_timeout": 60,
+        "retries": {"mode": "standard", "max_attempts": 4},
+    },
+}
+_OPTIONS: dict[str, dict[str, Any]] = {"s3": _S3, "gs": {"use_listings_cache": False}}
+_ENVIRONMENT = ("AWS_", "GOOGLE_", "GCLOUD_", "STORAGE_EMULATOR_")
+# They write requests with what signs them where somebody logs everything.
+_TALKATIVE = ("botocore", "aiobotocore", "boto3", "google", "urllib3", "gcsfs", "s3fs", "aiohttp")
+_ENGINES = (*_TALKATIVE, "fsspec", "requests", "asyncio", "ssl")
+
+_NO_CREDENTIALS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "gs": "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
+}
+_NO_ANSWER = {
+    "s3": "check the network, AWS_ENDPOINT_URL and the region",
+    "gs": "check the network",
+}
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a store says of an object: bytes, seconds since 1970, and its version's tag."""
+
+    st_size: int
+    st_mtime: float
+    etag: str = ""
+    is_folder: bool = False
+
+    @property
+    def st_mtime_ns(self) -> int:
+        return round(self.st_mtime * 1e9)
+
+    @property
+    def st_mode(self) -> int:
+        return stat.S_IFDIR if self.is_folder else stat.S_IFREG
+
+
+@dataclass(frozen=True, order=True)
+class Remote:
+    """An object, or what all objects below a prefix have in common, as `pathlib` has a path.
+
+    `url` ends in no slash. `listed` is what a listing said of it, "" where it came from none.
+    Every method that asks the store raises OSError: FileNotFoundError, PermissionError, or
+    `RemoteError` with a reason.
+    """
+
+    url: str
+    listed: Status | None = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __fspath__(self) -> str:
+        return self.url
+
+    def __truediv__(self, name: str) -> Remote:
+        return Remote(f"{self.url}/{name}")
+
+    @property
+    def scheme(self) -> str:
+        return self.url.partition("://")[0]
+
+    @property
+    def bucket(self) -> str:
+        return self.url.partition("://")[2].partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """What follows the bucket; "" for the bucket itself."""
+        return self.url.partition("://")[2].partition("/")[2]
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2] or self.bucket
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.name).stem
+
+    @property
+    def parent(self) -> Remote:
+        return Remote(self.url.rpartition("/")[0]) if self.key else self
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (self.bucket, *self.key.split("/")) if self.key else (self.bucket,)
+
+    def absolute(self) -> Remote:
+        return self
+
+    def as_uri(self) -> str:
+        return self.url
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def stat(self) -> Status:
+        """What the store says of it now; a prefix is a folder where there is anything below it."""
+        with self._explained():
+            return _status(self._fs.info(self._path))
+
+    def exists(self) -> bool:
+        """Whether there is an object, or are some below it."""
+        try:
+            self.stat()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_file(self) -> bool:
+        try:
+            return not self.stat().is_folder
+        except FileNotFoundError:
+            return False
+
+    def is_dir(self) -> bool:
+        try:
+            return self.stat().is_folder
+        except FileNotFoundError:
+            return False
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def iterdir(self) -> Iterator[Remote]:
+        """What lies directly below, folders too, by name. Raises FileNotFoundError if nothing."""
+        with self._explained():
+            found = self._fs.ls(self._path, detail=True)
+        yield from sorted(self._of(info) for info in found if info["name"] != self._path)
+
+    def rglob(self, pattern: str) -> Iterator[Remote]:
+        """All objects below whose name matches, by key."""
+        with self._explained():
+            found = self._fs.find(self._path, detail=True)
+        each = (self._of(info) for info in found.values())
+        yield from sorted(one for one in each if fnmatch(one.name, pattern))
+
+    def matching(self) -> Iterator[Remote]:
+        """What this names as a glob: `*`, `?` and `[]` within names, `**` across folders."""
+        with self._explained():
+            found = self._fs.glob(self._path, detail=True)
+        yield from sorted(self._of(info) for info in found.values())
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def open(self, mode: str = "rb") -> Any:
+        """The object for reading in binary, each read a request for exactly what is asked."""
+        if mode != "rb":
+            raise ValueError(f"objects are opened to be read in binary, not {mode!r}")
+        return self.reading(kept=False)
+
+    def reading(self, *, kept: bool = True) -> ObjectFile:
+        """The object as an open file; `kept` fetches blocks, and keeps some of them in memory."""
+        with self._explained():
+            if not kept:
+                return ObjectFile(self, self._fs.open(self._path, "rb", cache_type="none"))
+            options = {"maxblocks": _BLOCKS_KEPT}
+            made = self._fs.open(
+                self._path,
+                "rb",
+                block_size=BLOCK,
+                cache_type="blockcache",
+                cache_options=options,
+            )
+            return ObjectFile(self, made)
+
+    def read_bytes(self) -> bytes:
+        with self._explained():
+            return bytes(self._fs.cat_file(self._path))
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        return self.read_bytes().decode(encoding)
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def write_bytes(self, content: bytes) -> None:
+        """Put the object, by one request: others see what was there before, or all of this."""
+        with self._explained():
+            self._fs.pipe_file(self._path, content)
+
+    def write_text(self, text: str, encoding: str = "utf-8") -> None:
+        self.write_bytes(text.encode(encoding))
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        try:
+            with self._explained():
+                self._fs.rm_file(self._path)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def mkdir(self, **_: object) -> None:
+        """Nothing: a store has no folders. Raises FileNotFoundError where there is no bucket."""
+        with self._explained():
+            self._fs.info(self.bucket)
+
+    # --- the engine ------------------------------------------------------------------------------
+
+    @property
+    def _path(self) -> str:
+        return self.url.partition("://")[2]
+
+    @property
+    def _fs(self) -> Any:
+        return filesystem(self.scheme)
+
+    def _of(self, info: dict[str, Any]) -> Remote:
+        return Remote(f"{self.scheme}://{info['name']}", _status(info))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        with explained(self.url):
+            yield
+
+
+class ObjectFile:
+    """An object that is open for reading, at a position; what PyAV wants of a file.
+
+    `failure` is why the last read failed: a demuxer may take a failed read for the end.
+    """
+
+    def __init__(self, place: Remote, file: Any) -> None:
+        self.name = place.url
+        self.failure: OSError | None = None
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            with explained(self.name):
+                return bytes(self._file.read(size))
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> ObjectFile:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.close()
+
+
+def filesystem(scheme: str) -> Any:
+    """The fsspec file system of a store, as the environment has it now.
+
+    Raises `RemoteError` where its package is not installed.
+    """
+    environment = tuple(sorted(e for e in os.environ.items() if e[0].startswith(_ENVIRONMENT)))
+    return _made(scheme, os.getpid(), hash(environment))
+
+
+@lru_cache(maxsize=16)
+def _made(scheme: str, pid: int, environment: int) -> Any:
+    """One for each process and environment: neither outlives a fork or another endpoint."""
+    package, extra = _PACKAGES[scheme]
+    try:
+        import fsspec
+
+        __import__(package)
+    except ImportError:
+        raise RemoteError(
+            f"{scheme}:// needs {package}, which comes with: pip install 'vidsearch[{extra}]'"
+        ) from None
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
+    with explained(f"{scheme}://"):
+        return fsspec.filesystem(scheme, skip_instance_cache=True, **_OPTIONS[scheme])
+
+
+def _status(info: dict[str, Any]) -> Status:
+    if info["type"] == "directory":
+        return Status(0, 0.0, is_folder=True)
+    when = info.get("LastModified") or info.get("mtime") or info.get("updated") or 0.0
+    tag = str(info.get("ETag") or info.get("etag") or info.get("generation") or "")
+    return Status(int(info["size"]), _seconds(when), tag)
+
+
+def _seconds(when: Any) -> float:
+    if isinstance(when, str):
+        import datetime
+
+        when = datetime.datetime.fromisoformat(when.replace("Z", "+00:00"))
+    return float(when.timestamp() if hasattr(when, "timestamp") else when)
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """What an engine raises, as an OSError that says what happened and holds no secret."""
+    try:
+        yield
+    except RemoteError:
+        raise
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "does not exist", url) from None
+    except PermissionError:
+        raise PermissionError(errno.EACCES, "no permission", url) from None
+    except Exception as error:
+        engine = type(error).__module__.split(".")[0]
+        if isinstance(error, OSError) or engine in _ENGINES:
+            raise RemoteError(_reason(url.partition("://")[0], error)) from None
+        raise
+
+
+def _reason(scheme: str, error: BaseException) -> str:
+    kinds = {type(each).__name__ for each in _chain(error)}
+    if kinds & {
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "DefaultCredentialsError",
+        "CredentialRetrievalError",
+        "RefreshError",
+        "TokenRetrievalError",
+    }:
+        return f"no credentials were found for it: {_NO_CREDENTIALS[scheme]}"
+    code = _code(error)
+    if code and (code[0] >= 500 or code[0] == 429):
+        return f"the store failed again and again ({code[0]} {code[1]}): run this again later"
+    if any("Timeout" in kind or "Connect" in kind for kind in kinds):
+        return f"the store does not answer: {_NO_ANSWER[scheme]}"
+    said = (str(error).strip().splitlines() or [""])[0]
+    return without_secrets(f"{said or type(error).__name__}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _code(error: BaseException) -> tuple[int, str] | None:
+    """The HTTP status, and what the store calls it, that an error stands for."""
+    for each in _chain(error):
+        answer = getattr(each, "response", None)
+        if isinstance(answer, dict):
+            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return int(status), str(answer.get("Error", {}).get("Code", ""))
+        code = getattr(each, "code", None)
+        if isinstance(code, int):
+            return code, ""
+    return None
