@@ -22,6 +22,7 @@ from vidsearch import people as enrolment
 from vidsearch.errors import VidsearchError
 from vidsearch.opened import Opened
 from vidsearch.records import Answer, Hit, Person, Video
+from vidsearch.urls import absolute, is_there
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from vidsearch.duplicates import SharedFootage
     from vidsearch.excerpts import Excerpt, Excerpts
     from vidsearch.forget import Traces
-    from vidsearch.indexing import Event, IndexReport, PathLike
+    from vidsearch.indexing import Event, IndexReport
+    from vidsearch.inputs import PathLike
     from vidsearch.listing import Listing
     from vidsearch.people import Refit
     from vidsearch.people_folder import Arrival
@@ -236,7 +238,7 @@ class Archive:
         from vidsearch.given import moment_of
 
         return [
-            str(source) if Path(source).exists() else moment_of(str(source), self._called)
+            str(source) if is_there(source) else moment_of(str(source), self._called)
             for source in sources
         ]
 
@@ -355,7 +357,7 @@ class Archive:
     def _called(self, name: str) -> list[Video]:
         """The videos with this path or id; else those whose path ends so."""
         raw = os.fsencode(name)
-        full = os.fsencode(Path(name).absolute())
+        full = absolute(name)
         videos = self._open.reader.videos()
         for video in videos:
             if video.video_id == name or raw in video.paths or full in video.paths:
@@ -869,7 +871,7 @@ class Archive:
 
 def _paths_called(name: str, video: Video) -> tuple[bytes, ...]:
     """The one path of a video that `name` is, or the end of; all for its id."""
-    raw, full = os.fsencode(name), os.fsencode(Path(name).absolute())
+    raw, full = os.fsencode(name), absolute(name)
     for is_it in (
         lambda path: path in (raw, full),
         lambda path: path.endswith(b"/" + raw),

@@ -46,8 +46,15 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=str))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=str))
 @archive_option
+@click.option(
+    "--from",
+    "listed_in",
+    metavar="FILE",
+    help="Index what this list says too: a path or URL a line, or as `find -print0` writes them;"
+    " - is standard input.",
+)
 @click.option("--encoder", help="Context encoder of a new archive (see `vidsearch models list`).")
 @click.option("--faces", help="Face model of a new archive: default, insightface:PACK, opencv:DIR.")
 @click.option("--detector", default=None, help="Shot detector: see `vidsearch detectors`.")
@@ -88,6 +95,7 @@ def main() -> None:
 def index(
     paths: Sequence[str],
     folder: Path,
+    listed_in: str | None,
     encoder: str | None,
     faces: str | None,
     detector: str | None,
@@ -100,7 +108,7 @@ def index(
     verbose: bool,
     as_json: bool,
 ) -> int:
-    """Index the videos in PATHS (files, folders, globs).
+    """Index the videos in PATHS (files, folders, globs, s3:// and gs:// URLs).
 
     What is indexed already is left alone; renamed and moved files keep their rows; a bad file is
     named, recorded, and the run goes on. Interrupt it at any moment: the next run continues.
@@ -118,7 +126,7 @@ def index(
         analyst = on_ray(ray_address)
     archive = Archive(folder, encoder=encoder, faces=faces, waiting=say)
     events = archive.indexing(
-        paths,
+        _and_listed(paths, listed_in),
         jobs=jobs,
         force=force,
         detector=detector,
@@ -247,6 +255,15 @@ def doctor(folder: Path, as_json: bool) -> int:
     else:
         render(report)
     return 0 if report.ok else 1
+
+
+def _and_listed(paths: Sequence[str], listed_in: str | None) -> list[str | bytes]:
+    """What is to be indexed: the paths given, and those of a list."""
+    from vidsearch.file_lists import read
+
+    if not paths and listed_in is None:
+        raise click.UsageError("name what to index: PATHS, or a list of them with --from FILE")
+    return [*paths, *(read(listed_in) if listed_in is not None else ())]
 
 
 def _numbers(options: Sequence[str]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from vidsearch.clip_source import Stretch
 from vidsearch.containers import check_file, open_container, video_stream
 from vidsearch.errors import VidsearchError
 from vidsearch.inputs import printable
+from vidsearch.urls import Place
 
 _KEPT = {".mp4": ".mp4", ".m4v": ".mp4", ".mov": ".mov", ".mkv": ".mkv", ".webm": ".mkv",
          ".ts": ".ts", ".mts": ".ts", ".m2ts": ".ts", ".avi": ".avi"}  # fmt: skip
@@ -35,7 +36,7 @@ class Copied:
     tail_s: float
 
 
-def suffix_of(path: Path) -> str:
+def suffix_of(path: Place) -> str:
     """The suffix of a copy: that of the file where it is a common one, else Matroska's."""
     return _KEPT.get(path.suffix.lower(), ".mkv")
 

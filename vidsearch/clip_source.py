@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -18,6 +17,7 @@ from vidsearch.decoding import Source, decode
 from vidsearch.errors import UnreadableVideo
 from vidsearch.inputs import printable
 from vidsearch.pictures import Picture, full_picture
+from vidsearch.urls import Place
 
 _NO_TIMESTAMPS, _MAY_JUMP = 0x80, 0x200  # AVFMT_NOTIMESTAMPS, AVFMT_TS_DISCONT
 _ASIDE_S = 1.5  # sound may begin before the pictures and go on after them
@@ -34,7 +34,7 @@ class Stretch:
     guide to it (see `is_unclocked`): it is found by reading the file from its beginning.
     """
 
-    path: Path
+    path: Place
     start_s: float
     end_s: float
     offset_s: float
@@ -48,7 +48,7 @@ class Stretch:
         return first, round((self.end_s + self.offset_s) / tick)
 
 
-def is_unclocked(path: Path, length_s: float) -> bool:
+def is_unclocked(path: Place, length_s: float) -> bool:
     """Whether a file's clock does not lead to a moment of its video, which lasts `length_s`.
 
     It starts anew in the middle, as in recordings that were joined, or there is none, as in raw

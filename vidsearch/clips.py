@@ -24,6 +24,7 @@ from vidsearch.inputs import printable
 from vidsearch.names_of_files import Names
 from vidsearch.records import Video
 from vidsearch.timecodes import timecode
+from vidsearch.urls import Place
 
 if TYPE_CHECKING:
     from vidsearch.clip_encode import Draw
@@ -200,7 +201,7 @@ def _caption(each: Excerpt) -> Draw:
 
 
 @contextmanager
-def _whole(file: Path, source: Path | None = None) -> Iterator[Path]:
+def _whole(file: Path, source: Place | None = None) -> Iterator[Path]:
     """A name to write to, which becomes `file` when all went well and vanishes otherwise."""
     if source is not None and file.exists() and file.samefile(source):
         raise _Unwritable(f"{printable(file)} is the video itself: choose another --out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from av.stream import Disposition
 
 from vidsearch.errors import UnreadableVideo
 from vidsearch.inputs import looks_like_text, os_reason, printable
+from vidsearch.urls import Place, RemoteError, Stat
 
 MAX_PIXELS = 1 << 26
 """Largest picture that is decoded, 67 million pixels: twice 8K."""
@@ -31,7 +31,7 @@ _STILL_BEING_WRITTEN = "is still being written, index it again when it is comple
 _LENIENT = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 
-def check_file(path: Path) -> os.stat_result:
+def check_file(path: Place) -> Stat:
     """The file's status; UnreadableVideo where it cannot be read or plainly is no video."""
     try:
         found = path.stat()
@@ -50,28 +50,35 @@ def check_file(path: Path) -> os.stat_result:
     return found
 
 
-def check_settled(path: Path, before: os.stat_result) -> None:
+def check_settled(path: Place, before: Stat) -> None:
     """UnreadableVideo if the file has changed since `before`, or changes while it is watched."""
     wait = before.st_mtime + SETTLED_S - time.time()
-    if 0 < wait <= SETTLED_S:
+    if 0 < wait <= SETTLED_S and isinstance(path, Path):  # an object is there whole or not at all
         time.sleep(wait)
     try:
         after = path.stat()
     except OSError as error:
         raise UnreadableVideo(printable(path), os_reason(error)) from None
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+    if _version(after) != _version(before):
         raise UnreadableVideo(printable(path), _STILL_BEING_WRITTEN)
 
 
-def open_container(path: Path, before: os.stat_result) -> Any:
-    """The file as an av.InputContainer, opened as a file and nothing else."""
+def _version(status: Stat) -> tuple[int, int, str]:
+    return status.st_size, status.st_mtime_ns, getattr(status, "etag", "")
+
+
+def open_container(path: Place, before: Stat) -> Any:
+    """The file as an av.InputContainer, opened as a file and nothing else; objects by ranges."""
     # "file:" and the whitelist: a name such as "concat:x" or a playlist opens nothing further.
+    opened = "file:" + str(path.absolute()) if isinstance(path, Path) else path.reading()
     try:
         return av.open(
-            "file:" + str(path.absolute()),
-            options={"protocol_whitelist": "file"},
+            opened,
+            options={"protocol_whitelist": "file" if isinstance(path, Path) else "none"},
             **_LENIENT,
         )
+    except RemoteError as error:
+        raise UnreadableVideo(printable(path), error.reason) from None
     except (av.error.FFmpegError, OSError) as error:
         if _lacks_mp4_index(path):
             reason = "is cut off: its index (moov) is missing, copy it again from the source"
@@ -80,7 +87,7 @@ def open_container(path: Path, before: os.stat_result) -> Any:
         raise _unreadable(path, before, reason) from error
 
 
-def video_stream(path: Path, container: Any, before: os.stat_result) -> Any:
+def video_stream(path: Place, container: Any, before: Stat) -> Any:
     """The stream to decode: the default one, else the largest; covers of songs do not count."""
     name, brand = container.format.name, container.metadata.get("major_brand", "")
     if name.endswith("_pipe") or name in _PICTURE_FORMATS or brand in _PICTURE_BRANDS:
@@ -104,7 +111,7 @@ def video_stream(path: Path, container: Any, before: os.stat_result) -> Any:
     return stream
 
 
-def start_and_sound(path: Path) -> tuple[float, int]:
+def start_and_sound(path: Place) -> tuple[float, int]:
     """Where a file's own clock starts, in seconds, and how many channels of sound it has.
 
     Raises UnreadableVideo.
@@ -159,7 +166,7 @@ def _clock_s(text: str) -> float:
         return 0.0
 
 
-def _unreadable(path: Path, before: os.stat_result, reason: str) -> UnreadableVideo:
+def _unreadable(path: Place, before: Stat, reason: str) -> UnreadableVideo:
     """The error to raise: of a file that somebody is writing, that is the reason."""
     try:
         check_settled(path, before)
@@ -168,7 +175,7 @@ def _unreadable(path: Path, before: os.stat_result, reason: str) -> UnreadableVi
     return UnreadableVideo(printable(path), reason)
 
 
-def _lacks_mp4_index(path: Path) -> bool:
+def _lacks_mp4_index(path: Place) -> bool:
     """Whether this is an MP4 or MOV file without a whole `moov` box."""
     size = path.stat().st_size
     boxes = list(_boxes(path))
@@ -177,7 +184,7 @@ def _lacks_mp4_index(path: Path) -> bool:
     return not any(kind == b"moov" and end <= size for kind, end in boxes)
 
 
-def ends_within_fragment(path: Path) -> bool:
+def ends_within_fragment(path: Place) -> bool:
     """Whether a fragmented MP4 file breaks off in the middle of a fragment."""
     size = path.stat().st_size
     boxes = list(_boxes(path))
@@ -185,7 +192,7 @@ def ends_within_fragment(path: Path) -> bool:
     return fragmented and boxes[-1][1] > size
 
 
-def _boxes(path: Path) -> Iterator[tuple[bytes, int]]:
+def _boxes(path: Place) -> Iterator[tuple[bytes, int]]:
     """The kinds of a file's top boxes and where each should end (ISO/IEC 14496-12)."""
     size = path.stat().st_size
     position = 0

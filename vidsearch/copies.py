@@ -6,14 +6,14 @@ its last path is nowhere, so it goes with all its rows.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from fnmatch import fnmatch
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from vidsearch.records import Video
+from vidsearch.urls import Place, is_there, place
 
 if TYPE_CHECKING:
     from vidsearch.store import Store
@@ -26,7 +26,7 @@ def gone(video: Video) -> tuple[bytes, ...]:
 
 def _is_gone(path: bytes) -> bool:
     try:
-        os.stat(path)
+        place(path).stat()
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:  # a folder that may not be looked into says nothing of what is in it
@@ -38,7 +38,7 @@ def best_first(video: Video, glob: str | None = None) -> Video:
     """The video with the path first that answers a question: it matches `glob`, and is there."""
 
     def rank(path: bytes) -> tuple[bool, bool]:
-        return glob is not None and not matches(path, glob), not os.path.exists(path)
+        return glob is not None and not matches(path, glob), not is_there(path)
 
     if len(video.paths) < 2:
         return video
@@ -51,9 +51,9 @@ def matches(path: bytes, glob: str) -> bool:
     return any(called == glob or fnmatch(called, glob) for called in (text, PurePath(text).name))
 
 
-def file_of(video: Video) -> Path:
+def file_of(video: Video) -> Place:
     """The file to read a video from: the first of its paths that is there."""
-    return Path(os.fsdecode(best_first(video).paths[0]))
+    return place(best_first(video).paths[0])
 
 
 def release(store: Store, paths: Collection[bytes], holders: Iterable[str]) -> list[Video]:

@@ -6,11 +6,9 @@ knows rotation and interlacing. Times count from the first video frame.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -41,6 +39,7 @@ from vidsearch.pictures import (
     transfer_of,
 )
 from vidsearch.slate import Slate, read_slate
+from vidsearch.urls import RemoteError, place
 
 _MANY_ERRORS = 50
 _LEAD = 128  # packets that are kept until the first frame comes, for the time code in them
@@ -137,7 +136,7 @@ class Source:
     """
 
     def __init__(self, path: PathLike, *, small_side: int = 320, threads: int = 0) -> None:
-        self.path = Path(os.fsdecode(path))
+        self.path = place(path)
         self.n_damaged = 0
         self.last_packet_s = 0.0
         self._lead: list[Any] | None = []
@@ -192,6 +191,8 @@ class Source:
                 errors_in_a_row += 1
             except IndexError:  # PyAV, at the end, over streams that appeared in the middle
                 return
+            except RemoteError as error:  # the store failed: the file is neither short nor damaged
+                raise UnreadableVideo(printable(self.path), error.reason) from None
         self.n_damaged += 1
 
     def _decode_packet(self, packet: Any) -> list[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -19,6 +18,7 @@ from vidsearch.media import Frame, read_picture
 from vidsearch.records import Box, FaceTrack, Keyframe, Shot
 from vidsearch.segments import Part
 from vidsearch.tracks import Detected, best_looks, follow, join_alike
+from vidsearch.urls import Place
 
 Picture: TypeAlias = NDArray[np.uint8]
 
@@ -58,7 +58,7 @@ Sight: TypeAlias = Detected[tuple[_Still, Face]]
 class ShotBuilder:
     """Makes shots of their parts, given in order; `done` are the shots that are complete."""
 
-    def __init__(self, path: Path, models: Models) -> None:
+    def __init__(self, path: Place, models: Models) -> None:
         self.done: list[Shot] = []
         self._path = path
         self._models = models

@@ -14,6 +14,7 @@ from typing import Any
 from vidsearch.counting import Counting, counting
 from vidsearch.errors import VidsearchError
 from vidsearch.excerpts import Excerpt, Excerpts
+from vidsearch.urls import is_url
 
 COLUMNS = {
     "rank": "place in the answer, from 1",
@@ -96,7 +97,9 @@ def _text(text: str) -> str:
 
 
 def file_url(paths: Sequence[bytes]) -> str:
-    """A path as a `file:` URL, which keeps every byte; "" without a path."""
+    """A path as a `file:` URL, which keeps every byte; a URL as it is; "" without a path."""
+    if paths and is_url(paths[0]):
+        return os.fsdecode(paths[0])
     return Path(os.path.abspath(os.fsdecode(paths[0]))).as_uri() if paths else ""
 
 

@@ -18,6 +18,7 @@ from vidsearch.gallery import faces_of, mean_faces
 from vidsearch.inputs import printable
 from vidsearch.question import Like
 from vidsearch.records import Person, Video
+from vidsearch.urls import is_there
 
 if TYPE_CHECKING:
     from idclip.encoders import Encoder
@@ -38,7 +39,7 @@ def moment_of(source: str, called: Callable[[str], Sequence[Video]]) -> str:
     Raises `EnrolmentError` where several are called so.
     """
     name, at, moment = source.rpartition("@")
-    if not name or Path(name).exists():
+    if not name or is_there(name):
         return source
     found = called(name)
     if len(found) > 1:

@@ -13,19 +13,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidsearch.copies import release
 from vidsearch.errors import UnreadableVideo
-from vidsearch.inputs import Found, find_videos, fingerprint, os_reason, printable
+from vidsearch.inputs import Found, PathLike, find_videos, fingerprint, os_reason, printable
 from vidsearch.records import Video
 from vidsearch.tasks import Analyst, Analyzed, Load, Progress, Recipe, Task, Unreadable
+from vidsearch.urls import Place, Stat, is_there, stat_of
 
 if TYPE_CHECKING:
     from vidsearch.store import Store
-
-PathLike = str | bytes | Path
 
 log = logging.getLogger(__name__)
 
@@ -270,11 +268,11 @@ class _Comparison:
             for path in video.paths:
                 self._holders.setdefault(path, set()).add(video.video_id)
 
-    def add(self, path: Path) -> None:
+    def add(self, path: Place) -> None:
         """Decide on one file. Raises OSError and UnreadableVideo."""
         raw = os.fsencode(path)
         held = self._holders.get(raw, set())
-        stat = path.stat()
+        stat = stat_of(path)
         same = next((i for i in held if _untouched(self._videos[i], stat)), None)
         if same is not None and not self._force:
             release(self._store, (raw,), held - {same})
@@ -305,7 +303,7 @@ def _split_otherwise(kept: Iterable[Video], split_with: str) -> tuple[str, ...]:
     )
 
 
-def _untouched(video: Video, stat: os.stat_result) -> bool:
+def _untouched(video: Video, stat: Stat) -> bool:
     return video.status != "failed" and video.size == stat.st_size and video.mtime == stat.st_mtime
 
 
@@ -317,14 +315,14 @@ def _with_copy(first: Task, copy: Task) -> Task:
 
 def _note_path(store: Store, video: Video, task: Task) -> Video:
     """A known video was seen at `task`'s path: paths that are gone go, this one comes first."""
-    alive = tuple(path for path in video.paths if path != task.paths[0] and os.path.exists(path))
+    alive = tuple(path for path in video.paths if path != task.paths[0] and is_there(path))
     noted = replace(video, paths=(*task.paths, *alive), mtime=task.mtime)
     store.update_video(noted)
     release(store, task.paths, task.replaces)
     return noted
 
 
-def _unknown(path: str | bytes | Path) -> Task:
+def _unknown(path: PathLike) -> Task:
     """The record of a path that has no content to be known by."""
     raw = os.fsencode(path)
     return Task((raw,), "path-" + hashlib.blake2b(raw, digest_size=12).hexdigest(), 0, 0.0)

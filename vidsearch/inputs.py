@@ -11,11 +11,15 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from vidsearch.stamp import is_archive
+from vidsearch.urls import Place, RemoteError, is_stored, place, without_secrets
 
-PathLike: TypeAlias = str | bytes | Path
+if TYPE_CHECKING:
+    from vidsearch.remote import Remote
+
+PathLike: TypeAlias = str | bytes | os.PathLike[str]
 
 _SUFFIXES = """
     3g2 3gp amv asf avi divx dv evo f4v flv gxf h264 h265 hevc ivf lrv m1v m2p m2t m2ts m2v m4v mkv
@@ -40,16 +44,19 @@ class Found:
     that match nothing: no file has such a name, so there is none to remember.
     """
 
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
     n_hidden: int
     n_other: int
-    missing: tuple[tuple[Path, str], ...]
+    missing: tuple[tuple[Place | str, str], ...]
     unmatched: tuple[str, ...] = ()
 
 
 def printable(path: PathLike) -> str:
-    """`path` on one line, fit for any terminal: bytes and characters that are not are escaped."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    """`path` on one line, fit for any terminal: bytes and characters that are not are escaped.
+
+    Credentials in a URL are left out.
+    """
+    text = without_secrets(os.fsencode(path).decode("utf-8", "backslashreplace"))
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -65,18 +72,26 @@ def looks_like_text(head: bytes) -> bool:
 
 
 def find_videos(paths: Sequence[PathLike]) -> Found:
-    """Turn files, folders and globs into a list of video files.
+    """Turn files, folders, globs and URLs of object stores into a list of videos.
 
     Folders are walked recursively and sorted by name; inside them hidden entries are passed over
     and files are chosen by `VIDEO_SUFFIXES`. Links to folders are followed, each folder once, so
     loops end; archives are passed over, for all they hold is their own. A path that is itself a
     file is taken as it is: whether it is a video is found out on opening it. A path that does not
-    exist is tried as a glob (`**` crosses folders).
+    exist is tried as a glob (`**` crosses folders). All this holds of `s3://` and `gs://` too,
+    where a folder is what keys begin with; its files come with what the listing said of them.
     """
     found = _Collector()
     unmatched = []
     for given in paths:
-        path = Path(os.fsdecode(given))
+        if is_stored(given):
+            unmatched += found.add_stored(given)
+            continue
+        try:
+            path = Path(os.fspath(place(given)))
+        except RemoteError as error:
+            found.missing.append((without_secrets(os.fsdecode(given)), error.reason))
+            continue
         if _exists(path):
             found.add(path)
             continue
@@ -102,11 +117,12 @@ class _Collector:
     """The state of one `find_videos`: what was seen, so that nothing is taken or counted twice."""
 
     def __init__(self) -> None:
-        self.files: dict[Path, None] = {}
+        self.files: dict[Place, None] = {}
         self.n_hidden = 0
-        self.missing: list[tuple[Path, str]] = []
+        self.missing: list[tuple[Place | str, str]] = []
         self._folders: set[tuple[int, int]] = set()
-        self._others: set[Path] = set()
+        self._others: set[Place] = set()
+        self._hidden: set[str] = set()
 
     @property
     def n_other(self) -> int:
@@ -123,7 +139,40 @@ class _Collector:
         else:
             self._add_file(path, explicit=explicit)
 
-    def _add_file(self, path: Path, *, explicit: bool) -> None:
+    def add_stored(self, given: PathLike) -> list[str]:
+        """Take an object, all below a prefix, or what a glob matches; gives a glob in vain."""
+        from vidsearch.remote import Remote
+
+        url = without_secrets(os.fsdecode(given))
+        try:
+            path = place(given)
+            assert isinstance(path, Remote)
+            try:
+                self._add_object(Remote(path.url, path.stat()), explicit=True)
+            except FileNotFoundError:
+                if not glob.has_magic(path.key):
+                    raise
+                matches = list(path.matching())
+                for match in matches:
+                    self._add_object(match, explicit=False)
+                return [] if matches else [url]
+        except OSError as error:
+            self.missing.append((url, os_reason(error)))
+        return []
+
+    def _add_object(self, path: Remote, *, explicit: bool) -> None:
+        if path.listed is None or not path.listed.is_folder:
+            self._add_file(path, explicit=explicit)
+            return
+        from vidsearch.stored_inputs import walk
+
+        found = walk(path, is_video_name)
+        self.files.update(dict.fromkeys(found.files))
+        self._others.update(found.others)
+        self.n_hidden += len(set(found.hidden) - self._hidden)
+        self._hidden.update(found.hidden)
+
+    def _add_file(self, path: Place, *, explicit: bool) -> None:
         if explicit or is_video_name(path):
             self.files.setdefault(path)
         else:
@@ -176,7 +225,7 @@ def _leads_nowhere(path: Path) -> bool:
         return False
 
 
-def is_video_name(path: Path) -> bool:
+def is_video_name(path: Place) -> bool:
     """Whether a file found in a folder is taken for a video, by its suffix."""
     suffix = path.suffix.lower()
     if suffix in _ALSO_SOURCE_CODE:
@@ -195,7 +244,7 @@ def fingerprint(path: PathLike) -> str:
     milliseconds for any size. Two files that differ only outside the three ranges share it.
     Raises OSError.
     """
-    with Path(os.fsdecode(path)).open("rb") as file:
+    with place(path).open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         digest = hashlib.blake2b(str(size).encode() + b"\n", digest_size=16)
         for start in (0, (size - _SAMPLE) // 2, size - _SAMPLE):
@@ -206,6 +255,8 @@ def fingerprint(path: PathLike) -> str:
 
 def os_reason(error: OSError) -> str:
     """What an OSError means for one file, as a clause that follows the file's name."""
+    if isinstance(error, RemoteError):
+        return error.reason
     if isinstance(error, FileNotFoundError):
         return "does not exist"
     if isinstance(error, PermissionError):

@@ -20,6 +20,7 @@ from vidsearch.errors import EnrolmentError, InvalidQuery, UnreadableImage
 from vidsearch.inputs import printable
 from vidsearch.records import Box
 from vidsearch.timecodes import parse_timecode, timecode
+from vidsearch.urls import Place, RemoteError, place
 
 Picture: TypeAlias = NDArray[np.uint8]
 
@@ -51,15 +52,19 @@ def read(source: str | Path) -> Source:
     Raises `UnreadableImage` for what is no picture, `UnreadableVideo` for a video that cannot be
     decoded, `EnrolmentError` for a path that does not exist and a moment outside the video.
     """
-    path = Path(source)
-    if path.is_file():
+    try:
+        path = place(source)
+        found = path.is_file()
+    except RemoteError as error:
+        raise EnrolmentError(f"{printable(source)}: {error.reason}") from None
+    if found:
         return _read_file(path)
     shown = printable(path)
     if path.is_dir():
         raise EnrolmentError(f"{shown} is a folder: name the photos in it")
     video, at, moment = str(source).rpartition("@")
-    if at and Path(video).is_file():
-        return _read_moment(Path(video), moment)
+    if at and place(video).is_file():
+        return _read_moment(place(video), moment)
     raise EnrolmentError(f"{printable(source)}: no such file")
 
 
@@ -94,7 +99,12 @@ def decode_jpeg(jpeg: bytes) -> Picture:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
 
 
-def _read_file(path: Path) -> Source:
+def beside(path: Place) -> Path:
+    """Where a picture about a photo is written: beside it, or here where it is in a store."""
+    return path if isinstance(path, Path) else Path(path.name)
+
+
+def _read_file(path: Place) -> Source:
     shown = printable(path)
     try:
         content = path.read_bytes()
@@ -112,10 +122,10 @@ def _read_file(path: Path) -> Source:
         raise UnreadableImage(f"{shown}: the picture is absurdly large: shrink it first") from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise UnreadableImage(f"{shown}: the picture is damaged ({error})") from error
-    return Source(printable(path.name), picture, hashlib.sha256(content).hexdigest(), path)
+    return Source(printable(path.name), picture, hashlib.sha256(content).hexdigest(), beside(path))
 
 
-def _not_a_picture(path: Path, content: bytes) -> str:
+def _not_a_picture(path: Place, content: bytes) -> str:
     if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"):
         return "HEIC pictures need the package pillow-heif: convert it to JPEG"
     if content[4:8] == b"ftyp" or content[:4] in (b"\x1aE\xdf\xa3", b"RIFF"):
@@ -148,7 +158,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))
 
 
-def _read_moment(video: Path, moment: str) -> Source:
+def _read_moment(video: Place, moment: str) -> Source:
     from vidsearch.media import read_picture
 
     shown = f"{printable(video)}@{printable(moment)}"
@@ -161,14 +171,14 @@ def _read_moment(video: Path, moment: str) -> Source:
         raise EnrolmentError(f"{shown}: the video ends at {timecode(length)}")
     picture = np.ascontiguousarray(read_picture(video, time_s))
     name = f"{printable(video.name)}@{timecode(time_s)}"
-    beside = video.with_name(f"{video.name}@{timecode(time_s).replace(':', '-')}")
+    where = beside(video).with_name(f"{video.name}@{timecode(time_s).replace(':', '-')}")
     image = Image.fromarray(picture)
     image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
     digest = hashlib.sha256(picture.tobytes()).hexdigest()
-    return Source(name, np.asarray(image), digest, beside)
+    return Source(name, np.asarray(image), digest, where)
 
 
-def _length(video: Path) -> float:
+def _length(video: Place) -> float:
     """Seconds of a video; read from end to end where its container does not say."""
     from vidsearch.media import decode
 

@@ -211,6 +211,12 @@ class Remote:
     def read_text(self, encoding: str = "utf-8") -> str:
         return self.read_bytes().decode(encoding)
 
+    def link(self, seconds: int) -> str:
+        """A web address that whoever has it may read this at, for so many seconds: a secret."""
+        with self._explained():
+            self._fs.info(self._path)  # a link to nothing would only tell the player
+            return str(self._fs.sign(self._path, expiration=seconds))
+
     # --- writing ---------------------------------------------------------------------------------
 
     def write_bytes(self, content: bytes) -> None:

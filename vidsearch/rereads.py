@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from vidsearch.decoding import JUMP_AHEAD_S, Decoder, Source, clock_may_jump
 from vidsearch.inputs import PathLike
 from vidsearch.pictures import Picture, full_picture
+from vidsearch.urls import Place, is_stored
 
 _ROUNDED_S = 0.001
 """A frame that begins this little after the asked time is meant: times get rounded to ms."""
@@ -78,6 +79,8 @@ def decord_is_right(path: PathLike) -> bool:
     False where decord is not installed.
     """
     name = os.fsdecode(path)
+    if is_stored(name):
+        return False  # decord reads files only
     try:
         status = Path(name).stat()
     except OSError:
@@ -178,7 +181,7 @@ def _clock_jumps_in(name: str, size: int, mtime_ns: int) -> bool:
         source.close()
 
 
-def _read_by_counting(path: Path, times: Sequence[float]) -> dict[float, Picture]:
+def _read_by_counting(path: Place, times: Sequence[float]) -> dict[float, Picture]:
     """The frames shown at ascending `times`, found by reading the file from the start."""
     found: dict[float, Picture] = {}
     shown: Any = None

@@ -5,17 +5,20 @@ An `Analyst` turns tasks into news, on one machine (`vidsearch.analysts`) or a c
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from vidsearch.records import AnalyzedVideo, Video
+from vidsearch.urls import Place, place
 
 if TYPE_CHECKING:
     from vidsearch.stamp import Stamp
+
+
+QUARANTINE = "in quarantine: "
+"""How the reason of a file begins that is not tried again before it changes or somebody asks."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Task:
     replaces: frozenset[str] = frozenset()
 
     @property
-    def path(self) -> Path:
-        return Path(os.fsdecode(self.paths[0]))
+    def path(self) -> Place:
+        return place(self.paths[0])
 
     def video(self, **facts: object) -> Video:
         """The task's `videos` row, with `facts` beside what the file system says."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from vidsearch.remote import Remote
+    from vidsearch.remote import Remote, Status
 
-Place: TypeAlias = Union[Path, "Remote"]  # noqa: UP007  (a name in quotes takes no |)
+Place: TypeAlias = Union[Path, "Remote"]
+Stat: TypeAlias = Union[os.stat_result, "Status"]
 
 STORES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 """The schemes of object stores, and what each is called here."""
@@ -25,6 +26,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]*@")
 _SIGNED = re.compile(
     r"\?[^\s'\"]*(?:signature|credential|accesskeyid|token|secret|sig=)[^\s'\"]*", re.IGNORECASE
 )
+_ASKED = re.compile(r"(https?://[^\s?'\"]*)\?[^\s'\"]*")
 _SECRET = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 _GUESSABLE = 6  # what is shorter is no secret, and would be found in ordinary words
 
@@ -83,10 +85,33 @@ def _local(url: str) -> str:
     return unquote(url.partition("://")[2].removeprefix("localhost"), errors="surrogateescape")
 
 
+def absolute(path: str | bytes | os.PathLike[str]) -> bytes:
+    """The bytes under which the archive knows a path or URL."""
+    try:
+        return os.fsencode(place(path).absolute())
+    except RemoteError:
+        return os.fsencode(path)
+
+
+def stat_of(place: Place) -> Stat:
+    """What a listing said of an object, else what the store or the disk says now."""
+    return getattr(place, "listed", None) or place.stat()
+
+
+def is_there(path: str | bytes | os.PathLike[str]) -> bool:
+    """Whether a file or object can be seen; one in a store that does not answer may be."""
+    if not is_url(path):
+        return os.path.exists(path)
+    try:
+        return place(path).exists()
+    except OSError:
+        return True
+
+
 def without_secrets(text: str) -> str:
     """`text` without credentials: in URLs, in what signs them, and those of the environment."""
     if "://" in text:
-        text = _SIGNED.sub("", _CREDENTIALS.sub("", text))
+        text = _ASKED.sub(r"\1", _SIGNED.sub("", _CREDENTIALS.sub("", text)))
     for name in _SECRET:
         secret = os.environ.get(name, "")
         if len(secret) >= _GUESSABLE:

@@ -1,89 +1,256 @@
-"""Index on a Ray cluster: `analyze()` runs as Ray tasks, this process alone writes.
+"""Index on a Ray cluster: `analyze()` runs on its workers, this process alone writes.
 
 The analyst has the form of `vidsearch.analysts`, so that a job on a cluster stores the same rows as
-a run on one machine. Files must be readable under the same path on every node.
+a run on one machine. Files must be readable under the same path on every node, or be in an object
+store. Ray is used for what it is best at: finding a free core on some node, keeping processes with
+their models, noticing that one died. What that means for the file (`workers.attempts`) is ours, and
+so is the retry: Ray would try a task again on every death, whoever was to blame.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vidsearch.errors import ModelUnavailable, VidsearchError
-from vidsearch.tasks import Analyst, Analyzed, Progress, Recipe, Task, Unreadable
+from vidsearch.errors import VidsearchError
+from vidsearch.inputs import printable
+from vidsearch.tasks import Analyst, Analyzed, Load, Progress, Recipe, Task, Unreadable
+from vidsearch.urls import is_url
+from workers import black_box
+from workers.actors import Begun, Order, analysed
+from workers.attempts import Attempts, Death, ceiling_s
+from workers.cluster import Code, check_nodes, connect
+from workers.options import JobOptions
 
 if TYPE_CHECKING:
-    from vidsearch.indexing import IndexReport, PathLike
+    from vidsearch.indexing import IndexReport
+    from vidsearch.inputs import PathLike
 
-CPUS_PER_TASK = 1
-AHEAD = 2
-"""Tasks submitted for each core of the cluster: enough to keep it busy, few enough that results
-which wait to be written do not fill the object store."""
+__all__ = ["index_job", "on_ray"]
+
+log = logging.getLogger(__name__)
+
+AHEAD = 1.5
+"""Tasks submitted for each worker that has room: enough to keep all busy and to let a cluster that
+grows by demand grow, few enough that what waits to be written is little."""
+WAIT_S = 0.5  # for news, before looking at what hangs
+LOAD_EVERY_S = 5.0
+SAMPLE = 3  # of the files, that every node must see
+READ_BOX_S = 20.0  # to learn what a dead worker left behind
 
 
 def index_job(
-    archive: str | os.PathLike[str], paths: Sequence[PathLike], address: str = "local"
+    archive: str | os.PathLike[str],
+    paths: Sequence[PathLike],
+    options: JobOptions | str = "local",
+    **indexing: Any,
 ) -> IndexReport:
-    """Index `paths` into the archive folder `archive` on the cluster at `address`.
+    """Index `paths` into the archive folder `archive` on a cluster.
 
-    `address` is "local" (start Ray on this machine), "auto" (the cluster this machine belongs to)
-    or `ray://HOST:PORT`.
+    `options` may be the address alone (see `JobOptions`); `indexing` are the options of
+    `Archive.indexing`. Raises what that raises, and `VidsearchError` where the cluster cannot do it.
     """
     from vidsearch.archive import Archive
 
-    return Archive(archive).index(paths, analyst=on_ray(address))
+    if isinstance(options, str):
+        options = JobOptions(address=options)
+    by = f"Ray {options.address}"
+    return Archive(archive).index(paths, analyst=on_ray(options), by=by, **indexing)
 
 
-def on_ray(address: str) -> Analyst:
-    """The analyst that spreads files over the Ray cluster at `address` (see `index_job`)."""
+def on_ray(options: JobOptions | str) -> Analyst:
+    """The analyst that spreads files over a Ray cluster (see `index_job`)."""
+    chosen = JobOptions(address=options) if isinstance(options, str) else options
 
     def analyst(
         tasks: Sequence[Task], recipe: Recipe
-    ) -> Iterator[Progress | Analyzed | Unreadable]:
-        ray = connect(address)
-        shared = recipe.with_threads(recipe.threads or CPUS_PER_TASK)
-        remote = ray.remote(num_cpus=CPUS_PER_TASK, max_retries=2)(_analyze)
-        room = max(1, AHEAD * int(ray.cluster_resources().get("CPU", 1)))
-        waiting = list(tasks)[::-1]
-        running: dict[object, Task] = {}
-        while waiting or running:
-            while waiting and len(running) < room:
-                task = waiting.pop()
-                running[remote.remote(task, shared)] = task
-            done, _ = ray.wait(list(running), num_returns=1)
-            for reference in done:
-                task = running.pop(reference)
-                try:
-                    yield ray.get(reference)
-                except ray.exceptions.WorkerCrashedError:
-                    reason = "its decoding crashed three workers; the file is probably damaged"
-                    yield Unreadable(task, reason)
+    ) -> Iterator[Progress | Load | Analyzed | Unreadable]:
+        if not tasks:
+            return
+        ray = connect(chosen.address)
+        check_nodes(ray, recipe, _sample(tasks))
+        run = _Run(ray, tasks, recipe.with_threads(chosen.threads), chosen)
+        try:
+            yield from run.news()
+        finally:
+            run.end()
 
     return analyst
 
 
-def _analyze(task: Task, recipe: Recipe) -> Analyzed | Unreadable:
-    """The Ray task: one file."""
-    from vidsearch.analysts import run_task
+def _sample(tasks: Sequence[Task]) -> list[str]:
+    """Some files of this machine, first of all the largest: every node must see them."""
+    paths = [os.fsdecode(task.paths[0]) for task in sorted(tasks, key=lambda task: -task.size)]
+    return [path for path in paths if not is_url(path)][:SAMPLE]
 
-    return run_task(task, recipe, lambda progress: None)
+
+@dataclass
+class _Running:
+    """A file in work; `process` is where, and `progress` how far, once it is known."""
+
+    task: Task
+    attempts: Attempts
+    process: Begun | None = None
+    progress: Progress | None = None
+    begun_s: float = 0.0
+    moved_s: float = 0.0
+    stopped: str = ""  # why the driver ended it
+
+    def began(self, process: Begun) -> None:
+        self.process = process
+        self.begun_s = self.moved_s = time.monotonic()
+
+    def overdue(self, stall_s: float) -> str:
+        """Why it must be ended, "" if it need not."""
+        now = time.monotonic()
+        if self.process is None or self.stopped:
+            return ""  # it waits for a worker
+        if now - self.moved_s > stall_s:
+            return f"made no progress for {stall_s:.0f} s"
+        if now - self.begun_s > ceiling_s(self.task.size):
+            return f"took more than {ceiling_s(self.task.size) / 3600:.1f} hours"
+        return ""
 
 
-def connect(address: str) -> Any:
-    """Ray, connected to the cluster at `address`.
+@dataclass
+class _Run:
+    """One job: what waits, what is in work, and what became of it."""
 
-    Raises `ModelUnavailable` without the extra, and `VidsearchError` where no cluster answers.
-    """
-    try:
-        import ray
-    except ImportError:
-        raise ModelUnavailable(
-            'Ray is not installed; it comes with: pip install "vidsearch[ray]"'
-        ) from None
-    if not ray.is_initialized():
+    ray: Any
+    tasks: Sequence[Task]
+    recipe: Recipe
+    options: JobOptions
+    waiting: list[tuple[Task, Attempts]] = field(default_factory=list)
+    running: dict[Any, _Running] = field(default_factory=dict)
+    load_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        by_size = sorted(self.tasks, key=lambda task: task.size)  # the largest last: taken first
+        self.waiting = [(task, Attempts(self.options.tries)) for task in by_size]
+        memory = self.options.memory_gb
+        self._order = Order(
+            self.recipe,
+            Code.here(),
+            self.options.cpus_per_worker,
+            None if memory is None else int(memory * 1e9),
+        )
+        # A death is judged here, so Ray must not try again by itself. What a driver cannot take
+        # yet stays in the worker: it stops after this many pieces of news.
+        self._remote = self.ray.remote(
+            num_cpus=self.options.cpus_per_worker,
+            max_retries=0,
+            num_returns="streaming",
+            _generator_backpressure_num_objects=8,
+        )(analysed)
+
+    def news(self) -> Iterator[Progress | Load | Analyzed | Unreadable]:
+        while self.waiting or self.running:
+            self._submit()
+            ready, _ = self.ray.wait(
+                list(self.running),
+                num_returns=len(self.running),
+                timeout=WAIT_S,
+                fetch_local=False,
+            )
+            for stream in ready:
+                yield from self._next(stream)
+            self._end_what_hangs()
+            if time.monotonic() - self.load_s > LOAD_EVERY_S:
+                self.load_s = time.monotonic()
+                yield Load(sum(each.process is not None for each in self.running.values()))
+
+    def end(self) -> None:
+        """Leave no worker at work."""
+        for stream in self.running:
+            self.ray.cancel(stream, force=True)
+        self.running = {}
+
+    def _submit(self) -> None:
+        room = AHEAD * self.ray.cluster_resources().get("CPU", 1) / self.options.cpus_per_worker
+        while self.waiting and len(self.running) < max(1, room):
+            task, attempts = self.waiting.pop()
+            again = bool(attempts.by_file or attempts.kills)
+            remote = self._remote.options(
+                name=f"index {printable(task.path)}",  # what Ray's logs and dashboard show
+                scheduling_strategy="SPREAD" if again else "DEFAULT",
+            )
+            self.running[remote.remote(task, self._order)] = _Running(task, attempts)
+
+    def _next(self, stream: Any) -> Iterator[Progress | Analyzed | Unreadable]:
+        """The next piece of news of a file."""
+        file = self.running[stream]
         try:
-            ray.init(address, log_to_driver=False, include_dashboard=False)
-        except ConnectionError as error:
-            raise VidsearchError(f"no Ray cluster answers at {address!r}: {error}") from error
-    return ray
+            news = self.ray.get(next(stream))
+        except StopIteration:
+            self._died(stream, VidsearchError("its worker ended without a result"))
+        except self.ray.exceptions.RayTaskError as error:
+            self.running.pop(stream)
+            self.end()
+            raise _cause(error) from None
+        except self.ray.exceptions.RayError as error:
+            yield from self._died(stream, error)
+        else:
+            if isinstance(news, Begun):
+                file.began(news)
+            elif isinstance(news, Progress):
+                file.progress, file.moved_s = news, time.monotonic()
+                yield news
+            else:
+                self.running.pop(stream)
+                yield news
+
+    def _died(self, stream: Any, error: Exception) -> Iterator[Unreadable]:
+        """A worker is gone: its file is tried again, or put into quarantine."""
+        file = self.running.pop(stream)
+        death, reason = self._judged(file, error)
+        verdict = file.attempts.add(death, reason)
+        path = printable(file.task.path)
+        if verdict:
+            log.warning("%s: %s", path, verdict)
+            yield Unreadable(file.task, verdict)
+        else:
+            log.warning("%s: %s (%s); it is tried again", path, reason, death.value)
+            self.waiting.append((file.task, file.attempts))
+
+    def _judged(self, file: _Running, error: Exception) -> tuple[Death, str]:
+        """Why a worker ended: what it left behind says, or that its node is gone."""
+        if file.stopped:
+            return Death.FILE, file.stopped
+        if file.process is None:
+            return Death.NODE, "its worker never began"
+        alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
+        if file.process.node not in alive:
+            return Death.NODE, f"the node {file.process.node[:8]} is gone"
+        said = self._left_behind(file.process)
+        if said:
+            return Death.FILE, said
+        return Death.KILLED, "its worker was killed"
+
+    def _left_behind(self, process: Begun) -> str:
+        """What `black_box` recorded, read on the node of the process."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(process.node, soft=False)
+        ask = self.ray.remote(num_cpus=0, max_retries=0)(black_box.read)
+        try:
+            said: str = self.ray.get(
+                ask.options(scheduling_strategy=there).remote(process.pid), timeout=READ_BOX_S
+            )
+        except self.ray.exceptions.RayError:  # the node goes as well
+            return ""
+        return said
+
+    def _end_what_hangs(self) -> None:
+        for stream, file in self.running.items():
+            if reason := file.overdue(self.options.stall_s):
+                file.stopped = reason
+                self.ray.cancel(stream, force=True)
+
+
+def _cause(error: Any) -> Exception:
+    """What a worker raised: ours as it is, anything else as Ray tells it."""
+    return error.cause if isinstance(error.cause, (VidsearchError, OSError)) else error
