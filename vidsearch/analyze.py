@@ -59,11 +59,10 @@ def load_models(encoder: str, faces: str, threads: int = 0) -> Models:
     )
 
 
-@lru_cache(maxsize=2)
-def _models(recipe: Recipe) -> Models:
-    """The models of a recipe, with the weights that it names.
+def check_weights(recipe: Recipe) -> None:
+    """Raise `ModelUnavailable` where this machine has other weights than the recipe names.
 
-    Raises `ModelUnavailable` for others: a machine of a cluster may have another version.
+    A machine of a cluster may have another version. Loads no model.
     """
     digests = (
         (recipe.encoder, recipe.encoder_weights, encoder_digest),
@@ -75,6 +74,12 @@ def _models(recipe: Recipe) -> Models:
                 f"{platform.node()} has the weights {here} of {name!r}, and the archive was made"
                 f" with {wanted}: install the same version there as where you run vidsearch"
             )
+
+
+@lru_cache(maxsize=2)
+def _models(recipe: Recipe) -> Models:
+    """The models of a recipe, with the weights that it names; raises as `check_weights` does."""
+    check_weights(recipe)
     return load_models(recipe.encoder, recipe.faces, recipe.threads)
 
 

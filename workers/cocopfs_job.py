@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidsearch.errors import VidsearchError
-from workers.index_job import AHEAD, CPUS_PER_TASK, connect
+from workers.cluster import connect
+
+CPUS_PER_TASK = 1
+AHEAD = 2  # tasks for each core: results are taken in order, so some must wait for others
 
 if TYPE_CHECKING:
     from idclip.cocopfs.build import Options, Tell

@@ -52,7 +52,7 @@ def index_job(
     """Index `paths` into the archive folder `archive` on a cluster.
 
     `options` may be the address alone (see `JobOptions`); `indexing` are the options of
-    `Archive.indexing`. Raises what that raises, and `VidsearchError` where the cluster cannot do it.
+    `Archive.indexing`. Raises what that raises, and `VidsearchError` where the cluster cannot.
     """
     from vidsearch.archive import Archive
 
@@ -186,7 +186,7 @@ class _Run:
         try:
             news = self.ray.get(next(stream))
         except StopIteration:
-            self._died(stream, VidsearchError("its worker ended without a result"))
+            yield from self._died(stream, VidsearchError("its worker ended without a result"))
         except self.ray.exceptions.RayTaskError as error:
             self.running.pop(stream)
             self.end()

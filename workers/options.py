@@ -16,6 +16,9 @@ class JobOptions:
     GPU takes at once, whichever files they are from. A file is tried `tries` times before it is
     put in quarantine. A file that lasts longer than `piece_s` seconds is analysed in pieces of
     about that length, 0 for never.
+
+    A file of which no frame was decoded for `stall_s` seconds hangs. A worker may hold `memory_gb`
+    GB, None for its share of its node.
     """
 
     address: str = "local"
@@ -24,3 +27,10 @@ class JobOptions:
     gpu_batch: int = 64
     tries: int = 2
     piece_s: float = 600.0
+    stall_s: float = 300.0
+    memory_gb: float | None = None
+
+    @property
+    def threads(self) -> int:
+        """Of one analysis."""
+        return max(1, int(self.cpus_per_worker))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidsearch.errors import VidsearchError
-from workers.index_job import connect
+from workers.cluster import connect
 
 if TYPE_CHECKING:
     from idclip.training_options import Options

@@ -1,0 +1,110 @@
+"""What a worker process of the cluster does: one file at a time, telling how far it is.
+
+A worker is a Ray task, not an actor: Ray keeps the process, with the models in it, for the next
+file, starts more where nodes join, and ends it where the driver says so. It is a generator, so that
+progress and the result come by one road, in order.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vidsearch.tasks import Analyzed, Progress, Recipe, Task, Unreadable
+from workers import black_box
+from workers.cluster import Code, refuse_other_code
+
+if TYPE_CHECKING:
+    from vidsearch.describe import Models
+
+TELL_S = 1.0
+"""How often a worker tells of its progress."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that a worker must know beside the file: `memory_bytes` None is its share of the node."""
+
+    recipe: Recipe
+    code: Code
+    cpus: float
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A worker has begun: the process and the node that it runs on."""
+
+    pid: int
+    node: str
+
+
+News = Begun | Progress | Analyzed | Unreadable
+
+
+def analysed(task: Task, order: Order) -> Iterator[News]:
+    """The Ray task: `Begun`, `Progress` about once a second, and the result.
+
+    Raises `VidsearchError` for what would fail for every file: other code, no models.
+    """
+    import ray
+
+    refuse_other_code(order.code)
+    here = ray.get_runtime_context().get_node_id()
+    black_box.record(order.memory_bytes or black_box.share_of_memory(_workers_here(order.cpus)))
+    yield Begun(os.getpid(), here)
+    latest: list[Progress] = []
+    result = _in_thread(task, order.recipe, latest)
+    told: Progress | None = None
+    last_s = time.monotonic()
+    while not result.done():
+        _wait(result, TELL_S / 10)
+        if latest and latest[-1] != told and time.monotonic() - last_s >= TELL_S:
+            told, last_s = latest[-1], time.monotonic()
+            yield told
+    yield result.result()
+
+
+def _in_thread(task: Task, recipe: Recipe, latest: list[Progress]) -> Future[Analyzed | Unreadable]:
+    """The analysis in a thread of its own; what it reports last stands in `latest`."""
+    from vidsearch.analysts import run_task
+
+    result: Future[Analyzed | Unreadable] = Future()
+
+    def report(progress: Progress) -> None:
+        latest[:] = [progress]
+
+    def run() -> None:
+        try:
+            result.set_result(run_task(task, recipe, report, _models(recipe)))
+        except BaseException as error:  # raised where the result is asked for
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="analysis", daemon=True).start()
+    return result
+
+
+def _models(recipe: Recipe) -> Models:
+    from vidsearch.analyze import prepare
+
+    return prepare(recipe)
+
+
+def _wait(result: Future[Analyzed | Unreadable], seconds: float) -> None:
+    from concurrent.futures import wait
+
+    wait([result], timeout=seconds)
+
+
+def _workers_here(cpus: float) -> float:
+    """How many workers fit on this node."""
+    import ray
+
+    here = ray.get_runtime_context().get_node_id()
+    node = next((each for each in ray.nodes() if each["NodeID"] == here), None)
+    return float(node["Resources"].get("CPU", 1.0)) / cpus if node else 1.0

@@ -1,0 +1,129 @@
+"""A Ray cluster: connecting to it, and asking its nodes before any work whether they can do it.
+
+A node with other code than the driver's would store other rows; one that does not see the files
+would fail every one of them. So each node is asked first (`check_nodes`), and each worker again as
+it begins (`refuse_other_code`), because nodes may join while a job runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import vidsearch
+from vidsearch.errors import ModelUnavailable, VidsearchError
+from vidsearch.tasks import Recipe
+
+CHECK_S = 60.0
+"""How long a node may take to answer `check_nodes`."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """What must be the same on every node: the program's version and Python's (major, minor)."""
+
+    vidsearch: str
+    python: tuple[int, int]
+
+    @classmethod
+    def here(cls) -> Code:
+        """That of this process."""
+        return cls(vidsearch.__version__, (sys.version_info.major, sys.version_info.minor))
+
+    def __str__(self) -> str:
+        return f"vidsearch {self.vidsearch} on Python {self.python[0]}.{self.python[1]}"
+
+
+def connect(address: str) -> Any:
+    """Ray, connected to the cluster at `address`.
+
+    Raises `ModelUnavailable` without the extra, and `VidsearchError` where no cluster answers.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise ModelUnavailable(
+            'Ray is not installed; it comes with: pip install "vidsearch[ray]"'
+        ) from None
+    if not ray.is_initialized():
+        # Of Ray's own words those that tell of a fault; what workers print comes through as it is.
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        try:
+            with warnings.catch_warnings():
+                # LanceDB warns of processes that fork and go on using it; Ray's execute another
+                # program at once.
+                warnings.filterwarnings("ignore", message="lancedb fork support")
+                ray.init(
+                    address,
+                    log_to_driver=True,
+                    logging_level=logging.ERROR,
+                    include_dashboard=False,
+                )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise VidsearchError(
+                f"no Ray cluster answers at {address!r}: {error}\n"
+                "Start one with: ray start --head; or use --ray local for this machine alone"
+            ) from error
+    return ray
+
+
+def refuse_other_code(wanted: Code) -> None:
+    """Raise `VidsearchError` if this process runs other code than the driver."""
+    if (here := Code.here()) != wanted:
+        raise VidsearchError(
+            f"the node {platform.node()} runs {here}, and the job {wanted}: install the same"
+            " version there"
+        )
+
+
+def check_nodes(ray: Any, recipe: Recipe, paths: Sequence[str]) -> None:
+    """Ask every node whether it runs this code, has the weights and sees `paths`.
+
+    Raises `VidsearchError` that names each node that cannot do the work, and why.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ask = ray.remote(num_cpus=0, max_retries=0)(_problem)
+    asked = {
+        ask.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(Code.here(), recipe, list(paths)): node["NodeManagerHostname"]
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    ready, silent = ray.wait(list(asked), num_returns=len(asked), timeout=CHECK_S)
+    problems = [f"{asked[each]} does not answer" for each in silent]
+    for each in ready:
+        try:
+            problem = ray.get(each)
+        except ray.exceptions.RayError as error:  # such as a package that is not there
+            problem = " ".join(str(error).split())[-300:]
+        if problem:
+            problems.append(problem)
+    if problems:
+        raise VidsearchError("the cluster cannot do this job: " + "; ".join(sorted(set(problems))))
+
+
+def _problem(wanted: Code, recipe: Recipe, paths: list[str]) -> str:
+    """Runs on a node: why it cannot do the job, "" if it can."""
+    import os
+
+    from vidsearch.analyze import check_weights
+
+    try:
+        refuse_other_code(wanted)
+        check_weights(recipe)
+    except VidsearchError as error:
+        return str(error)
+    unseen = [path for path in paths if not os.path.exists(path)]
+    if unseen:
+        return (
+            f"the node {platform.node()} does not see {unseen[0]}: mount it there under the same"
+            " path, or use s3:// or gs:// addresses"
+        )
+    return ""
