@@ -23,7 +23,7 @@ from typing import Any
 from vidsearch.analyze import Stopped, analyze, prepare
 from vidsearch.describe import Models
 from vidsearch.errors import UnreadableVideo, VidsearchError
-from vidsearch.tasks import Analyst, Analyzed, Progress, Recipe, Task, Unreadable
+from vidsearch.tasks import QUARANTINE, Analyst, Analyzed, Progress, Recipe, Task, Unreadable
 
 Report = Callable[[Progress], None]
 # What no other file would be spared: models that do not load, a stopped run, no memory left.
@@ -101,7 +101,7 @@ def in_processes(jobs: int) -> Analyst:
         crashed = yield from _pooled(tasks, shared, jobs)
         for task in crashed:  # alone, to find the one that kills its process
             if (yield from _pooled([task], shared, 1)):
-                reason = "its decoding crashed the process twice; the file is probably damaged"
+                reason = f"{QUARANTINE}crashed the process twice; the file is probably damaged"
                 yield Unreadable(task, reason)
 
     return analyst

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from vidsearch import people as enrolment
 from vidsearch.errors import VidsearchError
-from vidsearch.opened import Opened
+from vidsearch.opened import Opened, located
 from vidsearch.records import Answer, Hit, Person, Video
 from vidsearch.urls import absolute, is_there
 
@@ -55,9 +55,9 @@ if TYPE_CHECKING:
 
 
 class Archive:
-    """One archive folder: what is in the videos, who is enrolled, and questions about both.
+    """One archive: what is in the videos, who is enrolled, and questions about both.
 
-    The folder is made by the first `index` that finds a file, or `enrol` that succeeds. `encoder`
+    It is a folder, or `s3://BUCKET/KEY`, made by the first `index` that finds a file, or `enrol` that succeeds. `encoder`
     and `faces` name the models of a new archive; an existing one knows its own, and refuses
     others with `ArchiveMismatch`.
     `waiting` is told, in a sentence, when a method has to wait for another writer, under which
@@ -73,7 +73,7 @@ class Archive:
         faces: str | None = None,
         waiting: Callable[[str], None] | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = located(path)
         self._open = Opened(self.path, encoder=encoder, faces=faces, waiting=waiting)
 
     # --- indexing --------------------------------------------------------------------------------
@@ -97,6 +97,7 @@ class Archive:
         detector_options: Mapping[str, float] | None = None,
         analyst: Analyst | None = None,
         by: str = "",
+        retry: bool = False,
         wait_s: float = 600.0,
     ) -> Iterator[Event]:
         """The same as an iterator: one `Planned`, then `Progress`, `Indexed` and `Failed`.
@@ -105,10 +106,10 @@ class Archive:
         the same time, each in a process. What is indexed and unchanged is left alone unless
         `force`. `analyst` replaces the local analysis (see `vidsearch.tasks.Analyst`), and `by`
         says in `jobs` what it is. Another writer is waited for, `wait_s` seconds at most, then
-        `ArchiveBusy` is raised. A bad file is an event, never an exception; `ArchiveMismatch` and
-        `ArchiveUnavailable` are raised.
-        Whatever was told as `Indexed` is on disk, so the iteration may be ended at any moment.
-        Where there is no archive and no file either, none is made.
+        `ArchiveBusy` is raised. A bad file is an event, never an exception; one in quarantine is
+        tried again only with `retry` or `force`. `ArchiveMismatch` and `ArchiveUnavailable` are
+        raised. Whatever was told as `Indexed` is on disk, so the iteration may be ended at any
+        moment. Where there is no archive and no file either, none is made.
         """
         from vidsearch import jobs as jobs_of
         from vidsearch.analysts import local
@@ -126,7 +127,9 @@ class Archive:
             recipe = recipe_of(store.stamp, name, thresholds)
             asked = recipe.split_with if detector or thresholds else ""
             analyst = analyst or local(jobs)
-            events = index(store, paths, recipe, analyst, force=force, split_with=asked)
+            events = index(
+                store, paths, recipe, analyst, force=force, split_with=asked, retry=retry
+            )
             run = jobs_of.Asked(tuple(map(printable, paths)), by or jobs_of.here(jobs))
             yield from jobs_of.remembered(store, events, run)
 

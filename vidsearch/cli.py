@@ -6,7 +6,6 @@ The commands about questions, people and models are in modules of their own; wha
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +19,10 @@ from vidsearch.cli_jobs import jobs
 from vidsearch.cli_models import models
 from vidsearch.cli_people import people
 from vidsearch.cli_query import query
+from vidsearch.cli_run import Run, run_options
 from vidsearch.cli_timeline import timeline
 from vidsearch.command import (
     NOTHING_FOUND,
-    SOME_FAILED,
     Command,
     agreed,
     archive_option,
@@ -65,20 +64,6 @@ def main() -> None:
     metavar="NAME=VALUE",
     help="A threshold of the detector; may be repeated.",
 )
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Files analysed at the same time, each in a process of its own.",
-)
-@click.option(
-    "--ray",
-    "ray_address",
-    metavar="ADDRESS",
-    help='Analyse on a Ray cluster: "local", "auto" or its address.',
-)
 @click.option("--force", is_flag=True, help="Index again what is indexed already.")
 @click.option(
     "--wait",
@@ -89,9 +74,7 @@ def main() -> None:
     metavar="SECONDS",
     help="How long to wait for another writer to finish.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="No progress, only failures.")
-@click.option("-v", "--verbose", is_flag=True, help="One line for each video.")
-@json_option
+@run_options
 def index(
     paths: Sequence[str],
     folder: Path,
@@ -100,13 +83,9 @@ def index(
     faces: str | None,
     detector: str | None,
     detector_options: Sequence[str],
-    jobs: int,
-    ray_address: str | None,
     force: bool,
     wait_s: float,
-    quiet: bool,
-    verbose: bool,
-    as_json: bool,
+    run: Run,
 ) -> int:
     """Index the videos in PATHS (files, folders, globs, s3:// and gs:// URLs).
 
@@ -115,36 +94,19 @@ def index(
     With --json, progress is told on stderr as one JSON object a line, the result on stdout.
     """
     from vidsearch.archive import Archive
-    from vidsearch.present import report_as_json
-    from vidsearch.progress import show
-    from vidsearch.progress_lines import tell_lines
 
-    analyst = None
-    if ray_address:
-        from workers.index_job import on_ray  # the one arrow upwards, and a lazy one
-
-        analyst = on_ray(ray_address)
     archive = Archive(folder, encoder=encoder, faces=faces, waiting=say)
     events = archive.indexing(
         _and_listed(paths, listed_in),
-        jobs=jobs,
+        jobs=run.jobs,
         force=force,
         detector=detector,
         detector_options=_numbers(detector_options),
-        analyst=analyst,
-        by=f"Ray {ray_address}" if ray_address else "",
+        analyst=run.analyst(),
+        by=run.by,
         wait_s=wait_s,
     )
-    if verbose:  # the traceback of what should not have happened
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("vidsearch").setLevel(logging.DEBUG)
-    if as_json and not quiet:
-        report = tell_lines(events, say)
-    else:
-        report = show(events, quiet=quiet, verbose=verbose)
-    if as_json:
-        print_json(report_as_json(report))
-    return SOME_FAILED if report.failed else 0
+    return run.told(events)
 
 
 # --- what there is -------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from vidsearch.cli_run import Run, run_options
 from vidsearch.command import (
     NOTHING_FOUND,
-    SOME_FAILED,
     Command,
     archive_option,
     json_option,
@@ -62,33 +62,15 @@ def jobs_show(job: str, folder: Path, as_json: bool) -> int:
 @jobs.command("retry-failed")
 @click.argument("job", default=None, required=False)
 @archive_option
-@click.option(
-    "-j",
-    "--jobs",
-    "processes",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Files analysed at the same time, each in a process of its own.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress, only failures.")
-@click.option("-v", "--verbose", is_flag=True, help="One line for each video.")
-@json_option
-def jobs_retry_failed(
-    job: str | None, folder: Path, processes: int, quiet: bool, verbose: bool, as_json: bool
-) -> int:
-    """Index again what failed: of one run, or of all of them; quarantined files too."""
+@run_options
+def jobs_retry_failed(job: str | None, folder: Path, run: Run) -> int:
+    """Index again what failed: of one run, or of all of them; what is in quarantine too."""
     from vidsearch.archive import Archive
-    from vidsearch.present import report_as_json
-    from vidsearch.progress import show
 
     archive = Archive(folder, waiting=say)
     paths: Sequence[bytes] = archive.failed_paths(job)
     if not paths:
         say("nothing failed that is not indexed by now")
         return NOTHING_FOUND
-    events = archive.indexing(paths, jobs=processes)
-    report = show(events, quiet=quiet, verbose=verbose)
-    if as_json:
-        print_json(report_as_json(report))
-    return SOME_FAILED if report.failed else 0
+    analyst = run.analyst()
+    return run.told(archive.indexing(paths, jobs=run.jobs, analyst=analyst, by=run.by, retry=True))

@@ -19,7 +19,16 @@ from vidsearch.copies import release
 from vidsearch.errors import UnreadableVideo
 from vidsearch.inputs import Found, PathLike, find_videos, fingerprint, os_reason, printable
 from vidsearch.records import Video
-from vidsearch.tasks import Analyst, Analyzed, Load, Progress, Recipe, Task, Unreadable
+from vidsearch.tasks import (
+    QUARANTINE,
+    Analyst,
+    Analyzed,
+    Load,
+    Progress,
+    Recipe,
+    Task,
+    Unreadable,
+)
 from vidsearch.urls import Place, Stat, is_there, stat_of
 
 if TYPE_CHECKING:
@@ -174,14 +183,16 @@ def index(
     *,
     force: bool = False,
     split_with: str = "",
+    retry: bool = False,
 ) -> Iterator[Event]:
     """Index the videos below `paths` into `store`, which must be open for writing.
 
     Yields one `Planned`, then `Progress`, `Indexed` and `Failed` as they happen. A bad file is
     recorded in the archive and the run goes on. Whatever was yielded as `Indexed` is on disk.
-    `split_with` is the detector that was asked for, "" if any is welcome.
+    `split_with` is the detector that was asked for, "" if any is welcome. Files in quarantine are
+    passed over unless `retry` or `force`.
     """
-    work = plan(store, paths, split_with=split_with, force=force)
+    work = plan(store, paths, split_with=split_with, force=force, retry=retry)
     yield work.planned
     yield from work.unmatched
     for bad in work.failed:
@@ -220,17 +231,22 @@ def _unmatched(found: Found) -> Iterator[Failed]:
 
 
 def plan(
-    store: Store, paths: Sequence[PathLike], *, split_with: str = "", force: bool = False
+    store: Store,
+    paths: Sequence[PathLike],
+    *,
+    split_with: str = "",
+    force: bool = False,
+    retry: bool = False,
 ) -> Plan:
     """Compare the files below `paths` with the archive; note renamed and moved ones there.
 
     A file whose path, size and time of change are known is not read at all. Others are known
-    again by content (`fingerprint`): their rows stay and the new path is noted. Files that
-    failed before are tried again. Videos that stay although another detector than `split_with`
-    found their shots are told in `Planned.notes`.
+    again by content (`fingerprint`): their rows stay and the new path is noted. Files that failed
+    before are tried again, those in quarantine only with `retry` or `force`. Videos that stay
+    although another detector than `split_with` found their shots are told in `Planned.notes`.
     """
     found = find_videos(paths)
-    comparison = _Comparison(store, force)
+    comparison = _Comparison(store, force, retry)
     for path in found.files:
         try:
             comparison.add(path)
@@ -246,7 +262,10 @@ def plan(
         moved=comparison.moved,
         hidden=found.n_hidden,
         other=found.n_other,
-        notes=_split_otherwise(comparison.kept.values(), split_with),
+        notes=(
+            *_split_otherwise(comparison.kept.values(), split_with),
+            *_in_quarantine(len(comparison.quarantined)),
+        ),
     )
     missing = [Unreadable(_unknown(path), reason) for path, reason in found.missing]
     return Plan(planned, tasks, (*missing, *comparison.failed), tuple(_unmatched(found)))
@@ -255,13 +274,15 @@ def plan(
 class _Comparison:
     """The state of one `plan`: what to do with the files looked at so far."""
 
-    def __init__(self, store: Store, force: bool) -> None:
+    def __init__(self, store: Store, force: bool, retry: bool) -> None:
         self.tasks: dict[str, Task] = {}
+        self.quarantined: set[str] = set()
         self.failed: list[Unreadable] = []
         self.kept: dict[str, Video] = {}
         self.unchanged = self.moved = 0
         self._store = store
         self._force = force
+        self._retry = retry or force
         self._videos = {video.video_id: video for video in store.videos()}
         self._holders: dict[bytes, set[str]] = {}
         for video in self._videos.values():
@@ -285,6 +306,8 @@ class _Comparison:
         twin = self._videos.get(video_id)
         if video_id in self.tasks:  # a byte-identical copy of a file of this run
             self.tasks[video_id] = _with_copy(self.tasks[video_id], task)
+        elif twin is not None and is_quarantined(twin) and not self._retry:
+            self.quarantined.add(video_id)
         elif self._force or twin is None or twin.status == "failed":
             self.tasks[video_id] = task
         else:
@@ -300,6 +323,22 @@ def _split_otherwise(kept: Iterable[Video], split_with: str) -> tuple[str, ...]:
         f"{n} {'video was' if n == 1 else 'videos were'} split with {detector};"
         f" --force indexes {'it' if n == 1 else 'them'} again"
         for detector, n in (sorted(others.items()) if split_with else ())
+    )
+
+
+def is_quarantined(video: Video) -> bool:
+    """Whether a file crashed, hung or overwhelmed what tried to read it, again and again."""
+    return video.status == "failed" and video.error.startswith(QUARANTINE)
+
+
+def _in_quarantine(n: int) -> tuple[str, ...]:
+    """A sentence on the files that are not tried again."""
+    if not n:
+        return ()
+    files = "file is" if n == 1 else "files are"
+    return (
+        f"{n} {files} in quarantine (see: vidsearch videos --failed) and not tried again, except"
+        " by: vidsearch jobs retry-failed",
     )
 
 

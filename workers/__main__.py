@@ -1,24 +1,51 @@
 """Jobs for a Ray cluster, as `ray job submit` starts them.
 
-python -m workers ARCHIVE PATH...            index
+python -m workers index PATH...              `vidsearch index --ray auto`, with its options
 python -m workers build-cocopfs --coco ...   build COCO-PFS, see `idclip build-cocopfs -h`
 python -m workers train-idclip --data ...    train an Id-CLIP, see `idclip train -h`
+python -m workers simulate --hours N         a job on clusters that need not exist
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from vidsearch.cli import main
+COMMANDS = ("index", "build-cocopfs", "train-idclip", "simulate")
+
+
+def main(arguments: Sequence[str]) -> Any:
+    """Run the command that the first argument names."""
+    name, *rest = arguments or ("",)
+    if name not in COMMANDS:
+        print(__doc__, file=sys.stderr)
+        sys.exit(0 if name in ("-h", "--help") else 2)
+    return _command(name)(rest)
+
+
+def _command(name: str) -> Callable[[Sequence[str]], Any]:
+    if name == "index":
+        return _index
+    if name == "build-cocopfs":
+        from workers import cocopfs_job
+
+        return cocopfs_job.command("auto")
+    if name == "train-idclip":
+        from workers import train_job
+
+        return train_job.command("auto")
+    from workers import simulate
+
+    return simulate.main
+
+
+def _index(arguments: Sequence[str]) -> Any:
+    from vidsearch.cli import main as vidsearch
+
+    asked = any(each == "--ray" or each.startswith("--ray=") for each in arguments)
+    return vidsearch(["index", *([] if asked else ["--ray", "auto"]), *arguments])
+
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["build-cocopfs"]:
-        from workers.cocopfs_job import command
-
-        command("auto")(sys.argv[1:])
-    elif sys.argv[1:2] == ["train-idclip"]:
-        from workers.train_job import command
-
-        command("auto")(sys.argv[1:])
-    else:
-        main(["index", "--ray", "auto", *sys.argv[1:]])
+    main(sys.argv[1:])

@@ -1,0 +1,117 @@
+"""What all commands share that index files: by how many processes or on which cluster, and what is
+told of it meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vidsearch.command import SOME_FAILED, print_json, say
+
+if TYPE_CHECKING:
+    from vidsearch.indexing import Event
+    from vidsearch.tasks import Analyst
+
+OF_A_CLUSTER = ("cpus_per_worker", "memory_gb")
+"""Options that mean nothing without --ray; they have the names of `workers.options.JobOptions`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How files are analysed, as the options say, and how it is told."""
+
+    jobs: int
+    ray_address: str | None
+    cpus_per_worker: float | None
+    memory_gb: float | None
+    quiet: bool
+    verbose: bool
+    as_json: bool
+
+    @property
+    def by(self) -> str:
+        """What analyses, in the words of `vidsearch jobs`; "" for processes of this machine."""
+        return f"Ray {self.ray_address}" if self.ray_address else ""
+
+    def analyst(self) -> Analyst | None:
+        """The cluster that was asked for, or None."""
+        given = {name: value for name in OF_A_CLUSTER if (value := getattr(self, name)) is not None}
+        if self.ray_address is None:
+            if given:
+                option = f"--{next(iter(given)).replace('_', '-')}"
+                raise click.UsageError(f"{option} is about a Ray cluster: say which with --ray")
+            return None
+        from workers.index_job import on_ray  # the one arrow upwards, and a lazy one
+        from workers.options import JobOptions
+
+        return on_ray(JobOptions(self.ray_address, **given))
+
+    def told(self, events: Iterator[Event]) -> int:
+        """Run `events` to their end, telling of them as was asked; the exit status."""
+        from vidsearch.present import report_as_json
+        from vidsearch.progress import show
+        from vidsearch.progress_lines import tell_lines
+
+        if self.verbose:  # the traceback of what should not have happened
+            logging.basicConfig(format="%(message)s")
+            logging.getLogger("vidsearch").setLevel(logging.DEBUG)
+        if self.as_json and not self.quiet:
+            report = tell_lines(events, say)
+        else:
+            report = show(events, quiet=self.quiet, verbose=self.verbose)
+        if self.as_json:
+            print_json(report_as_json(report))
+        return SOME_FAILED if report.failed else 0
+
+
+_OPTIONS = (
+    click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Files analysed at the same time, each in a process of its own.",
+    ),
+    click.option(
+        "--ray",
+        "ray_address",
+        metavar="ADDRESS",
+        help='Analyse on a Ray cluster: "local", "auto" or its address.',
+    ),
+    click.option(
+        "--cpus-per-worker",
+        type=click.FloatRange(0, min_open=True),
+        metavar="N",
+        help="Cores of the cluster for each file in work (1).",
+    ),
+    click.option(
+        "--memory-gb",
+        type=click.FloatRange(0, min_open=True),
+        metavar="N",
+        help="Memory that a file may take on the cluster (its worker's share of the node).",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, only failures."),
+    click.option("-v", "--verbose", is_flag=True, help="One line for each video."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+)
+
+
+def run_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options of a `Run`, which it gets as `run`."""
+
+    @wraps(command)
+    def with_run(**given: Any) -> int:
+        run = Run(**{field.name: given.pop(field.name) for field in fields(Run)})
+        return command(run=run, **given)
+
+    decorated: Callable[..., int] = with_run
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
