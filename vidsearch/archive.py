@@ -57,9 +57,9 @@ if TYPE_CHECKING:
 class Archive:
     """One archive: what is in the videos, who is enrolled, and questions about both.
 
-    It is a folder, or `s3://BUCKET/KEY`, made by the first `index` that finds a file, or `enrol` that succeeds. `encoder`
-    and `faces` name the models of a new archive; an existing one knows its own, and refuses
-    others with `ArchiveMismatch`.
+    It is a folder, or `s3://BUCKET/KEY`, made by the first `index` that finds a file, or `enrol`
+    that succeeds. `encoder` and `faces` name the models of a new archive; an existing one knows its
+    own, and refuses others with `ArchiveMismatch`.
     `waiting` is told, in a sentence, when a method has to wait for another writer, under which
     licence a model stands that a new archive is made with in the place of a default, and whom
     somebody newly enrolled looks like.

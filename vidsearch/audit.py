@@ -11,18 +11,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from vidsearch.errors import ArchiveUnavailable, EnrolmentError
 from vidsearch.names import key
 from vidsearch.records import Person
+from vidsearch.urls import Place
+from vidsearch.whole import write_whole
 
 FORGOTTEN = "forgotten"
 ALLOWED = "enrolled again, allowed"
@@ -46,19 +45,19 @@ class Line:
     photos: tuple[str, ...] = ()
 
 
-def read(folder: Path) -> list[Line]:
+def read(folder: Place) -> list[Line]:
     """The lines of an archive, oldest first. Raises `ArchiveUnavailable` if they are damaged."""
     return _read(folder)[1]
 
 
-def add(folder: Path, line: Line) -> None:
+def add(folder: Place, line: Line) -> None:
     """Keep a line; one that is there already is not kept twice. Raises OSError."""
     salt, lines = _read(folder)
     if line.line_id not in {each.line_id for each in lines}:
         _write(folder, salt, [*lines, line])
 
 
-def forgetting(folder: Path, person: Person, counts: Mapping[str, int]) -> Line:
+def forgetting(folder: Place, person: Person, counts: Mapping[str, int]) -> Line:
     """The line that is to stay of a person who is about to be forgotten; nothing is written.
 
     But the salt is, where there was none: a line would be worth nothing without it.
@@ -77,7 +76,7 @@ def forgetting(folder: Path, person: Person, counts: Mapping[str, int]) -> Line:
 
 
 def refuse(
-    folder: Path, people: Sequence[Person], enrolled: Sequence[Person], *, allow: bool = False
+    folder: Place, people: Sequence[Person], enrolled: Sequence[Person], *, allow: bool = False
 ) -> None:
     """Raise `EnrolmentError` if somebody of `people` was forgotten in this archive.
 
@@ -98,7 +97,7 @@ def refuse(
             add(folder, Line(secrets.token_hex(8), time.time(), ALLOWED, counts))
 
 
-def day_forgotten(folder: Path, name: str) -> str:
+def day_forgotten(folder: Place, name: str) -> str:
     """The day on which somebody of this name or alias was last forgotten; "" where nobody was."""
     salt, lines = _read(folder)
     named = [line for line in lines if line.names and _of_name(name, salt) in line.names]
@@ -146,7 +145,7 @@ def _of_photo(sha256: str, salt: bytes) -> str:
     return hmac.new(salt, sha256.encode(), hashlib.sha256).hexdigest()
 
 
-def _read(folder: Path) -> tuple[bytes, list[Line]]:
+def _read(folder: Place) -> tuple[bytes, list[Line]]:
     """The salt, a new one where there is no file, and the lines."""
     try:
         facts = json.loads((folder / _FILE).read_bytes())
@@ -164,21 +163,6 @@ def _read(folder: Path) -> tuple[bytes, list[Line]]:
         ) from error
 
 
-def _write(folder: Path, salt: bytes, lines: Sequence[Line]) -> None:
+def _write(folder: Place, salt: bytes, lines: Sequence[Line]) -> None:
     facts = {"salt": salt.hex(), "lines": [asdict(line) for line in lines]}
     write_whole(folder / _FILE, json.dumps(facts, indent=1))
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a small file so that it is there whole or not at all. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as open_file:
-            open_file.write(text)
-            open_file.flush()
-            os.fsync(open_file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would shut out other readers
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

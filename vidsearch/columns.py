@@ -2,8 +2,9 @@
 
 A question must be answered within a second and a half by a process that has just been started,
 and importing LanceDB alone takes longer. So the few columns that every search reads in full are
-copied to `cache/TABLE.arrow` after each change; the tables stay the truth, and a copy whose key
-is not that of the table as it stands is made again.
+copied to `cache/TABLE.arrow` after each change; for an archive in a store the copies lie in the
+user's cache folder. The tables stay the truth, and a copy whose key is not that of the table as it
+stands is made again.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from vidsearch.cache_folder import cache_folder
 from vidsearch.schema import ORDER, SEARCHED
 from vidsearch.tables import Tables, explained
+from vidsearch.urls import Place
 
 _KEY = b"vidsearch:table"
 _FOLDER = "cache"
 
 
-def table_key(folder: Path, archive_id: str, table: str) -> str:
+def table_key(folder: Place, archive_id: str, table: str) -> str:
     """Names one state of a Lance table, without reading it.
 
     Each commit adds one file to `_versions` and nothing else does, so the names in there tell
@@ -33,20 +36,28 @@ def table_key(folder: Path, archive_id: str, table: str) -> str:
     return hashlib.sha256("/".join((archive_id, table, *names)).encode()).hexdigest()
 
 
-def n_versions(folder: Path, table: str) -> int:
+def n_versions(folder: Place, table: str) -> int:
     """How many states of a Lance table are still on the disk."""
     return len(_manifests(folder, table))
 
 
-def _manifests(folder: Path, table: str) -> list[str]:
-    names = os.listdir(folder / f"{table}.lance" / "_versions")
+def _manifests(folder: Place, table: str) -> list[str]:
+    versions = folder / f"{table}.lance" / "_versions"
+    names = [each.name for each in versions.iterdir()]
     return [name for name in names if name.endswith(".manifest")]
 
 
-def load(folder: Path, table: str, key: str) -> pa.Table | None:
+def copies(folder: Place) -> Path:
+    """Where the copies of an archive are: in it, or for one in a store in the user's cache."""
+    if isinstance(folder, Path):
+        return folder / _FOLDER
+    return cache_folder() / "archives" / hashlib.sha256(str(folder).encode()).hexdigest()[:24]
+
+
+def load(folder: Place, table: str, key: str) -> pa.Table | None:
     """The copy of a table in the state `key`, mapped into memory, or None if there is none."""
     try:
-        source = pa.memory_map(str(folder / _FOLDER / f"{table}.arrow"))
+        source = pa.memory_map(str(copies(folder) / f"{table}.arrow"))
         reader = pa.ipc.open_file(source)
     except (OSError, pa.ArrowInvalid):  # absent, or cut short by a full disk or a power failure
         return None
@@ -55,10 +66,10 @@ def load(folder: Path, table: str, key: str) -> pa.Table | None:
     return reader.read_all()
 
 
-def save(folder: Path, table: str, key: str, rows: pa.Table) -> None:
+def save(folder: Place, table: str, key: str, rows: pa.Table) -> None:
     """Keep a copy of a table in the state `key`. Raises OSError."""
-    cache = folder / _FOLDER
-    cache.mkdir(exist_ok=True)
+    cache = copies(folder)
+    cache.mkdir(exist_ok=True, parents=True, mode=0o777 if cache.parent == folder else 0o700)
     marked = rows.combine_chunks().replace_schema_metadata({_KEY: key.encode()})
     handle, temporary = tempfile.mkstemp(dir=cache, prefix=table, suffix=".part")
     try:
@@ -75,17 +86,17 @@ def save(folder: Path, table: str, key: str, rows: pa.Table) -> None:
         raise
 
 
-def forget(folder: Path, table: str) -> None:
+def forget(folder: Place, table: str) -> None:
     """Remove the copy of a table. Raises OSError."""
-    (folder / _FOLDER / f"{table}.arrow").unlink(missing_ok=True)
+    (copies(folder) / f"{table}.arrow").unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Place) -> None:
     """Remove what a killed process left half written. Raises OSError.
 
     A copy that another process is writing just now may go too; it does without.
     """
-    for path in (folder / _FOLDER).glob("*.part"):
+    for path in copies(folder).glob("*.part"):
         path.unlink(missing_ok=True)
 
 

@@ -107,14 +107,27 @@ def check_picture(file: Path, suffixes: Sequence[str]) -> None:
         raise click.BadParameter(f"{file} cannot be written: permission denied")
 
 
+class ArchiveFolder(click.Path):
+    """A folder, or the URL of one in a store."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from vidsearch.urls import is_url
+
+        if not is_url(value):
+            return super().convert(value, param, ctx)
+        from vidsearch.opened import located
+
+        return located(value)
+
+
 archive_option = click.option(
     "--archive",
     "folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=ArchiveFolder(file_okay=False, path_type=Path),
     envvar="VIDSEARCH_ARCHIVE",
     default=".vidsearch",
     show_default=True,
-    help="The archive folder (also $VIDSEARCH_ARCHIVE).",
+    help="The archive folder, or s3://BUCKET/KEY (also $VIDSEARCH_ARCHIVE).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idclip.onnx_session import open_session
+from vidsearch.cache_folder import cache_folder
 from vidsearch.errors import ModelUnavailable
 
 _WIDTH, _HEIGHT = 48, 27
@@ -32,13 +31,7 @@ _REMEDY = 'pip install "vidsearch[transnetv2]"'
 
 def model_path() -> Path:
     """Where the exported network is kept: `transnetv2.onnx` in the user's cache folder."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "vidsearch" / "transnetv2.onnx"
+    return cache_folder() / "transnetv2.onnx"
 
 
 def export_transnetv2(target: Path | None = None) -> Path:

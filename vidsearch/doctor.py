@@ -23,6 +23,7 @@ import vidsearch
 from vidsearch import opencv_build, selftest
 from vidsearch.errors import VidsearchError
 from vidsearch.present import counted
+from vidsearch.urls import Place
 
 if TYPE_CHECKING:
     from vidsearch.stamp import Stamp
@@ -327,7 +328,7 @@ def _selftests() -> Iterator[Finding]:
             yield Finding("self-test", name, f"{said} in {took:.2f} s")
 
 
-def _weights(folder: Path, stamp: Stamp) -> Iterator[Finding]:
+def _weights(folder: Place, stamp: Stamp) -> Iterator[Finding]:
     """Whether the models that are here are those that made an archive's vectors.
 
     open_clip's are not asked: finding their files takes an import of torch.
@@ -356,7 +357,7 @@ def _weights(folder: Path, stamp: Stamp) -> Iterator[Finding]:
             yield Finding("archive", label, f"{made_with}, as installed")
 
 
-def _archive(folder: Path) -> Iterator[Finding]:
+def _archive(folder: Place) -> Iterator[Finding]:
     from vidsearch.store import Store
 
     if not folder.exists():

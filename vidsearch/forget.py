@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,10 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vidsearch import audit, identities
+from vidsearch import audit, identities, urls
 from vidsearch.audit import Line
 from vidsearch.labels import said_of, tracks_at
 from vidsearch.records import Ints, Label, Member, Person, Rows
+from vidsearch.whole import write_whole
 
 if TYPE_CHECKING:
     from idclip.identity import IdentityScorer
@@ -110,12 +110,12 @@ def forget(store: Store, person: Person, found: Traces) -> Line:
             "members": found.members,
             "versions": {name: store.version(name) for name in _REWRITTEN},
         }
-        audit.write_whole(store.folder / _JOURNAL, json.dumps(work))
+        write_whole(store.folder / _JOURNAL, json.dumps(work))
     resume(store)
     return line
 
 
-def is_unfinished(folder: Path) -> bool:
+def is_unfinished(folder: urls.Place) -> bool:
     """Whether somebody was being forgotten when a writer was killed."""
     return (folder / _JOURNAL).exists()
 

@@ -13,6 +13,7 @@ from vidsearch.records import Video
 from vidsearch.schema import CONTENT, TABLES
 from vidsearch.stamp import Stamp
 from vidsearch.tables import Tables, explained
+from vidsearch.urls import Place
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,10 @@ def _table_health(tables: Tables, name: str, published: set[int]) -> TableHealth
     )
 
 
-def size_of(folder: Path) -> int:
+def size_of(folder: Place) -> int:
     """Bytes of the files below a folder; those that go meanwhile count nothing."""
+    if not isinstance(folder, Path):
+        return sum(each.listed.st_size for each in folder.rglob("*") if each.listed)
     total = 0
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):

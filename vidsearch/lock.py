@@ -9,29 +9,42 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from vidsearch.errors import ArchiveBusy
+from vidsearch.urls import Place
+
+if TYPE_CHECKING:
+    from vidsearch.lease import Lease
 
 _LOCK = "writer.lock"
 _HOLDER = "writer.json"  # beside the lock: Windows lets nobody read a locked file
 
 
-def holder(folder: Path) -> dict[str, Any]:
+def writer_lock(folder: Place) -> WriterLock | Lease:
+    """The right to write to the archive in `folder`, wherever that is."""
+    if isinstance(folder, Path):
+        return WriterLock(folder)
+    from vidsearch.lease import Lease
+
+    return Lease(folder)
+
+
+def holder(folder: Place) -> dict[str, Any]:
     """Who holds the right to write (`pid`, `host`, `since`), or held it last and was killed."""
     try:
         found = json.loads((folder / _HOLDER).read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and not found.get("released") else {}
 
 
 class WriterLock:
     """The right to write to an archive folder, held from `acquire` to `release`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         self._folder = folder
         # The lock belongs to whoever holds the store, which may pass between threads.
         self._lock = FileLock(folder / _LOCK, thread_local=False)
@@ -60,6 +73,9 @@ class WriterLock:
         except BaseException:
             self._lock.release()
             raise
+
+    def check(self) -> None:
+        """Nothing: what the operating system locks is not lost while its holder lives."""
 
     def release(self) -> None:
         """Give the lock back; does nothing if it is not held."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from vidsearch.errors import ArchiveUnavailable
+from vidsearch.inputs import printable
+from vidsearch.urls import Place, RemoteError, place
 
 if TYPE_CHECKING:
     from idclip.encoders import Encoder
@@ -14,6 +19,20 @@ if TYPE_CHECKING:
     from idclip.identity import IdentityScorer
     from vidsearch.describe import Models
     from vidsearch.store import Store
+
+
+def located(path: str | os.PathLike[str]) -> Place:
+    """Where an archive is; `ArchiveUnavailable` for a URL where none can be."""
+    try:
+        found = place(path)
+    except RemoteError as error:
+        raise ArchiveUnavailable(f"The archive {printable(path)} {error.reason}") from None
+    if not isinstance(found, Path) and found.scheme != "s3":
+        raise ArchiveUnavailable(
+            f"The archive {found} cannot be used: archives are kept in folders and on s3://, not"
+            f" on {found.scheme}://"
+        )
+    return found
 
 
 class Opened:
@@ -26,7 +45,7 @@ class Opened:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Place,
         *,
         encoder: str | None,
         faces: str | None,

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidsearch import people as enrolment
-from vidsearch.audit import write_whole
 from vidsearch.errors import EnrolmentError, UnreadableImage, VidsearchError
 from vidsearch.inputs import printable
 from vidsearch.names import key
 from vidsearch.records import Person, Photo
+from vidsearch.whole import write_whole
 
 if TYPE_CHECKING:
     from idclip.faces import FaceModel

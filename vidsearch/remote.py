@@ -8,19 +8,21 @@ of one clause and no secret in it.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
-from vidsearch.urls import RemoteError, without_secrets
+from vidsearch.remote_errors import TALKATIVE, code_of, explained
+from vidsearch.urls import RemoteError
 
 BLOCK = 1 << 20
 """Bytes that are fetched at once where a file is read here and there."""
@@ -39,19 +41,8 @@ _S3 = {
     },
 }
 _OPTIONS: dict[str, dict[str, Any]] = {"s3": _S3, "gs": {"use_listings_cache": False}}
+_CONDITION_FAILED = ((412, "PreconditionFailed"), (409, "ConditionalRequestConflict"))
 _ENVIRONMENT = ("AWS_", "GOOGLE_", "GCLOUD_", "STORAGE_EMULATOR_")
-# They write requests with what signs them where somebody logs everything.
-_TALKATIVE = ("botocore", "aiobotocore", "boto3", "google", "urllib3", "gcsfs", "s3fs", "aiohttp")
-_ENGINES = (*_TALKATIVE, "fsspec", "requests", "asyncio", "ssl")
-
-_NO_CREDENTIALS = {
-    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-    "gs": "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
-}
-_NO_ANSWER = {
-    "s3": "check the network, AWS_ENDPOINT_URL and the region",
-    "gs": "check the network",
-}
 
 
 @dataclass(frozen=True)
@@ -70,6 +61,18 @@ class Status:
     @property
     def st_mode(self) -> int:
         return stat.S_IFDIR if self.is_folder else stat.S_IFREG
+
+
+@dataclass(frozen=True)
+class Versioned:
+    """An object's content, its version's tag, and how many seconds ago it was put.
+
+    The age is by the store's own clock, which is the same for everybody.
+    """
+
+    content: bytes
+    tag: str
+    age_s: float
 
 
 @dataclass(frozen=True, order=True)
@@ -240,6 +243,54 @@ class Remote:
         with self._explained():
             self._fs.info(self.bucket)
 
+    def versioned(self) -> Versioned | None:
+        """What the object holds, and which version of it; None where there is none."""
+        try:
+            with self._explained():
+                found = self._conditional("get_object", Bucket=self.bucket, Key=self.key)
+                headers = found["ResponseMetadata"]["HTTPHeaders"]
+                answered = parsedate_to_datetime(headers["date"])
+                age = (answered - found["LastModified"]).total_seconds()
+                return Versioned(_body(found, self._fs), str(found["ETag"]), age)
+        except FileNotFoundError:
+            return None
+
+    def put_if(self, content: bytes, tag: str | None) -> str | None:
+        """Put the object if it still is the version `tag`, or, for None, if there is none.
+
+        Gives the new version's tag; None where the condition did not hold.
+        """
+        condition = {"IfMatch": tag} if tag is not None else {"IfNoneMatch": "*"}
+        with self._explained():
+            try:
+                made = self._conditional(
+                    "put_object", Bucket=self.bucket, Key=self.key, Body=content, **condition
+                )
+            except OSError as error:
+                if code_of(error) in _CONDITION_FAILED or isinstance(error, FileExistsError):
+                    return None
+                raise
+            return str(made["ETag"])
+
+    def storage_options(self) -> dict[str, str]:
+        """What Lance's own client has to be told, beside what it finds in the environment.
+
+        Endpoint and region are those that AWS's configuration gives, files and profiles included.
+        """
+        with self._explained():
+            self._fs.connect()
+            meta = self._fs.s3.meta
+        options = {"aws_region": str(meta.region_name or "us-east-1")}
+        if not (urlsplit(meta.endpoint_url).hostname or "").endswith((".amazonaws.com", ".aws")):
+            options["aws_endpoint"] = meta.endpoint_url
+            options["allow_http"] = str(meta.endpoint_url.startswith("http://")).lower()
+        return options
+
+    def _conditional(self, call: str, **arguments: Any) -> Any:
+        if self.scheme != "s3":
+            raise RemoteError(f"an archive cannot be kept on {self.scheme}://, only on s3://")
+        return self._fs.call_s3(call, **arguments)
+
     # --- the engine ------------------------------------------------------------------------------
 
     @property
@@ -321,12 +372,23 @@ def _made(scheme: str, pid: int, environment: int) -> Any:
         raise RemoteError(
             f"{scheme}:// needs {package}, which comes with: pip install 'vidsearch[{extra}]'"
         ) from None
-    for name in _TALKATIVE:
+    for name in TALKATIVE:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
     with explained(f"{scheme}://"):
         return fsspec.filesystem(scheme, skip_instance_cache=True, **_OPTIONS[scheme])
+
+
+def _body(found: dict[str, Any], fs: Any) -> bytes:
+    """The body of an answer that s3fs gives as it came."""
+    from fsspec.asyn import sync
+
+    async def read() -> bytes:
+        async with found["Body"] as body:
+            return bytes(await body.read())
+
+    return bytes(sync(fs.loop, read))
 
 
 def _status(info: dict[str, Any]) -> Status:
@@ -343,61 +405,3 @@ def _seconds(when: Any) -> float:
 
         when = datetime.datetime.fromisoformat(when.replace("Z", "+00:00"))
     return float(when.timestamp() if hasattr(when, "timestamp") else when)
-
-
-@contextmanager
-def explained(url: str) -> Iterator[None]:
-    """What an engine raises, as an OSError that says what happened and holds no secret."""
-    try:
-        yield
-    except RemoteError:
-        raise
-    except FileNotFoundError:
-        raise FileNotFoundError(errno.ENOENT, "does not exist", url) from None
-    except PermissionError:
-        raise PermissionError(errno.EACCES, "no permission", url) from None
-    except Exception as error:
-        engine = type(error).__module__.split(".")[0]
-        if isinstance(error, OSError) or engine in _ENGINES:
-            raise RemoteError(_reason(url.partition("://")[0], error)) from None
-        raise
-
-
-def _reason(scheme: str, error: BaseException) -> str:
-    kinds = {type(each).__name__ for each in _chain(error)}
-    if kinds & {
-        "NoCredentialsError",
-        "PartialCredentialsError",
-        "ProfileNotFound",
-        "DefaultCredentialsError",
-        "CredentialRetrievalError",
-        "RefreshError",
-        "TokenRetrievalError",
-    }:
-        return f"no credentials were found for it: {_NO_CREDENTIALS[scheme]}"
-    code = _code(error)
-    if code and (code[0] >= 500 or code[0] == 429):
-        return f"the store failed again and again ({code[0]} {code[1]}): run this again later"
-    if any("Timeout" in kind or "Connect" in kind for kind in kinds):
-        return f"the store does not answer: {_NO_ANSWER[scheme]}"
-    said = (str(error).strip().splitlines() or [""])[0]
-    return without_secrets(f"{said or type(error).__name__}")
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _code(error: BaseException) -> tuple[int, str] | None:
-    """The HTTP status, and what the store calls it, that an error stands for."""
-    for each in _chain(error):
-        answer = getattr(each, "response", None)
-        if isinstance(answer, dict):
-            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            return int(status), str(answer.get("Error", {}).get("Code", ""))
-        code = getattr(each, "code", None)
-        if isinstance(code, int):
-            return code, ""
-    return None

@@ -7,9 +7,7 @@ folder without one is no archive. Reading it needs nothing but the standard libr
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import tempfile
 import time
 import uuid
 from dataclasses import asdict, dataclass
@@ -17,6 +15,8 @@ from pathlib import Path
 
 from vidsearch import __version__
 from vidsearch.errors import ArchiveMismatch, ArchiveUnavailable
+from vidsearch.urls import Place, RemoteError
+from vidsearch.whole import write_whole
 
 SCHEMA = 5
 """2 since the stamp knows of weights; 3 since `videos` knows its detector; 4 since there are
@@ -70,7 +70,7 @@ class Stamp:
         )
 
     def check(
-        self, folder: Path, *, encoder: str | None = None, face_model: str | None = None
+        self, folder: Place, *, encoder: str | None = None, face_model: str | None = None
     ) -> None:
         """Raise `ArchiveMismatch`, with the command that helps, if other models are asked for."""
         asked = (
@@ -89,7 +89,7 @@ class Stamp:
                     f"  {_refit(folder, other)}"
                 )
 
-    def check_weights(self, folder: Path, *, encoder: str = "", face_model: str = "") -> None:
+    def check_weights(self, folder: Place, *, encoder: str = "", face_model: str = "") -> None:
         """Raise `ArchiveMismatch`, with the command that helps, if the weights are others now.
 
         `encoder` and `face_model` are the digests of the weights that are here. A digest that is
@@ -116,16 +116,28 @@ class Stamp:
                 )
 
 
-def _refit(folder: Path, other: str) -> str:
+def _refit(folder: Place, other: str) -> str:
     return f"vidsearch people refit --from {shlex.quote(str(folder))} --archive {other}"
 
 
-def is_archive(folder: Path) -> bool:
-    """Whether the folder holds a finished archive."""
-    return (folder / _FILE).is_file()
+def is_archive(folder: Place) -> bool:
+    """Whether the folder holds a finished archive; `ArchiveUnavailable` if a store does not say."""
+    try:
+        return (folder / _FILE).is_file()
+    except OSError as error:  # of a store: a path gives True or False
+        raise _unreadable(folder, error) from error
 
 
-def read_stamp(folder: Path) -> Stamp:
+def _unreadable(folder: Place, error: OSError) -> ArchiveUnavailable:
+    remedy = "Check the permissions of the folder and of the files in it."
+    if isinstance(error, RemoteError):
+        remedy = "Nothing was changed."
+    elif not isinstance(folder, Path):
+        remedy = "Listing the bucket and reading its objects must be allowed: docs/storage.md."
+    return ArchiveUnavailable(f"The archive {folder} cannot be read: {error.strerror}. {remedy}")
+
+
+def read_stamp(folder: Place) -> Stamp:
     """The stamp of the archive in `folder`.
 
     Raises `ArchiveUnavailable` where there is no archive or it cannot be read, and
@@ -140,10 +152,7 @@ def read_stamp(folder: Path) -> Stamp:
             f"  vidsearch index --archive {shlex.quote(str(folder))} PATHS..."
         ) from None
     except OSError as error:
-        raise ArchiveUnavailable(
-            f"The archive {folder} cannot be read: {error.strerror}. Check the permissions of the"
-            " folder and of the files in it."
-        ) from error
+        raise _unreadable(folder, error) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ArchiveUnavailable(
             f"The stamp {folder / _FILE} is damaged ({error}). Put it back from a backup, or move"
@@ -164,16 +173,6 @@ def read_stamp(folder: Path) -> Stamp:
         ) from error
 
 
-def write_stamp(folder: Path, stamp: Stamp) -> None:
+def write_stamp(folder: Place, stamp: Stamp) -> None:
     """Write the stamp so that it is there whole or not at all. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=_FILE, suffix=".part")
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(asdict(stamp), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would shut out other readers
-        Path(temporary).replace(folder / _FILE)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(folder / _FILE, json.dumps(asdict(stamp), indent=1))

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidsearch.columns import copies
 from vidsearch.health import size_of
 from vidsearch.schema import TABLES
 from vidsearch.stamp import Stamp
+from vidsearch.urls import Place
 
 if TYPE_CHECKING:
     from idclip.identity import IdentityScorer
@@ -70,8 +72,9 @@ def stats(store: Store, scorer: IdentityScorer) -> Stats:
     )
 
 
-def disk(folder: Path) -> dict[str, int]:
+def disk(folder: Place) -> dict[str, int]:
     """Bytes of each table, of the copies for searches (`cache`) and of what else is there."""
     parts = {name: size_of(folder / f"{name}.lance") for name in TABLES}
-    parts["cache"] = size_of(folder / "cache")
-    return parts | {"rest": max(0, size_of(folder) - sum(parts.values()))}
+    parts["cache"] = size_of(copies(folder))
+    there = size_of(folder) + (0 if isinstance(folder, Path) else parts["cache"])
+    return parts | {"rest": max(0, there - sum(parts.values()))}

@@ -19,7 +19,6 @@ import datetime
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +49,12 @@ from vidsearch.schema import (
 )
 from vidsearch.stamp import SCHEMA, Stamp, is_archive, read_stamp, write_stamp
 from vidsearch.tables import Tables, explained
+from vidsearch.urls import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vidsearch.lease import Lease
     from vidsearch.lock import WriterLock
 
 NO_GENERATION = 0  # of a video that failed: it has no rows
@@ -91,7 +92,7 @@ class Store:
     Every method raises `ArchiveUnavailable` if the folder is full, read-only or damaged.
     """
 
-    def __init__(self, folder: Path, stamp: Stamp, lock: WriterLock | None) -> None:
+    def __init__(self, folder: Place, stamp: Stamp, lock: WriterLock | Lease | None) -> None:
         self.folder = folder
         self.stamp = stamp
         self._lock = lock
@@ -107,14 +108,14 @@ class Store:
     # --- opening ---------------------------------------------------------------------------------
 
     @staticmethod
-    def exists(folder: Path) -> bool:
+    def exists(folder: Place) -> bool:
         """Whether the folder holds an archive."""
         return is_archive(folder)
 
     @classmethod
     def create(
         cls,
-        folder: Path,
+        folder: Place,
         *,
         encoder: str,
         encoder_dim: int,
@@ -129,11 +130,11 @@ class Store:
         The weights are digests (`idclip.digests`), "" where nobody knows. Raises `ArchiveBusy`
         and `ArchiveUnavailable`.
         """
-        from vidsearch.lock import WriterLock
+        from vidsearch.lock import writer_lock
 
         with explained(folder, "made"):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = WriterLock(folder)
+            lock = writer_lock(folder)
             lock.acquire(wait_s)
         try:
             if is_archive(folder):
@@ -152,7 +153,7 @@ class Store:
     @classmethod
     def open(
         cls,
-        folder: Path,
+        folder: Place,
         *,
         read_only: bool = False,
         wait_s: float = 60.0,
@@ -168,9 +169,9 @@ class Store:
         if read_only:
             return cls(folder, stamp, None)
         from vidsearch import forget
-        from vidsearch.lock import WriterLock
+        from vidsearch.lock import writer_lock
 
-        lock = WriterLock(folder)
+        lock = writer_lock(folder)
         with explained(folder, "written"):
             lock.acquire(wait_s, waiting)
         try:
@@ -322,6 +323,7 @@ class Store:
         generations = self._new_generations(len(latest))
         content = list(zip(latest.values(), generations, strict=True))
         replaced = [known[video_id][1] for video_id in latest if video_id in known]
+        self._hold()
         with explained(self.folder, "written"):
             for name in CONTENT:
                 self._tables.append(name, content_rows(content, name, self._schemas[name]))
@@ -355,6 +357,7 @@ class Store:
         there = [video_id for video_id in video_ids if video_id in known]
         if not there:
             return
+        self._hold()
         with explained(self.folder, "written"):
             self._tables.open("videos").delete(f"video_id IN ({', '.join(map(_quoted, there))})")
             self._delete_generations([known.pop(video_id)[1] for video_id in there])
@@ -532,6 +535,7 @@ class Store:
             self._purge(name)
 
     def _rewrite(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+        self._hold()
         with explained(self.folder, "written"):
             self._tables.overwrite(name, rows)
             self._purge(name)
@@ -571,6 +575,7 @@ class Store:
 
     def _put(self, videos: Sequence[tuple[Video, int]]) -> None:
         """Insert or replace rows of `videos`, by one commit."""
+        self._hold()
         (
             self._tables.open("videos")
             .merge_insert("video_id")
@@ -591,6 +596,11 @@ class Store:
         used = max((generation for _, generation in self._catalogue().values()), default=0)
         first = max(time.time_ns(), used + 1)
         return iter(range(first, first + n))
+
+    def _hold(self) -> None:
+        """Raise `ArchiveUnavailable` where the right to write was lost, as a lease may be."""
+        if self._lock is not None:
+            self._lock.check()
 
     def _after_commit(self) -> None:
         self._commits += 1

@@ -19,20 +19,28 @@ import pyarrow as pa
 
 from vidsearch.errors import ArchiveUnavailable
 from vidsearch.schema import LATER
+from vidsearch.store_errors import explanation_of_store
+from vidsearch.urls import Place
 
 
 class Tables:
     """The tables in a folder, with the schemas that new ones get; opened when first asked for."""
 
-    def __init__(self, folder: Path, schemas: Mapping[str, pa.Schema]) -> None:
+    def __init__(self, folder: Place, schemas: Mapping[str, pa.Schema]) -> None:
         self.folder = folder
         self._schemas = schemas
         self._connection: Any = None
         self._open: dict[str, Any] = {}
+        self._there: set[str] = set()
 
     def lacks(self, name: str) -> bool:
         """Whether the archive is of an older layout, which has no such table."""
-        return name in LATER and not (self.folder / f"{name}.lance").is_dir()
+        if name not in LATER or name in self._there:
+            return False
+        if (self.folder / f"{name}.lance").is_dir():
+            self._there.add(name)  # asking a store is a request, and tables never go
+            return False
+        return True
 
     def open(self, name: str) -> Any:
         """The LanceDB table of this name, in its latest version whenever it is read."""
@@ -101,13 +109,20 @@ class Tables:
 
             # Zero: every read looks for the latest version first.
             self._connection = lancedb.connect(
-                self.folder, read_consistency_interval=datetime.timedelta(0)
+                self.folder if isinstance(self.folder, Path) else str(self.folder),
+                read_consistency_interval=datetime.timedelta(0),
+                storage_options=storage_options(self.folder),
             )
         return self._connection
 
 
+def storage_options(folder: Place) -> dict[str, str]:
+    """What Lance has to be told to reach a folder: nothing, or a store's endpoint and region."""
+    return {} if isinstance(folder, Path) else folder.storage_options()
+
+
 @contextmanager
-def explained(folder: Path, done: str) -> Iterator[None]:
+def explained(folder: Place, done: str) -> Iterator[None]:
     """What the storage raises, as an `ArchiveUnavailable` that says what to do."""
     try:
         yield
@@ -115,7 +130,9 @@ def explained(folder: Path, done: str) -> Iterator[None]:
         raise ArchiveUnavailable(_explanation(folder, done, error)) from error
 
 
-def _explanation(folder: Path, done: str, error: Exception) -> str:
+def _explanation(folder: Place, done: str, error: Exception) -> str:
+    if not isinstance(folder, Path):
+        return explanation_of_store(folder, done, error)
     code = error.errno if isinstance(error, OSError) else None
     text = str(error)
     if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "quota" in text.lower():

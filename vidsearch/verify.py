@@ -11,7 +11,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -25,6 +24,7 @@ from vidsearch.names import key
 from vidsearch.records import Person
 from vidsearch.schema import CONTENT, ORDER, SEARCHED, TABLES, videos_from
 from vidsearch.stamp import Stamp, read_stamp
+from vidsearch.urls import Place
 
 if TYPE_CHECKING:
     from vidsearch.store import Store
@@ -64,7 +64,7 @@ class Repaired:
     again: tuple[str, ...]
 
 
-def examine(folder: Path) -> list[Fault]:
+def examine(folder: Place) -> list[Fault]:
     """The faults of the archive in `folder`; it is only read. An archive that is not there raises.
 
     Beside a writer that is at work it may tell of rows that are just being replaced.
@@ -107,7 +107,7 @@ def repair(store: Store, faults: Sequence[Fault]) -> Repaired:
     return Repaired(mended, left, again)
 
 
-def drop_copies(folder: Path) -> None:
+def drop_copies(folder: Place) -> None:
     """Remove the copies for searches: a wrong one must not decide what is swept. Raises OSError."""
     for name in TABLES:
         columns.forget(folder, name)
@@ -139,7 +139,8 @@ def _left_over(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
     folder = tables.folder
     if forget.is_unfinished(folder):
         yield Fault("somebody is not forgotten to the end", "forgetting.json", "sweep")
-    for path in sorted(folder.rglob("*.part")):
+    halves: list[Place] = [*folder.rglob("*.part")]
+    for path in sorted(halves, key=str):
         yield Fault(f"a file was left half written: {path.name}", path.name, "sweep")
     for name in _ONE_VERSION:
         if columns.n_versions(folder, name) > 1:
@@ -229,7 +230,7 @@ def _said(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
 def _copies(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
     """Copies for searches that are not what their table holds. One that is absent is no fault."""
     for name in TABLES:
-        if tables.lacks(name) or not (tables.folder / "cache" / f"{name}.arrow").exists():
+        if tables.lacks(name) or not (columns.copies(tables.folder) / f"{name}.arrow").exists():
             continue
         copy = columns.load(
             tables.folder, name, columns.table_key(tables.folder, stamp.archive_id, name)

@@ -25,6 +25,10 @@ PACKAGES = ("idclip", "vidsearch", "workers")
 PLACES = {
     "lancedb": ("vidsearch/tables.py",),
     "lance": (),
+    "fsspec": ("vidsearch/remote.py",),
+    "s3fs": (),
+    "gcsfs": (),
+    "botocore": (),
     "graspologic_native": ("vidsearch/clusters.py",),
     "av": (
         "vidsearch/clip_*.py",

@@ -1,0 +1,80 @@
+"""What the engines of object stores raise, as an OSError with a reason and no secret in it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vidsearch.urls import RemoteError, without_secrets
+
+# They write requests with what signs them where somebody logs everything.
+TALKATIVE = ("botocore", "aiobotocore", "boto3", "google", "urllib3", "gcsfs", "s3fs", "aiohttp")
+_ENGINES = (*TALKATIVE, "fsspec", "requests", "asyncio", "ssl")
+
+_NO_CREDENTIALS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "gs": "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
+}
+_NO_ANSWER = {
+    "s3": "check the network, AWS_ENDPOINT_URL and the region",
+    "gs": "check the network",
+}
+
+
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """What an engine raises, as an OSError that says what happened and holds no secret."""
+    try:
+        yield
+    except RemoteError:
+        raise
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "does not exist", url) from None
+    except PermissionError:
+        raise PermissionError(errno.EACCES, "no permission", url) from None
+    except Exception as error:
+        engine = type(error).__module__.split(".")[0]
+        if isinstance(error, OSError) or engine in _ENGINES:
+            raise RemoteError(_reason(url.partition("://")[0], error)) from None
+        raise
+
+
+def _reason(scheme: str, error: BaseException) -> str:
+    kinds = {type(each).__name__ for each in _chain(error)}
+    if kinds & {
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "DefaultCredentialsError",
+        "CredentialRetrievalError",
+        "RefreshError",
+        "TokenRetrievalError",
+    }:
+        return f"no credentials were found for it: {_NO_CREDENTIALS[scheme]}"
+    code = code_of(error)
+    if code and (code[0] >= 500 or code[0] == 429):
+        return f"the store failed again and again ({code[0]} {code[1]}): run this again later"
+    if any("Timeout" in kind or "Connect" in kind for kind in kinds):
+        return f"the store does not answer: {_NO_ANSWER[scheme]}"
+    said = (str(error).strip().splitlines() or [""])[0]
+    return without_secrets(f"{said or type(error).__name__}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def code_of(error: BaseException) -> tuple[int, str] | None:
+    """The HTTP status, and what the store calls it, that an error stands for."""
+    for each in _chain(error):
+        answer = getattr(each, "response", None)
+        if isinstance(answer, dict):
+            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return int(status), str(answer.get("Error", {}).get("Code", ""))
+        code = getattr(each, "code", None)
+        if isinstance(code, int):
+            return code, ""
+    return None
