@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks import fusion
 from benchmarks.fusion import Floats, Ints
 from benchmarks.identity_features import Context, Identity, Questions
+from vidsearch.scoring import leniently
 
 PRODUCT = "product: P x context score"
 NO_NAME, IN_TEXT, TOKEN, FACE = "no name", "name in the text", "[TOK]", "identity alone (face)"
@@ -37,14 +38,16 @@ class Choices:
     """What is chosen on validation data.
 
     `floor` is P where no face was found or known again (`fusion.soft`), for the product and for
-    the product with a likelihood; `power` the likelihood's exponent; `threshold` of the hard
-    filter; `weight` of the context in the weighted sum; `token` and `likelihood_token` of [TOK]
-    beside the product and beside the likelihood.
+    the product with a likelihood; `power` the likelihood's exponent and `lenient` how many times
+    the odds of P count beside it (`vidsearch.scoring.leniently`); `threshold` of the hard filter;
+    `weight` of the context in the weighted sum; `token` and `likelihood_token` of [TOK] beside the
+    product and beside the likelihood.
     """
 
     floor: float = 0.001
     likelihood_floor: float = 0.001
     power: float = 1.0
+    lenient: float = 1.0
     threshold: float = 0.5
     weight: float = 1.0
     token: float = 1.0
@@ -59,7 +62,8 @@ GRIDS: tuple[tuple[str, Mapping[str, Sequence[float]]], ...] = (
         LIKELIHOOD,
         {
             "likelihood_floor": _FLOORS,
-            "power": (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0),
+            "power": (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0),
+            "lenient": (1.0, 15.0, 50.0, 150.0, 500.0, 1500.0, 5000.0),
         },
     ),
     (HARD, {"threshold": (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 0.5)}),
@@ -101,7 +105,7 @@ def _product(at: Branches, how: Choices) -> Floats:
 
 
 def _likelihood(at: Branches, how: Choices) -> Floats:
-    known = fusion.soft(at.identity.probability, how.likelihood_floor)
+    known = leniently(fusion.soft(at.identity.probability, how.likelihood_floor), how.lenient)
     return fusion.product(known) + how.power * at.context.evidence
 
 

@@ -30,7 +30,7 @@ from vidsearch.fits import Fit
 from vidsearch.identities import Mask
 from vidsearch.question import AllOf, AnyOf, Like, Node, Not, Scene, Someone, leaves
 from vidsearch.records import Answer, Hit, Ints, Reals, Rows, Sighting
-from vidsearch.scoring import IDENTITY, Value
+from vidsearch.scoring import Value
 from vidsearch.selection import Page, Paging
 from vidsearch.sought import Sought, seek
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vidsearch.query import Query
     from vidsearch.records import Person
 
-__all__ = ["IDENTITY", "THRESHOLD", "WEAK", "search"]
+__all__ = ["THRESHOLD", "WEAK", "search"]
 
 THRESHOLD = 0.5
 EVERYTHING, FIRST_PAGE = Filters(), Paging()
@@ -136,8 +136,11 @@ def _asked(
     for leaf, wanted, beside in _leaves(tree):
         if isinstance(leaf, Someone):
             sought = people[leaf.person.person_id]
-            per_keyframe = sought.per_shot[rows.keyframe_shot[keyframes]]
-            values[id(leaf)] = Value(people=sought.in_parts(keyframes) if wanted else per_keyframe)
+            if wanted:
+                sure, presence = sought.in_parts(keyframes)
+                values[id(leaf)] = Value(people=sure, presence=presence)
+            else:
+                values[id(leaf)] = Value(people=sought.per_shot[rows.keyframe_shot[keyframes]])
         elif isinstance(leaf, Like):
             values[id(leaf)] = Value(fit=fits.like(rows, leaf, keyframes))
         else:

@@ -48,10 +48,10 @@ class Sought:
         """The best probability of all."""
         return float(self.per_shot.max(initial=0.0))
 
-    def in_parts(self, keyframes: Ints) -> Reals:
+    def in_parts(self, keyframes: Ints) -> tuple[Reals, Reals]:
         """P in the parts that `keyframes` (rising row numbers) stand for, 0 where nobody is shown.
 
-        Parts of a shot without the track get less.
+        Beside it how much of that counts: less in parts of a shot without the track.
         """
         rows = self.rows
         tracks = np.flatnonzero(self.probability >= self.threshold)
@@ -61,9 +61,13 @@ class Sought:
         # Every pair of a track and a keyframe of its shot.
         track = np.repeat(tracks, count)
         part = np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
-        weighed = np.zeros(len(keyframes))
-        np.maximum.at(weighed, part, self._present(track, keyframes[part]))
-        return weighed
+        counted = self._present(track, keyframes[part])
+        order = np.argsort(counted, kind="stable")  # of several tracks the last one written counts
+        track, part, counted = track[order], part[order], counted[order]
+        sure, presence = np.zeros(len(keyframes)), np.ones(len(keyframes))
+        sure[part] = self.probability[track]
+        presence[part] = counted / np.maximum(self.probability[track], 1e-12)
+        return sure, presence
 
     def tracks_in(self, shots: Ints) -> Ints:
         """The track by which the person is in each of `shots` [N], -1 where they are not shown."""

@@ -19,6 +19,7 @@ from idclip.identity import IdentityScorer
 from vidsearch.filters import Filters
 from vidsearch.query import parse
 from vidsearch.records import AnalyzedVideo, Answer, FaceTrack, Person, Shot
+from vidsearch.scoring import IDENTITY, leniently
 from vidsearch.search import search
 from vidsearch.selection import Paging
 from vidsearch.store import Store
@@ -143,7 +144,8 @@ def test_shots_are_ranked_by_probability_and_odds_of_the_context(folder: Path) -
     assert found(answer)[2:] == [("concert", 1), ("concert", 0), ("meeting", 1)]
     for hit in answer.hits[2:]:  # the first two are too near to 1 to have odds
         context = hit.context_score or 0
-        odds = hit.people[0].probability ** 0.5 * context / (1 - context)
+        known = float(leniently(np.array(hit.people[0].probability)))
+        odds = known**IDENTITY * context / (1 - context)
         assert hit.score == pytest.approx(odds / (1 + odds), rel=1e-4)
     assert [hit.score for hit in answer.hits] == sorted(h.score for h in answer.hits)[::-1]
     assert answer.hits[1].score > answer.hits[2].score > 5 * answer.hits[3].score

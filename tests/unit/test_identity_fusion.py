@@ -17,7 +17,7 @@ from benchmarks.identity_sets import IdentitySet, Picture
 from benchmarks.identity_ways import Branches, Choices
 from idclip.cocopfs.dataset import PersonEntry
 from idclip.identity import IdentityScorer
-from vidsearch.search import IDENTITY
+from vidsearch.scoring import IDENTITY, LENIENT
 
 # The question: picture 0 is right, 1 shows the person elsewhere, 2 another person in this context,
 # 3 has nothing of either.
@@ -176,7 +176,7 @@ def branches(data: IdentitySet, seen: Seen) -> Branches:
 def test_vidsearch_ranks_what_it_returns_as_the_way_that_the_table_says(seed: int) -> None:
     data, seen = small_set(seed)
     at, least = branches(data, seen), 1e-3
-    how = Choices(likelihood_floor=0.0, power=1 / IDENTITY)
+    how = Choices(likelihood_floor=0.0, power=1 / IDENTITY, lenient=LENIENT)
     score = ways.WAYS[ways.LIKELIHOOD](at, how)
     score[at.identity.probability < least] = fusion.OUT
     expected = fusion.ranks(score, at.own)
