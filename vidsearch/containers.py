@@ -6,7 +6,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
@@ -15,6 +15,9 @@ from av.stream import Disposition
 from vidsearch.errors import UnreadableVideo
 from vidsearch.inputs import looks_like_text, os_reason, printable
 from vidsearch.urls import Place, RemoteError, Stat
+
+if TYPE_CHECKING:
+    from vidsearch.remote import ObjectFile
 
 MAX_PIXELS = 1 << 26
 """Largest picture that is decoded, 67 million pixels: twice 8K."""
@@ -67,10 +70,13 @@ def _version(status: Stat) -> tuple[int, int, str]:
     return status.st_size, status.st_mtime_ns, getattr(status, "etag", "")
 
 
-def open_container(path: Place, before: Stat) -> Any:
-    """The file as an av.InputContainer, opened as a file and nothing else; objects by ranges."""
+def open_container(path: Place, before: Stat, file: ObjectFile | None = None) -> Any:
+    """The file as an av.InputContainer, opened as a file and nothing else; objects by ranges.
+
+    `file` is an object that is open already.
+    """
     # "file:" and the whitelist: a name such as "concat:x" or a playlist opens nothing further.
-    opened = "file:" + str(path.absolute()) if isinstance(path, Path) else path.reading()
+    opened = "file:" + str(path.absolute()) if isinstance(path, Path) else file or path.reading()
     try:
         return av.open(
             opened,

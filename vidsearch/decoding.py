@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -27,7 +28,7 @@ from vidsearch.containers import (
     video_stream,
 )
 from vidsearch.errors import UnreadableVideo
-from vidsearch.inputs import PathLike, printable
+from vidsearch.inputs import PathLike, os_reason, printable
 from vidsearch.pace import Pace
 from vidsearch.pictures import (
     Layout,
@@ -39,7 +40,7 @@ from vidsearch.pictures import (
     transfer_of,
 )
 from vidsearch.slate import Slate, read_slate
-from vidsearch.urls import RemoteError, place
+from vidsearch.urls import place
 
 _MANY_ERRORS = 50
 _LEAD = 128  # packets that are kept until the first frame comes, for the time code in them
@@ -141,7 +142,8 @@ class Source:
         self.last_packet_s = 0.0
         self._lead: list[Any] | None = []
         self.status = check_file(self.path)
-        self.container = open_container(self.path, self.status)
+        self._file = None if isinstance(self.path, Path) else self.path.reading()
+        self.container = open_container(self.path, self.status, self._file)
         try:
             self.stream = video_stream(self.path, self.container, self.status)
             self.stream.thread_type = "AUTO"
@@ -186,14 +188,21 @@ class Source:
                 for packet in self.container.demux():
                     errors_in_a_row = 0
                     yield from self._decode_packet(packet)
-                return
+                return self._refuse_failure()
             except av.error.FFmpegError:  # the container itself is damaged here: read on behind it
+                self._refuse_failure()
                 errors_in_a_row += 1
             except IndexError:  # PyAV, at the end, over streams that appeared in the middle
-                return
-            except RemoteError as error:  # the store failed: the file is neither short nor damaged
-                raise UnreadableVideo(printable(self.path), error.reason) from None
+                return self._refuse_failure()
+            except OSError:
+                self._refuse_failure()
+                raise
         self.n_damaged += 1
+
+    def _refuse_failure(self) -> None:
+        """Raise UnreadableVideo if a store failed: the file is neither short nor damaged then."""
+        if self._file is not None and self._file.failure is not None:
+            raise UnreadableVideo(printable(self.path), os_reason(self._file.failure))
 
     def _decode_packet(self, packet: Any) -> list[Any]:
         if packet.pts is not None and packet.time_base:

@@ -322,6 +322,8 @@ class ObjectFile:
         self._file = file
 
     def read(self, size: int = -1) -> bytes:
+        if self.failure is not None:  # demuxers read on behind what they take for damage
+            raise self.failure
         try:
             with explained(self.name):
                 return bytes(self._file.read(size))
