@@ -47,9 +47,9 @@ def leniently(probability: Reals, times: float = LENIENT) -> Reals:
 class Value:
     """What a part of a question is worth in N pictures; one of the two is there at least.
 
-    `people` [N] is the probability that those asked for are in the shot, and `presence` [N] how much
-    of that counts in this part of it, None for all; `fit` [N] the log odds of the context. None
-    where nothing was asked of the kind.
+    `people` [N] is the probability that those asked for are in the shot, and `presence` [N] how
+    much of that counts in this part of it, None for all; `fit` [N] the log odds of the context.
+    None where nothing was asked of the kind.
     """
 
     people: Reals | None = None

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from workers.index_job import index_job, on_ray
+from workers.options import JobOptions
 
-__all__ = ["index_job", "on_ray"]
+__all__ = ["JobOptions", "index_job", "on_ray"]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TELL_S = 1.0
 """How often a worker tells of its progress."""
+UNTAKEN = 2
+"""Pieces of news of one file that may wait for the driver; a worker with more waits too."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ def analysed(task: Task, order: Order) -> Iterator[News]:
     refuse_other_code(order.code)
     here = ray.get_runtime_context().get_node_id()
     black_box.record(order.memory_bytes or black_box.share_of_memory(_workers_here(order.cpus)))
+    # Twice: with two pieces of news that the driver has not taken Ray holds a worker back
+    # (`UNTAKEN`), so a file that kills us at once cannot do so before the driver knows who we are.
+    yield Begun(os.getpid(), here)
     yield Begun(os.getpid(), here)
     latest: list[Progress] = []
     result = _in_thread(task, order.recipe, latest)

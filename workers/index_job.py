@@ -21,7 +21,7 @@ from vidsearch.inputs import printable
 from vidsearch.tasks import Analyst, Analyzed, Load, Progress, Recipe, Task, Unreadable
 from vidsearch.urls import is_url
 from workers import black_box
-from workers.actors import Begun, Order, analysed
+from workers.actors import UNTAKEN, Begun, Order, analysed
 from workers.attempts import Attempts, Death, ceiling_s
 from workers.cluster import Code, check_nodes, connect
 from workers.options import JobOptions
@@ -101,8 +101,9 @@ class _Running:
     stopped: str = ""  # why the driver ended it
 
     def began(self, process: Begun) -> None:
-        self.process = process
-        self.begun_s = self.moved_s = time.monotonic()
+        if self.process is None:
+            self.process = process
+            self.begun_s = self.moved_s = time.monotonic()
 
     def overdue(self, stall_s: float) -> str:
         """Why it must be ended, "" if it need not."""
@@ -138,13 +139,12 @@ class _Run:
             self.options.cpus_per_worker,
             None if memory is None else int(memory * 1e9),
         )
-        # A death is judged here, so Ray must not try again by itself. What a driver cannot take
-        # yet stays in the worker: it stops after this many pieces of news.
+        # A death is judged here, so Ray must not try again by itself.
         self._remote = self.ray.remote(
             num_cpus=self.options.cpus_per_worker,
             max_retries=0,
             num_returns="streaming",
-            _generator_backpressure_num_objects=8,
+            _generator_backpressure_num_objects=UNTAKEN,
         )(analysed)
 
     def news(self) -> Iterator[Progress | Load | Analyzed | Unreadable]:
@@ -221,7 +221,7 @@ class _Run:
         if file.stopped:
             return Death.FILE, file.stopped
         if file.process is None:
-            return Death.NODE, "its worker never began"
+            return Death.KILLED, "its worker never began"
         alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
         if file.process.node not in alive:
             return Death.NODE, f"the node {file.process.node[:8]} is gone"

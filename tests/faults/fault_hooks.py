@@ -1,0 +1,97 @@
+"""What goes wrong in a worker, by the name of the file it works on; loaded by workers alone.
+
+Ray calls `install` in each worker process. A file whose name holds `segfault`, `abort`, `hang` or
+`memory` does that to whoever decodes it; one with `slow` takes its time, so that there is a moment
+to kill something. A file STAGE in the folder `VIDSEARCH_KILLS` kills the next worker that comes to
+that stage, once: "decode", "encode" or "write". Who decoded what is noted in that folder too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+KILLS = "VIDSEARCH_KILLS"
+PRETEND = "VIDSEARCH_PRETEND"  # to be of this version
+BEFORE = 5  # frames that are decoded well
+
+
+def install() -> None:
+    """Patch what decodes, encodes and hands over in this process."""
+    import vidsearch
+    from idclip import concept
+    from vidsearch import analysts
+    from vidsearch.decoding import Decoder
+
+    if os.environ.get(PRETEND):
+        vidsearch.__version__ = os.environ[PRETEND]
+    frames = Decoder.__iter__
+
+    def faulty(decoder: Any) -> Iterator[Any]:
+        name = Path(os.fsdecode(decoder._source.path)).name
+        _note(name)
+        for index, frame in enumerate(frames(decoder)):
+            yield frame
+            if index == BEFORE:
+                _kill("decode")
+                _fault(name)
+            if "slow" in name:
+                time.sleep(0.05)
+
+    Decoder.__iter__ = faulty  # type: ignore[method-assign]
+    concept.ConceptEncoder.encode_images = _killed(  # type: ignore[method-assign]
+        concept.ConceptEncoder.encode_images, "encode", before=True
+    )
+    analysts.run_task = _killed(analysts.run_task, "write", before=False)
+
+
+def _fault(name: str) -> None:
+    if "segfault" in name:
+        ctypes.string_at(0)
+    elif "abort" in name:
+        os.abort()
+    elif "hang" in name:
+        time.sleep(10_000)
+    elif "memory" in name:
+        held = []
+        while True:
+            held.append(bytearray(50_000_000))
+            time.sleep(0.02)
+
+
+def _killed(function: Any, stage: str, *, before: bool) -> Any:
+    def wrapper(*arguments: Any, **options: Any) -> Any:
+        if before:
+            _kill(stage)
+        result = function(*arguments, **options)
+        if not before:
+            _kill(stage)
+        return result
+
+    return wrapper
+
+
+def _kill(stage: str) -> None:
+    """Kill this process if that was asked for, once."""
+    folder = os.environ.get(KILLS)
+    if folder:
+        try:
+            (Path(folder) / stage).unlink()
+        except FileNotFoundError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _note(name: str) -> None:
+    folder = os.environ.get(KILLS)
+    if folder:
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        with (Path(folder) / "log").open("a") as file:
+            file.write(f"{node} {name}\n")

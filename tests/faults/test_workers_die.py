@@ -1,0 +1,137 @@
+"""Workers and nodes die while they work: the files are tried elsewhere and the rows are exact."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import TwoNodes
+from stored_rows import assert_same_rows
+from videos import encode
+
+from vidsearch import Archive
+from vidsearch.indexing import IndexReport
+from workers import JobOptions, index_job
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for number in range(4):
+        encode(videos / f"v{number}.mp4", n_frames=30 + number)
+    return videos
+
+
+def expected(folder: Path) -> Path:
+    """The archive that a run on this machine makes of the same files."""
+    archive = folder.parent / "expected"
+    Archive(archive).index([folder])
+    return archive
+
+
+def job(two_nodes: TwoNodes, folder: Path, **options: float) -> tuple[Path, IndexReport]:
+    archive = folder.parent / "archive"
+    report = index_job(archive, [folder], JobOptions(two_nodes.address, **options))  # type: ignore[arg-type]
+    assert Archive(archive).verify() == []
+    return archive, report
+
+
+@pytest.mark.parametrize("stage", ["decode", "encode", "write"])
+def test_a_worker_that_is_killed_costs_nothing(
+    two_nodes: TwoNodes, folder: Path, stage: str
+) -> None:
+    two_nodes.kill_at(stage)
+    archive, report = job(two_nodes, folder)
+    assert two_nodes.killed(stage)
+    assert (len(report.indexed), report.failed) == (4, ())
+    assert_same_rows(archive, expected(folder))
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("segfault", "crashed (Segmentation fault) twice"),
+        ("abort", "crashed (Aborted) twice"),
+        ("hang", "made no progress for 4 s twice"),
+        ("memory", "took more than 1.5 GB of memory twice"),
+    ],
+)
+def test_a_file_that_breaks_its_worker_is_put_in_quarantine(
+    two_nodes: TwoNodes, folder: Path, fault: str, reason: str
+) -> None:
+    bad = encode(folder / f"{fault}.mp4", n_frames=40)
+    archive, report = job(two_nodes, folder, stall_s=4.0, memory_gb=1.5)
+    (failed,) = report.failed
+    assert failed.path == str(bad)
+    assert failed.reason == f"in quarantine: {reason}; the file is probably damaged"
+    assert [name for _, name in two_nodes.log()].count(bad.name) == 2
+    assert len(report.indexed) == 4
+    later = Archive(archive).index([folder])
+    assert (later.indexed, later.failed) == ((), ())
+    assert later.planned.notes[0].startswith("1 file is in quarantine")
+    asked = Archive(archive).index(Archive(archive).failed_paths(), retry=True)  # without hooks
+    assert [video.path for video in asked.indexed] == [str(bad)]
+
+
+def during(
+    two_nodes: TwoNodes, folder: Path, begun: int, happens: Callable[[], object]
+) -> tuple[Path, IndexReport]:
+    """Run the job; once so many files were begun, something happens."""
+    with ThreadPoolExecutor(1) as pool:  # Ray starts nodes from the main thread alone
+        running = pool.submit(job, two_nodes, folder)
+        while len(two_nodes.log()) < begun and not running.done():
+            time.sleep(0.05)
+        happens()
+        return running.result()
+
+
+def test_a_node_that_goes_away_is_survived(two_nodes: TwoNodes, folder: Path) -> None:
+    for number in range(4):
+        encode(folder / f"slow{number}.mp4", n_frames=80 + number)
+
+    def remove() -> None:
+        two_nodes.cluster.remove_node(two_nodes.second, allow_graceful=False)  # type: ignore[attr-defined]
+
+    archive, report = during(two_nodes, folder, 3, remove)
+    assert (len(report.indexed), report.failed) == (8, ())
+    assert_same_rows(archive, expected(folder))
+
+
+def test_a_node_that_comes_is_used(two_nodes: TwoNodes, folder: Path) -> None:
+    for number in range(8):
+        encode(folder / f"slow{number}.mp4", n_frames=100 + number)
+    _, report = during(two_nodes, folder, 2, two_nodes.add_node)
+    assert len(report.indexed) == 12
+    assert len({node for node, _ in two_nodes.log()}) == 3
+
+
+def test_a_node_with_other_code_is_refused_before_any_work(
+    two_nodes: TwoNodes, folder: Path
+) -> None:
+    from vidsearch.errors import VidsearchError
+
+    two_nodes.add_node(VIDSEARCH_PRETEND="0.0.1")
+    archive = folder.parent / "archive"
+    with pytest.raises(VidsearchError, match=r"runs vidsearch 0\.0\.1 .* install the same version"):
+        index_job(archive, [folder], JobOptions(two_nodes.address))
+    assert two_nodes.log() == []
+    assert Archive(archive).videos() == []
+
+
+def test_files_that_a_node_does_not_see_are_told_before_any_work(
+    two_nodes: TwoNodes, folder: Path
+) -> None:
+    import ray
+
+    from vidsearch.errors import VidsearchError
+    from vidsearch.tasks import Recipe
+    from workers.cluster import check_nodes
+
+    with pytest.raises(VidsearchError, match=r"does not see /nowhere/a\.mp4: mount it there"):
+        check_nodes(ray, Recipe("concept", "default", "blend"), ["/nowhere/a.mp4"])
