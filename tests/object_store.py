@@ -86,6 +86,13 @@ class ObjectStore:
     def content(self, key: str) -> bytes:
         return bytes(self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
+    def forget_versioning(self) -> None:
+        """Let the bucket be one that never kept versions, which S3 itself does not allow."""
+        from moto.s3.models import s3_backends
+
+        bucket = s3_backends["123456789012"]["aws"].buckets[BUCKET]
+        bucket.versioning_status = None
+
     def fail(
         self,
         status: int,

@@ -776,13 +776,16 @@ class Archive:
 
         Photos, vectors, names, labels, their faces in the videos and pictures of shots that show
         nobody else go, and no byte of them stays in the archive folder. The video files are not
-        touched. Raises `UnknownPerson`.
+        touched. Where a store keeps old versions `waiting` is told. Raises `UnknownPerson`.
         """
         from vidsearch import forget
 
         with self._open.writer() as store:
             person = enrolment.find(name, store.people())
-            return forget.forget(store, person, self._traces_in(store, person, threshold))
+            line = forget.forget(store, person, self._traces_in(store, person, threshold))
+        if kept := forget.kept_elsewhere(self.path):
+            self._open.tell(kept)
+        return line
 
     def _traces_in(self, store: Store, person: Person, threshold: float | None) -> Traces:
         from vidsearch.forget import traces

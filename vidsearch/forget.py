@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,6 +114,24 @@ def forget(store: Store, person: Person, found: Traces) -> Line:
         write_whole(store.folder / _JOURNAL, json.dumps(work))
     resume(store)
     return line
+
+
+def kept_elsewhere(folder: urls.Place) -> str:
+    """A sentence on what a store may keep of what was forgotten; "" where it keeps nothing."""
+    if isinstance(folder, Path):
+        return ""
+    try:
+        if not folder.keeps_versions():
+            return ""
+    except OSError:
+        return (
+            f"Whether the bucket {folder.bucket} keeps old versions of objects cannot be seen"
+            " (s3:GetBucketVersioning): if it does, what was forgotten is in them still."
+        )
+    return (
+        f"The bucket {folder.bucket} keeps old versions of objects: what was forgotten is in them"
+        f" until they are deleted. Delete the versions below {folder} that are not current."
+    )
 
 
 def is_unfinished(folder: urls.Place) -> bool:

@@ -286,6 +286,12 @@ class Remote:
             options["allow_http"] = str(meta.endpoint_url.startswith("http://")).lower()
         return options
 
+    def keeps_versions(self) -> bool:
+        """Whether the bucket keeps, or once kept, what is deleted or replaced."""
+        with self._explained():
+            said = self._conditional("get_bucket_versioning", Bucket=self.bucket)
+        return bool(said.get("Status", ""))
+
     def _conditional(self, call: str, **arguments: Any) -> Any:
         if self.scheme != "s3":
             raise RemoteError(f"an archive cannot be kept on {self.scheme}://, only on s3://")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from object_store import READER, ObjectStore, object_store
+from object_store import BUCKET, READER, ObjectStore, object_store
 from store_records import ENCODER_DIM, FACE_DIM, analyzed_video, person
 
 from vidsearch import Archive, lease
@@ -237,6 +237,24 @@ def test_a_killed_writer_is_given_up_and_the_next_sweeps(made: Place) -> None:
         heir.publish_many([analyzed_video("v3", shots=2)])
     # The pictures of made-up rows are none.
     assert [f for f in Archive(str(made)).verify() if "picture" not in f.what] == []
+
+
+def test_who_forgets_is_told_of_a_bucket_that_keeps_old_versions(
+    store: ObjectStore, made: Place
+) -> None:
+    from vidsearch.forget import kept_elsewhere
+
+    assert kept_elsewhere(made) == ""
+    try:
+        for status in ("Enabled", "Suspended"):
+            store.client.put_bucket_versioning(
+                Bucket=BUCKET, VersioningConfiguration={"Status": status}
+            )
+            assert "keeps old versions of objects" in kept_elsewhere(made)
+        store.fail(403, where=lambda method, path: method == "GET")
+        assert "cannot be seen" in kept_elsewhere(made)
+    finally:
+        store.forget_versioning()
 
 
 # --- the whole of it -----------------------------------------------------------------------------
