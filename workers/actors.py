@@ -8,6 +8,7 @@ progress and the result come by one road, in order.
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -39,6 +40,21 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Result:
+    """An `Analyzed` or `Unreadable`, pickled, so that everyone on the way knows its size."""
+
+    data: bytes
+
+    @classmethod
+    def of(cls, news: Analyzed | Unreadable) -> Result:
+        return cls(pickle.dumps(news, protocol=pickle.HIGHEST_PROTOCOL))
+
+    def news(self) -> Analyzed | Unreadable:
+        opened: Analyzed | Unreadable = pickle.loads(self.data)
+        return opened
+
+
+@dataclass(frozen=True)
 class Begun:
     """A worker has begun: the process and the node that it runs on."""
 
@@ -46,7 +62,7 @@ class Begun:
     node: str
 
 
-News = Begun | Progress | Analyzed | Unreadable
+News = Begun | Progress | Result
 
 
 def analysed(task: Task, order: Order) -> Iterator[News]:
@@ -59,12 +75,19 @@ def analysed(task: Task, order: Order) -> Iterator[News]:
     refuse_other_code(order.code)
     here = ray.get_runtime_context().get_node_id()
     black_box.record(order.memory_bytes or black_box.share_of_memory(_workers_here(order.cpus)))
+    try:
+        yield from _told(task, order.recipe, here)
+    finally:
+        black_box.forget()
+
+
+def _told(task: Task, recipe: Recipe, node: str) -> Iterator[News]:
     # Twice: with two pieces of news that the driver has not taken Ray holds a worker back
     # (`UNTAKEN`), so a file that kills us at once cannot do so before the driver knows who we are.
-    yield Begun(os.getpid(), here)
-    yield Begun(os.getpid(), here)
+    yield Begun(os.getpid(), node)
+    yield Begun(os.getpid(), node)
     latest: list[Progress] = []
-    result = _in_thread(task, order.recipe, latest)
+    result = _in_thread(task, recipe, latest)
     told: Progress | None = None
     last_s = time.monotonic()
     while not result.done():
@@ -72,7 +95,7 @@ def analysed(task: Task, order: Order) -> Iterator[News]:
         if latest and latest[-1] != told and time.monotonic() - last_s >= TELL_S:
             told, last_s = latest[-1], time.monotonic()
             yield told
-    yield result.result()
+    yield Result.of(result.result())
 
 
 def _in_thread(task: Task, recipe: Recipe, latest: list[Progress]) -> Future[Analyzed | Unreadable]:

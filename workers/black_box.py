@@ -1,7 +1,7 @@
 """What a worker process leaves behind when it dies: a file that says what killed it.
 
-A process that is gone cannot say why. So before each piece of work it opens a file named by its
-number; Python's `faulthandler` writes there if the process crashes (a segmentation fault, an
+A process that is gone cannot say why. So while it works it keeps a file named by its number;
+Python's `faulthandler` writes there if the process crashes (a segmentation fault, an
 abort), and a watch over its memory writes there before it ends the process itself. A file that is
 empty afterwards means that somebody else killed it: the node's operator, or its system when memory
 ran out. The driver has it read on the node where the process ran.
@@ -9,7 +9,6 @@ ran out. The driver has it read on the node where the process ran.
 
 from __future__ import annotations
 
-import atexit
 import faulthandler
 import os
 import re
@@ -26,22 +25,29 @@ _MEMORY = "memory: "
 
 _open: IO[str] | None = None  # faulthandler holds on to its number, so it must outlive the work
 _limit_bytes: int | None = None
+_watched = False
 
 
 def record(limit_bytes: int) -> None:
     """Begin anew in this process: what was recorded is gone, and so much memory may be held."""
-    global _open, _limit_bytes
-    started = _limit_bytes is not None
+    global _open, _limit_bytes, _watched
+    _open = _path(os.getpid()).open("w")
+    faulthandler.enable(_open)
     _limit_bytes = limit_bytes
-    if _open is None:
-        path = _path(os.getpid())
-        _open = path.open("w+")
-        atexit.register(path.unlink, missing_ok=True)
-        faulthandler.enable(_open)
-    _open.seek(0)
-    _open.truncate()
-    if not started:
+    if not _watched:
         threading.Thread(target=_watch_memory, name="memory", daemon=True).start()
+        _watched = True
+
+
+def forget() -> None:
+    """The piece of work is done: leave nothing behind."""
+    global _open, _limit_bytes
+    _limit_bytes = None
+    faulthandler.enable()  # to stderr, as Ray has it
+    if _open is not None:
+        _open.close()
+    _open = None
+    _path(os.getpid()).unlink(missing_ok=True)
 
 
 def read(pid: int) -> str:
@@ -70,13 +76,11 @@ def _watch_memory() -> None:
 
     process: Any = psutil.Process()
     while True:
-        held = process.memory_info().rss
-        if _limit_bytes is not None and held > _limit_bytes:
-            assert _open is not None
-            took = f"took more than {_limit_bytes / 1e9:.1f} GB of memory"
-            _open.seek(0)
-            _open.write(_MEMORY + took)
-            _open.flush()
+        held, limit, file = process.memory_info().rss, _limit_bytes, _open
+        if limit is not None and file is not None and held > limit:
+            took = f"took more than {limit / 1e9:.1f} GB of memory"
+            file.write(_MEMORY + took)
+            file.flush()
             os._exit(MEMORY_DIED)
         time.sleep(WATCH_S)
 

@@ -21,9 +21,11 @@ from vidsearch.inputs import printable
 from vidsearch.tasks import Analyst, Analyzed, Load, Progress, Recipe, Task, Unreadable
 from vidsearch.urls import is_url
 from workers import black_box
-from workers.actors import UNTAKEN, Begun, Order, analysed
-from workers.attempts import Attempts, Death, ceiling_s
+from workers.actors import UNTAKEN, Begun, Order, Result, analysed
+from workers.attempts import KILLS, Attempts, Death, ceiling_s
 from workers.cluster import Code, check_nodes, connect
+from workers.flow import Flow
+from workers.metrics import Meters
 from workers.options import JobOptions
 
 if TYPE_CHECKING:
@@ -34,9 +36,6 @@ __all__ = ["index_job", "on_ray"]
 
 log = logging.getLogger(__name__)
 
-AHEAD = 1.5
-"""Tasks submitted for each worker that has room: enough to keep all busy and to let a cluster that
-grows by demand grow, few enough that what waits to be written is little."""
 WAIT_S = 0.5  # for news, before looking at what hangs
 LOAD_EVERY_S = 5.0
 SAMPLE = 3  # of the files, that every node must see
@@ -75,7 +74,9 @@ def on_ray(options: JobOptions | str) -> Analyst:
         check_nodes(ray, recipe, _sample(tasks))
         run = _Run(ray, tasks, recipe.with_threads(chosen.threads), chosen)
         try:
-            yield from run.news()
+            for news in run.news():
+                run.meters.add(news)
+                yield news
         finally:
             run.end()
 
@@ -127,6 +128,8 @@ class _Run:
     options: JobOptions
     waiting: list[tuple[Task, Attempts]] = field(default_factory=list)
     running: dict[Any, _Running] = field(default_factory=dict)
+    flow: Flow = field(default_factory=Flow)
+    meters: Meters = field(default_factory=Meters)
     load_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -170,15 +173,32 @@ class _Run:
         self.running = {}
 
     def _submit(self) -> None:
-        room = AHEAD * self.ray.cluster_resources().get("CPU", 1) / self.options.cpus_per_worker
-        while self.waiting and len(self.running) < max(1, room):
+        """Hand out files, the largest first, while there is room."""
+        have = self.ray.cluster_resources()
+        workers = have.get("CPU", 1.0) / self.options.cpus_per_worker
+        store_bytes = have.get("object_store_memory", float("inf"))
+        while self.waiting and self.flow.has_room(
+            (file.task.size for file in self.running.values()),
+            self.waiting[-1][0].size,
+            workers=workers,
+            store_bytes=store_bytes,
+        ):
             task, attempts = self.waiting.pop()
-            again = bool(attempts.by_file or attempts.kills)
             remote = self._remote.options(
                 name=f"index {printable(task.path)}",  # what Ray's logs and dashboard show
-                scheduling_strategy="SPREAD" if again else "DEFAULT",
+                **self._where(attempts),
             )
             self.running[remote.remote(task, self._order)] = _Running(task, attempts)
+
+    def _where(self, attempts: Attempts) -> dict[str, Any]:
+        """Another try, elsewhere; the last one of a file under suspicion, alone on its node."""
+        if not attempts.by_file and not attempts.kills:
+            return {}
+        if attempts.kills < KILLS - 1:
+            return {"scheduling_strategy": "SPREAD"}
+        nodes = [node["Resources"].get("CPU", 0.0) for node in self.ray.nodes() if node["Alive"]]
+        cores = min((n for n in nodes if n >= self.options.cpus_per_worker), default=0.0)
+        return {"num_cpus": max(cores, self.options.cpus_per_worker)}
 
     def _next(self, stream: Any) -> Iterator[Progress | Analyzed | Unreadable]:
         """The next piece of news of a file."""
@@ -201,7 +221,13 @@ class _Run:
                 yield news
             else:
                 self.running.pop(stream)
-                yield news
+                yield self._opened(file, news)
+
+    def _opened(self, file: _Running, result: Result) -> Analyzed | Unreadable:
+        size = len(result.data)
+        self.flow.learn(file.task.size, size)
+        self.meters.received(size)
+        return result.news()
 
     def _died(self, stream: Any, error: Exception) -> Iterator[Unreadable]:
         """A worker is gone: its file is tried again, or put into quarantine."""
@@ -214,6 +240,7 @@ class _Run:
             yield Unreadable(file.task, verdict)
         else:
             log.warning("%s: %s (%s); it is tried again", path, reason, death.value)
+            self.meters.retried()
             self.waiting.append((file.task, file.attempts))
 
     def _judged(self, file: _Running, error: Exception) -> tuple[Death, str]:
@@ -228,6 +255,9 @@ class _Run:
         said = self._left_behind(file.process)
         if said:
             return Death.FILE, said
+        if isinstance(error, self.ray.exceptions.OutOfMemoryError):
+            # Ray ends whom it likes best to end on a node that is full: perhaps not the one.
+            return Death.KILLED, "its node ran out of memory and Ray ended its worker"
         return Death.KILLED, "its worker was killed"
 
     def _left_behind(self, process: Begun) -> str:
