@@ -1,0 +1,147 @@
+"""The driver, which is the one committer, dies; two of them meet; an archive does not fit."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import TwoNodes
+from stored_rows import assert_same_rows
+from videos import encode
+
+from vidsearch import Archive
+from vidsearch.errors import ArchiveBusy, ArchiveMismatch
+from workers import JobOptions, index_job, on_ray
+
+pytestmark = pytest.mark.slow
+DRIVER = Path(__file__).with_name("driver.py")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for number in range(12):
+        encode(videos / f"v{number}.mp4", n_frames=20 + number)
+    return videos
+
+
+def driver(
+    two_nodes: TwoNodes,
+    folder: Path,
+    moment: str = "before",
+    number: int = 0,
+    limit: Callable[[], object] | None = None,
+) -> subprocess.Popen[str]:
+    arguments = ["index", folder, "--archive", folder.parent / "archive", "--ray"]
+    command = [sys.executable, DRIVER, moment, number, *arguments, two_nodes.address]
+    return subprocess.Popen(
+        [str(each) for each in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limit,
+    )
+
+
+@pytest.fixture
+def expected(folder: Path) -> Path:
+    archive = folder.parent / "expected"
+    Archive(archive).index([folder])
+    return archive
+
+
+@pytest.mark.parametrize("moment", ["before", "in", "after"])
+def test_a_committer_killed_at_a_commit_leaves_no_half_video_and_no_doubles(
+    two_nodes: TwoNodes, folder: Path, expected: Path, moment: str
+) -> None:
+    killed = driver(two_nodes, folder, moment, 1)
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    archive = Archive(folder.parent / "archive")
+    done = archive.videos()
+    assert (len(done) > 0) == (moment == "after")
+    assert [job.state for job in archive.jobs()] == ["killed"]
+    seen = {video.video_id: video.indexed_at for video in done}
+    again = driver(two_nodes, folder)
+    _, said = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert archive.verify() == []
+    assert_same_rows(archive.path, expected)
+    # What was done is not done again.
+    after = {video.video_id: video.indexed_at for video in archive.videos()}
+    assert seen.items() <= after.items()
+
+
+def test_a_job_that_is_interrupted_ends_its_workers_and_goes_on_later(
+    two_nodes: TwoNodes, folder: Path, expected: Path
+) -> None:
+    slow = encode(folder / "slow.mp4", n_frames=2000)
+    run = driver(two_nodes, folder)
+    while not any(name == slow.name for _, name in two_nodes.log()):
+        time.sleep(0.1)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "run the same command again to go on" in said
+    assert Archive(folder.parent / "archive").job("last").state == "stopped"
+    slow.unlink()
+    assert driver(two_nodes, folder).wait(timeout=120) == 0
+    assert_same_rows(folder.parent / "archive", expected)
+
+
+def test_of_two_jobs_on_one_archive_the_second_is_refused_or_waits(
+    two_nodes: TwoNodes, folder: Path, expected: Path
+) -> None:
+    encode(folder / "slow.mp4", n_frames=100)
+    first = driver(two_nodes, folder)
+    while not two_nodes.log():
+        time.sleep(0.1)
+    archive = folder.parent / "archive"
+    with pytest.raises(ArchiveBusy, match=f"process {first.pid}"):
+        Archive(archive).index([folder], analyst=on_ray(two_nodes.address), wait_s=0)
+    second = index_job(archive, [folder], JobOptions(two_nodes.address))
+    assert first.wait(timeout=120) == 0
+    assert (second.indexed, second.planned.unchanged) == ((), 13)
+    (folder / "slow.mp4").unlink()
+    Archive(archive).forget_missing()
+    assert_same_rows(archive, expected)
+
+
+def test_an_archive_of_other_models_is_refused_before_any_work(
+    two_nodes: TwoNodes, folder: Path
+) -> None:
+    archive = folder.parent / "archive"
+    Archive(archive).index([folder / "v0.mp4"])
+    other = Archive(archive, encoder="idclip:compact")
+    with pytest.raises(ArchiveMismatch, match="concept"):
+        other.index([folder], analyst=on_ray(two_nodes.address))
+    stamp = archive / "archive.json"
+    stamp.write_text(stamp.read_text().replace('"schema": ', '"schema": 9'))
+    with pytest.raises(ArchiveMismatch, match="knows layouts up to"):
+        index_job(archive, [folder], JobOptions(two_nodes.address))
+    assert two_nodes.log() == []
+
+
+def test_a_full_disk_ends_the_job_clearly_and_the_next_goes_on(
+    two_nodes: TwoNodes, folder: Path, expected: Path
+) -> None:
+    def nearly_full() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    run = driver(two_nodes, folder, limit=nearly_full)
+    _, said = run.communicate(timeout=120)
+    assert run.returncode == 2, said
+    assert "archive" in said
+    assert driver(two_nodes, folder).wait(timeout=120) == 0
+    assert Archive(folder.parent / "archive").verify() == []
+    assert_same_rows(folder.parent / "archive", expected)
+    assert os.listdir(two_nodes.kills) == ["log"]
