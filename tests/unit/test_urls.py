@@ -88,7 +88,7 @@ def test_a_list_may_hold_names_that_are_no_text(tmp_path: Path) -> None:
     file = tmp_path / "list"
     file.write_bytes(b"\xef\xbb\xbf/a/\xff.mp4\n# no\n\ns3://b/k x.mp4")
     assert read(file) == [b"/a/\xff.mp4", b"s3://b/k x.mp4"]
-    with pytest.raises(VidsearchError, match="the list .* cannot be read"):
+    with pytest.raises(VidsearchError, match=r"the list .* cannot be read"):
         read(tmp_path / "none")
 
 
