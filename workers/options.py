@@ -10,23 +10,15 @@ class JobOptions:
     """How a job uses its cluster; the defaults are good for one machine and for many.
 
     `address` is "local" (start Ray on this machine), "auto" (the cluster this machine belongs to)
-    or `ray://HOST:PORT`. `cpus_per_worker` are the cores of one worker, which analyses one file,
-    or one piece of a long one, at a time. `num_gpus` are the GPUs that the encoders take together,
-    None for all that the cluster has, 0 for none; `gpu_batch` is how many pictures an encoder on a
-    GPU takes at once, whichever files they are from. A file is tried `tries` times before it is
-    put in quarantine. A file that lasts longer than `piece_s` seconds is analysed in pieces of
-    about that length, 0 for never.
-
-    A file of which no frame was decoded for `stall_s` seconds hangs. A worker may hold `memory_gb`
-    GB, None for its share of its node.
+    or `ray://HOST:PORT`. `cpus_per_worker` are the cores of one worker, which analyses one file at
+    a time. A file is tried `tries` times before it is put in quarantine. One of which no frame was
+    decoded for `stall_s` seconds hangs. A worker may hold `memory_gb` GB, None for its share of its
+    node.
     """
 
     address: str = "local"
     cpus_per_worker: float = 1.0
-    num_gpus: float | None = None
-    gpu_batch: int = 64
     tries: int = 2
-    piece_s: float = 600.0
     stall_s: float = 300.0
     memory_gb: float | None = None
 
