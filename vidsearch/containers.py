@@ -77,12 +77,13 @@ def open_container(path: Place, before: Stat, file: ObjectFile | None = None) ->
     """
     # "file:" and the whitelist: a name such as "concat:x" or a playlist opens nothing further.
     opened = "file:" + str(path.absolute()) if isinstance(path, Path) else file or path.reading()
+    options = {"protocol_whitelist": "file" if isinstance(path, Path) else "none"}
+    if file is not None:
+        # Whoever wants the pictures alone takes packets as they lie: MP4s whose sound lies behind
+        # all pictures would else be fetched to their end for every packet.
+        options["interleaved_read"] = "0"
     try:
-        return av.open(
-            opened,
-            options={"protocol_whitelist": "file" if isinstance(path, Path) else "none"},
-            **_LENIENT,
-        )
+        return av.open(opened, options=options, **_LENIENT)
     except RemoteError as error:
         raise UnreadableVideo(printable(path), error.reason) from None
     except (av.error.FFmpegError, OSError) as error:
