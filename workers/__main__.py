@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import click
 
 COMMANDS = ("index", "build-cocopfs", "train-idclip", "simulate")
 
@@ -30,14 +34,19 @@ def _command(name: str) -> Callable[[Sequence[str]], Any]:
     if name == "build-cocopfs":
         from workers import cocopfs_job
 
-        return cocopfs_job.command("auto")
+        return partial(_of_group, cocopfs_job.command("auto"), name)
     if name == "train-idclip":
         from workers import train_job
 
-        return train_job.command("auto")
+        return partial(_of_group, train_job.command("auto"), name)
     from workers import simulate
 
     return simulate.main
+
+
+def _of_group(group: click.Group, name: str, arguments: Sequence[str]) -> Any:
+    """One command of `idclip`, which wants its own name before its arguments."""
+    return group([name, *arguments])
 
 
 def _index(arguments: Sequence[str]) -> Any:
