@@ -12,7 +12,7 @@ for hit in archive.query("Anna Rossi giving a speech outdoors").hits:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from vidsearch.people import Refit
     from vidsearch.people_folder import Arrival
     from vidsearch.photos import Picture
+    from vidsearch.prune import Prospect, Pruned
     from vidsearch.records import Job, Rows, Still
     from vidsearch.review import Question
     from vidsearch.stats import Stats
@@ -382,16 +383,31 @@ class Archive:
             return release(store, paths, {video.video_id for _, video in known})
 
     def forget_missing(self) -> list[Video]:
-        """Forget the videos, and the copies of videos, whose files are gone; gives what they were.
+        """Forget the videos, and copies of videos, whose files are gone; gives what they were.
 
-        A disk that is not plugged in makes its files look deleted: look at `missing_videos` first.
+        The same as `prune`, with its guard.
         """
-        from vidsearch.copies import gone, release
+        return list(self.prune().videos)
+
+    def prunable(self, root_gone: Sequence[PathLike] = ()) -> Prospect:
+        """What `prune` would do; nothing is changed."""
+        from vidsearch import prune
+
+        return prune.look(self._open.reader, root_gone)
+
+    def prune(
+        self, root_gone: Sequence[PathLike] = (), *, only: Collection[bytes] | None = None
+    ) -> Pruned:
+        """Drop the videos, and copies of videos, whose files are gone; note those that moved.
+
+        What is missing of a folder, disk or bucket of which nothing is left may only not be
+        mounted: it is kept (`Pruned.kept`), unless that place, or one above it, is in `root_gone`.
+        `only` are the paths that may be dropped. People and what was said of faces stay.
+        """
+        from vidsearch import prune
 
         with self._open.writer() as store:
-            missing = [video for video in store.videos() if gone(video)]
-            paths = {path for video in missing for path in gone(video)}
-            return release(store, paths, [video.video_id for video in missing])
+            return prune.prune(store, root_gone, only)
 
     def missing_videos(self) -> list[Video]:
         """The videos of which a file is gone (see `vidsearch.copies.gone`), by path."""

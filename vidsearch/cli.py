@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 import vidsearch
-from vidsearch import cli_upkeep
+from vidsearch import cli_keeping, cli_upkeep
 from vidsearch.cli_export import clip, export
 from vidsearch.cli_jobs import jobs
+from vidsearch.cli_keeping import prune_agreed
 from vidsearch.cli_models import models
 from vidsearch.cli_people import people
 from vidsearch.cli_query import query
@@ -23,8 +24,8 @@ from vidsearch.cli_run import Run, run_options
 from vidsearch.cli_timeline import timeline
 from vidsearch.command import (
     NOTHING_FOUND,
+    SOME_FAILED,
     Command,
-    agreed,
     archive_option,
     json_option,
     print_json,
@@ -122,7 +123,7 @@ def index(
     help="Forget this video (a path, or a video id) with all that is stored of it; the file stays."
     " May be repeated.",
 )
-@click.option("--forget-missing", is_flag=True, help="Forget the videos whose files are gone.")
+@click.option("--forget-missing", is_flag=True, help="The same as: vidsearch prune.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def videos(
@@ -154,23 +155,17 @@ def videos(
 
 def _forget(archive: Archive, names: Sequence[str], missing: bool, yes: bool, as_json: bool) -> int:
     """Forget the videos with these names and, where they are meant, those that are missing."""
-    from vidsearch.copies import gone
-    from vidsearch.inputs import printable
     from vidsearch.present import counted, video_as_json
 
     forgotten = archive.forget_videos(names) if names else []
-    paths = [path for video in archive.missing_videos() for path in gone(video)] if missing else []
-    if paths and not yes:
-        for path in paths:
-            say(f"missing  {printable(path)}")
-        # A disk that is not plugged in looks the same as deleted files.
-        if not agreed(f"Forget {counted(len(paths), 'missing file')}?"):
-            paths = []
-    forgotten += archive.forget_missing() if paths else []
+    if forgotten and not as_json:
+        say(f"forgot {counted(len(forgotten), 'video')}")
+    done = prune_agreed(archive, yes=yes) if missing else None
+    forgotten += done.videos if done else ()
     if as_json:
         print_json([video_as_json(video) for video in forgotten])
-    else:
-        say(f"forgot {counted(len(forgotten), 'video')}" if forgotten else "nothing was forgotten")
+    if done and done.kept:
+        return SOME_FAILED
     return 0 if forgotten else NOTHING_FOUND
 
 
@@ -243,5 +238,15 @@ def _numbers(options: Sequence[str]) -> dict[str, float]:
     return numbers
 
 
-for noun in (query, people, models, *cli_upkeep.COMMANDS, timeline, export, clip, jobs):
+for noun in (
+    query,
+    people,
+    models,
+    *cli_upkeep.COMMANDS,
+    *cli_keeping.COMMANDS,
+    timeline,
+    export,
+    clip,
+    jobs,
+):
     main.add_command(noun)
