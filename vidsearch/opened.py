@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from idclip.faces import FaceModel
     from idclip.identity import IdentityScorer
     from vidsearch.describe import Models
+    from vidsearch.stamp import Stamp
     from vidsearch.store import Store
 
 
@@ -93,7 +94,15 @@ class Opened:
                 encoder=stamp.encoder_weights and encoder_digest(stamp.encoder),
                 face_model=stamp.face_weights and face_digest(stamp.face_model),
             )
+            self._check_lengths(store.stamp)
             yield store
+
+    def _check_lengths(self, stamp: Stamp) -> None:
+        """Refuse, before any work, models whose vectors an archive without digests cannot hold."""
+        if not stamp.face_weights:
+            _ = self.scorer
+        if not stamp.encoder_weights:
+            _ = self.encoder
 
     def new_models(self) -> Models:
         """The models of an archive that is to be made."""
@@ -161,7 +170,9 @@ class Opened:
         """The context encoder that the archive was made with."""
         from idclip.encoders import load_encoder
 
-        return load_encoder(self.reader.stamp.encoder)
+        encoder = load_encoder(self.reader.stamp.encoder)
+        self.reader.stamp.check_lengths(self.folder, encoder=encoder.dim)
+        return encoder
 
     @cached_property
     def faces(self) -> FaceModel:
@@ -175,4 +186,7 @@ class Opened:
         """What tells the archive's faces apart."""
         from idclip.identity import IdentityScorer
 
-        return IdentityScorer.for_model(self.reader.stamp.face_model)
+        scorer = IdentityScorer.for_model(self.reader.stamp.face_model)
+        if len(scorer.cohort):
+            self.reader.stamp.check_lengths(self.folder, face_model=scorer.cohort.shape[1])
+        return scorer

@@ -102,18 +102,40 @@ class Stamp:
         )
         for kind, name, made_with, here in pairs:
             if made_with and here and made_with != here:
-                other = shlex.quote(f"{folder}-{here}")
-                models = f"--encoder {shlex.quote(self.encoder)}"
-                models += f" --faces {shlex.quote(self.face_model)}"
                 raise ArchiveMismatch(
                     f"The archive {folder} was made with the weights {made_with} of the {kind}"
                     f" {name!r}, and {here} are installed; their vectors cannot be compared. Put"
-                    f" {made_with} back to go on, or index the videos into an archive of their"
-                    " own, and bring the people enrolled here there, from the photos kept of"
-                    " them:\n"
-                    f"  vidsearch index --archive {other} {models} PATHS...\n"
-                    f"  {_refit(folder, other)}"
+                    f" {made_with} back to go on, or {self._anew(folder, here)}"
                 )
+
+    def check_lengths(self, folder: Place, *, encoder: int = 0, face_model: int = 0) -> None:
+        """Raise `ArchiveMismatch`, with the command that helps, if vectors have another length now.
+
+        It is how weights that changed are found out in an archive that does not know its own.
+        `encoder` and `face_model` are numbers a vector, 0 where nobody knows.
+        """
+        pairs = (
+            ("encoder", self.encoder, self.encoder_dim, encoder),
+            ("face model", self.face_model, self.face_dim, face_model),
+        )
+        for kind, name, made_with, here in pairs:
+            if here and made_with != here:
+                raise ArchiveMismatch(
+                    f"The archive {folder} was made with an earlier {kind} {name!r}, whose vectors"
+                    f" have {made_with} numbers; the one that is installed makes {here}, and they"
+                    f" cannot be compared. To go on, {self._anew(folder, str(here))}"
+                )
+
+    def _anew(self, folder: Place, ending: str) -> str:
+        """How to make the archive again with the models that are here, and keep its people."""
+        other = shlex.quote(f"{folder}-{ending}")
+        models = f"--encoder {shlex.quote(self.encoder)} --faces {shlex.quote(self.face_model)}"
+        return (
+            "index the videos into an archive of their own, and bring the people enrolled here"
+            " there, from the photos kept of them:\n"
+            f"  vidsearch index --archive {other} {models} PATHS...\n"
+            f"  {_refit(folder, other)}"
+        )
 
 
 def _refit(folder: Place, other: str) -> str:
