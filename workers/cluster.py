@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import socket
 import sys
 import warnings
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ import vidsearch
 from vidsearch.errors import ModelUnavailable, VidsearchError
 from vidsearch.tasks import Recipe
 
+KNOCK_S = 10.0
+"""How long the head of a cluster may take to take a call."""
 CHECK_S = 60.0
 """How long a node may take to answer `check_nodes`."""
 
@@ -51,6 +54,7 @@ def connect(address: str) -> Any:
             'Ray is not installed; it comes with: pip install "vidsearch[ray]"'
         ) from None
     if not ray.is_initialized():
+        _knock(address)
         # Of Ray's own words those that tell of a fault; what workers print comes through as it is.
         logging.getLogger("ray").setLevel(logging.ERROR)
         try:
@@ -65,11 +69,32 @@ def connect(address: str) -> Any:
                     include_dashboard=False,
                 )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise VidsearchError(
-                f"no Ray cluster answers at {address!r}: {error}\n"
-                "Start one with: ray start --head; or use --ray local for this machine alone"
-            ) from error
+            raise _nobody(address, error) from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Refuse an address where nobody listens: Ray itself would go on trying for many minutes."""
+    from ray._private.services import canonicalize_bootstrap_address  # what `ray.init` asks, too
+
+    client = address.startswith("ray://")
+    try:
+        found = (
+            address.removeprefix("ray://") if client else canonicalize_bootstrap_address(address)
+        )
+        if found is None:  # "local": there is none yet
+            return
+        host, _, port = found.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+    except (OSError, ValueError) as error:
+        raise _nobody(address, error) from error
+
+
+def _nobody(address: str, error: Exception) -> VidsearchError:
+    return VidsearchError(
+        f"no Ray cluster answers at {address!r}: {error}\n"
+        "Start one with: ray start --head; or use --ray local for this machine alone"
+    )
 
 
 def refuse_other_code(wanted: Code) -> None:

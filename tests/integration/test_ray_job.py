@@ -1,13 +1,21 @@
-"""A job on Ray stores the same rows as a run on one machine."""
+"""A job on Ray stores the same rows as a run on one machine, and tells what it does."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
+from stored_rows import assert_same_rows
 from videos import encode
 
 from vidsearch import Archive
@@ -18,21 +26,131 @@ pytestmark = [
 ]
 
 
-def test_ray_and_one_process_store_the_same_rows(tmp_path: Path, example_media: Path) -> None:
-    from workers import index_job
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    import ray
 
+    ray.init("local", num_cpus=2, object_store_memory=100_000_000, include_dashboard=False)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, example_media: Path) -> Path:
     folder = tmp_path / "videos"
     folder.mkdir()
     shutil.copy2(example_media / "white-house-poetry.mp4", folder)
     encode(folder / "numbers.mp4", n_frames=60)
+    return folder
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=120
+    )
+
+
+def test_ray_and_one_process_store_the_same_rows(ray: Any, folder: Path, tmp_path: Path) -> None:
+    from workers import index_job
+
     (folder / "empty.mp4").write_bytes(b"")
     here, there = Archive(tmp_path / "here"), Archive(tmp_path / "there")
     here.index([folder])
-    report = index_job(there.path, [folder], "local")
+    report = index_job(there.path, [folder], "auto")
     assert [bad.path for bad in report.failed] == [str(folder / "empty.mp4")]
-    for video in here.videos():
-        assert there.shots(video.video_id) == here.shots(video.video_id)
-    mine, theirs = here._open.reader.rows(), there._open.reader.rows()
-    a, b = (np.lexsort(rows.keyframe_vectors.T) for rows in (mine, theirs))
-    np.testing.assert_allclose(mine.keyframe_vectors[a], theirs.keyframe_vectors[b], atol=1e-4)
-    assert len(mine.look_track) == len(theirs.look_track) > 0
+    assert_same_rows(there.path, here.path)
+    assert there.verify() == []
+    again = index_job(there.path, [folder], "auto")
+    assert (again.indexed, again.planned.unchanged) == ((), 2)
+
+
+def test_an_idclip_encoder_gives_the_same_rows_on_ray(
+    ray: Any, folder: Path, tmp_path: Path
+) -> None:
+    from workers import on_ray
+
+    pytest.importorskip("torch")
+    here, there = (Archive(tmp_path / n, encoder="idclip:compact") for n in ("here", "there"))
+    here.index([folder / "numbers.mp4"])
+    there.index([folder / "numbers.mp4"], analyst=on_ray("auto"))
+    assert_same_rows(there.path, here.path)
+
+
+def metrics(ray: Any) -> dict[str, dict[str, float]]:
+    """What the Prometheus endpoints of all nodes show, by name, of each process that counted."""
+    found: dict[str, dict[str, float]] = {}
+    shown = re.compile(r'^ray_(vidsearch_\w+)\{.*WorkerId="(\w+)".*\} (\S+)$', re.MULTILINE)
+    for node in ray.nodes():
+        url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+        text = urllib.request.urlopen(url, timeout=10).read().decode()
+        for name, process, value in shown.findall(text):
+            assert name not in found.setdefault(process, {}), f"{name} is shown twice"
+            found[process][name] = float(value)
+    return found
+
+
+def test_the_prometheus_endpoint_of_ray_shows_what_a_job_did(
+    ray: Any, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "white-house-poetry.mp4").unlink()
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_bytes(b"no video")
+    before = metrics(ray)
+    # A driver of its own, whose counts are nobody else's: those of jobs before come some seconds
+    # late. It hands over its own as it ends.
+    address = ray.get_runtime_context().gcs_address
+    archive = tmp_path / "archive"
+    run = command("-m", "vidsearch", "index", folder, "--archive", archive, "--ray", address)
+    assert run.returncode == 3, run.stderr
+    (video,) = (each for each in Archive(archive).videos() if each.n_shots)
+    wanted = {
+        "vidsearch_videos_total": 1.0,
+        "vidsearch_failures_total": 2.0,
+        "vidsearch_video_seconds_total": video.duration_s,
+        "vidsearch_video_bytes_total": float((folder / "numbers.mp4").stat().st_size),
+    }
+    deadline = time.monotonic() + 30
+    while not (ours := metrics(ray).keys() - before.keys()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    (process,) = ours
+    shown = metrics(ray)[process]
+    assert {name: shown.get(name) for name in wanted} == pytest.approx(wanted)
+    assert shown["vidsearch_result_bytes_total"] > 0
+
+
+def test_the_commands_index_on_ray_and_tell_it(folder: Path, tmp_path: Path) -> None:
+    (folder / "white-house-poetry.mp4").unlink()
+    (folder / "text.mp4").write_bytes(b"no video")
+    archive = tmp_path / "archive"
+    ours = ("-m", "vidsearch", "index", folder, "--archive", archive, "--ray", "local", "--json")
+    run = command(*ours, "--cpus-per-worker", "2", "--memory-gb", "2")
+    assert run.returncode == 3, run.stderr
+    told = json.loads(run.stdout)
+    assert len(told["indexed"]) == 1
+    assert f"{folder / 'text.mp4'}" in run.stdout
+    job = ("-m", "workers", "index", folder, "--archive", archive, "--ray", "local")
+    run = command(*job)
+    assert run.returncode == 3, run.stderr
+    assert "failed" in run.stderr
+    assert str(folder / "text.mp4") in run.stderr
+
+
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1", "ray://127.0.0.1:1", "nonsense"])
+def test_where_no_cluster_answers_it_is_said_at_once_and_nothing_is_made(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    # "auto" looks there first, and not for a cluster that somebody else has on this machine.
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    archive = tmp_path / "archive"
+    run = command("-m", "vidsearch", "index", folder, "--archive", archive, "--ray", address)
+    assert run.returncode == 2
+    assert f"no Ray cluster answers at '{address}'" in run.stderr
+    assert "ray start --head" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert Archive(archive).videos() == []
+
+
+def test_options_of_a_cluster_need_one(folder: Path, tmp_path: Path) -> None:
+    run = command("-m", "vidsearch", "index", folder, "--cpus-per-worker", "2")
+    assert run.returncode == 2
+    assert "--cpus-per-worker is about a Ray cluster" in run.stderr
