@@ -13,6 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from two_nodes import hooks
+
 from vidsearch.cli import main
 from vidsearch.store import Store
 from vidsearch.tables import Tables
@@ -46,10 +50,7 @@ def connected(address: str) -> None:
     """Be on the cluster with workers that fail as they are told (see `fault_hooks`)."""
     import ray
 
-    here = Path(__file__).resolve().parent
-    path = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
-    hooks = {"env_vars": {"PYTHONPATH": path}, "worker_process_setup_hook": "fault_hooks.install"}
-    ray.init(address, runtime_env=hooks, log_to_driver=False)
+    ray.init(address, runtime_env=hooks(), log_to_driver=False)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TwoNodes
 from stored_rows import assert_same_rows
+from two_nodes import TwoNodes
 from videos import encode
 
 from vidsearch import Archive

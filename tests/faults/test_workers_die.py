@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import TwoNodes
 from stored_rows import assert_same_rows
+from two_nodes import TwoNodes
 from videos import encode
 
 from vidsearch import Archive
@@ -96,7 +96,7 @@ def test_a_node_that_goes_away_is_survived(two_nodes: TwoNodes, folder: Path) ->
         encode(folder / f"slow{number}.mp4", n_frames=80 + number)
 
     def remove() -> None:
-        two_nodes.cluster.remove_node(two_nodes.second, allow_graceful=False)  # type: ignore[attr-defined]
+        two_nodes.cluster.remove_node(two_nodes.second, allow_graceful=False)
 
     archive, report = during(two_nodes, folder, 3, remove)
     assert (len(report.indexed), report.failed) == (8, ())

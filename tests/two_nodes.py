@@ -1,0 +1,69 @@
+"""A Ray cluster of two nodes of one core on this machine, whose workers can be made to fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).resolve().parent
+FAULTS = TESTS / "faults"
+STORE_BYTES = 100_000_000
+"""Of each node's object store, unless another size is asked for."""
+
+
+@dataclass
+class TwoNodes:
+    """The cluster, its node that may go away, and the folder of orders to kill (`fault_hooks`)."""
+
+    cluster: Any
+    kills: Path
+    second: Any = None
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def add_node(self, *, store_bytes: int = STORE_BYTES, **environment: str) -> Any:
+        return self.cluster.add_node(
+            num_cpus=1, object_store_memory=store_bytes, env_vars=environment or None
+        )
+
+    def kill_at(self, stage: str) -> None:
+        """The next worker that comes to this stage is killed there."""
+        (self.kills / stage).touch()
+
+    def killed(self, stage: str) -> bool:
+        return not (self.kills / stage).exists()
+
+    def log(self) -> list[tuple[str, str]]:
+        """Which node began to decode which file, in order."""
+        file = self.kills / "log"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [tuple(line.split(" ", 1)) for line in lines]  # type: ignore[misc]
+
+
+def hooks() -> dict[str, Any]:
+    """The environment in which workers fail as they are told."""
+    path = os.pathsep.join([str(FAULTS), str(TESTS), os.environ.get("PYTHONPATH", "")])
+    return {"env_vars": {"PYTHONPATH": path}, "worker_process_setup_hook": "fault_hooks.install"}
+
+
+@contextmanager
+def two_nodes_in(kills: Path, *, store_bytes: int = STORE_BYTES) -> Iterator[TwoNodes]:
+    """The cluster, for as long as the block lasts; `VIDSEARCH_KILLS` must be `kills` meanwhile."""
+    from ray.cluster_utils import Cluster
+
+    kills.mkdir(exist_ok=True)
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": store_bytes}
+    )
+    try:
+        nodes = TwoNodes(cluster, kills)
+        nodes.second = nodes.add_node(store_bytes=store_bytes)
+        yield nodes
+    finally:
+        cluster.shutdown()
