@@ -48,6 +48,7 @@ class _Fault:
     left: int
     where: Callable[[str, str], bool]
     delay_s: float
+    beyond: int = 0  # bytes of the object: requests for earlier ones are answered
 
 
 @dataclass
@@ -57,6 +58,8 @@ class ObjectStore:
     endpoint: str
     requests: list[Request] = field(default_factory=list)
     faults: list[_Fault] = field(default_factory=list)
+    bytes_per_s: float = 0.0
+    """How fast bodies are sent, each of them; 0 for as fast as it goes."""
 
     def url(self, key: str = "") -> str:
         return f"s3://{BUCKET}/{key}"
@@ -100,16 +103,19 @@ class ObjectStore:
         times: int = 1_000_000,
         where: Callable[[str, str], bool] = lambda method, path: True,
         delay_s: float = 0.0,
+        beyond: int = 0,
     ) -> None:
         """Answer the next requests for which `where(method, path)` holds with an error.
 
-        A `status` of 0 answers as ever, after `delay_s`.
+        A `status` of 0 answers as ever, after `delay_s`. With `beyond` only requests for a range
+        that begins so many bytes in, or later.
         """
-        self.faults.append(_Fault(status, times, where, delay_s))
+        self.faults.append(_Fault(status, times, where, delay_s, beyond))
 
     def heal(self) -> None:
-        """Fail no more."""
+        """Fail no more, and be fast."""
         self.faults.clear()
+        self.bytes_per_s = 0.0
 
     @contextmanager
     def counted(self) -> Iterator[list[Request]]:
@@ -145,13 +151,15 @@ class _Watched:
             sent = sum(map(len, body)) if method == "GET" else 0
             query = environ.get("QUERY_STRING", "")
             self.store.requests.append(Request(method, path, query, asked, seen[-1], sent))
+            if sent and self.store.bytes_per_s:
+                return _slowly(b"".join(body), self.store.bytes_per_s)
         return body
 
     def _refusal(self, method: str, path: str, environ: dict[str, Any]) -> int:
         if method in _WRITES and READER in environ.get("HTTP_AUTHORIZATION", ""):
             return 403
         for fault in list(self.store.faults) if self.store else []:
-            if fault.left > 0 and fault.where(method, path):
+            if fault.left > 0 and fault.where(method, path) and _begin(environ) >= fault.beyond:
                 fault.left -= 1
                 time.sleep(fault.delay_s)
                 return fault.status
@@ -164,6 +172,20 @@ class _Watched:
         head = [("Content-Type", "application/xml"), ("Content-Length", str(len(text)))]
         start(f"{status} {code}", head)
         return b"" if environ["REQUEST_METHOD"] == "HEAD" else text
+
+
+def _begin(environ: dict[str, Any]) -> int:
+    """The first byte that a request is for."""
+    asked = environ.get("HTTP_RANGE", "").removeprefix("bytes=").partition("-")[0]
+    return int(asked) if asked.isdigit() else 0
+
+
+def _slowly(body: bytes, bytes_per_s: float) -> Iterator[bytes]:
+    """A tenth of a second's worth at a time."""
+    part = max(1, round(bytes_per_s / 10))
+    for begin in range(0, len(body), part):
+        time.sleep(0.1)
+        yield body[begin : begin + part]
 
 
 def environment(endpoint: str, key_id: str = KEY_ID) -> dict[str, str]:

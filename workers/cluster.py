@@ -113,23 +113,25 @@ def check_nodes(ray: Any, recipe: Recipe, paths: Sequence[str]) -> None:
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    ask = ray.remote(num_cpus=0, max_retries=0)(_problem)
+    ask = ray.remote(num_cpus=0, max_retries=3)(_problem)
     asked = {
         ask.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(Code.here(), recipe, list(paths)): node["NodeManagerHostname"]
+        ).remote(Code.here(), recipe, list(paths)): node
         for node in ray.nodes()
         if node["Alive"]
     }
     ready, silent = ray.wait(list(asked), num_returns=len(asked), timeout=CHECK_S)
-    problems = [f"{asked[each]} does not answer" for each in silent]
+    told = {each: f"{asked[each]['NodeManagerHostname']} does not answer" for each in silent}
     for each in ready:
         try:
-            problem = ray.get(each)
+            told[each] = ray.get(each)
         except ray.exceptions.RayError as error:  # such as a package that is not there
-            problem = " ".join(str(error).split())[-300:]
-        if problem:
-            problems.append(problem)
+            told[each] = " ".join(str(error).split())[-300:]
+    # One that went away meanwhile will get no work.
+    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    problems = [told[each] for each, node in asked.items() if node["NodeID"] in alive]
+    problems = [problem for problem in problems if problem]
     if problems:
         raise VidsearchError("the cluster cannot do this job: " + "; ".join(sorted(set(problems))))
 

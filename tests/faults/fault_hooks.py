@@ -18,6 +18,7 @@ from typing import Any
 
 KILLS = "VIDSEARCH_KILLS"
 PRETEND = "VIDSEARCH_PRETEND"  # to be of this version
+READ_TIMEOUT = "VIDSEARCH_READ_TIMEOUT"  # seconds that a store may be silent
 BEFORE = 5  # frames that are decoded well
 
 
@@ -25,11 +26,13 @@ def install() -> None:
     """Patch what decodes, encodes and hands over in this process."""
     import vidsearch
     from idclip import concept
-    from vidsearch import analysts
+    from vidsearch import analysts, remote
     from vidsearch.decoding import Decoder
 
     if os.environ.get(PRETEND):
         vidsearch.__version__ = os.environ[PRETEND]
+    if os.environ.get(READ_TIMEOUT):
+        remote._S3["config_kwargs"]["read_timeout"] = float(os.environ[READ_TIMEOUT])
     frames = Decoder.__iter__
 
     def faulty(decoder: Any) -> Iterator[Any]:
