@@ -234,6 +234,8 @@ def object_store() -> Iterator[ObjectStore]:
 
 def _forget_everything() -> None:
     """moto keeps its objects in the process: the next server must not find them."""
-    from moto.core.model_instances import reset_model_data
+    from moto.s3.models import s3_backends
 
-    reset_model_data()
+    for regions in s3_backends.values():
+        for backend in regions.values():
+            backend.reset()

@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -21,7 +22,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from vidsearch.remote_errors import TALKATIVE, code_of, explained
+from vidsearch.remote_errors import TALKATIVE, broke_off, code_of, explained
 from vidsearch.urls import RemoteError
 
 BLOCK = 1 << 20
@@ -29,17 +30,20 @@ BLOCK = 1 << 20
 _BLOCKS_KEPT = 24
 
 _PACKAGES = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs")}
-# Listings are never kept: others write to the bucket. A wrong endpoint is told within seconds,
-# a store that is busy is asked again by botocore, with growing pauses.
+# Listings are never kept: others write to the bucket. A store that fails or does not answer is
+# asked again by botocore, with growing pauses, half a minute in all; one that is silent ends within
+# less than the five minutes after which a cluster takes a file for one that hangs.
 _S3 = {
     "use_listings_cache": False,
     "default_cache_type": "none",
     "config_kwargs": {
         "connect_timeout": 5,
-        "read_timeout": 60,
-        "retries": {"mode": "standard", "max_attempts": 4},
+        "read_timeout": 30,
+        "retries": {"mode": "standard", "max_attempts": 6},
     },
 }
+_FETCHED = Counter({"bytes": 0})
+_BODIES = 3  # times that a part is asked for whose answer breaks off, which botocore does not see
 _OPTIONS: dict[str, dict[str, Any]] = {"s3": _S3, "gs": {"use_listings_cache": False}}
 _CONDITION_FAILED = ((412, "PreconditionFailed"), (409, "ConditionalRequestConflict"))
 _ENVIRONMENT = ("AWS_", "GOOGLE_", "GCLOUD_", "STORAGE_EMULATOR_")
@@ -326,6 +330,7 @@ class ObjectFile:
         self.name = place.url
         self.failure: OSError | None = None
         self._file = file
+        file.cache.fetcher = _patient(file.cache.fetcher)
 
     def read(self, size: int = -1) -> bytes:
         if self.failure is not None:  # demuxers read on behind what they take for damage
@@ -359,6 +364,29 @@ class ObjectFile:
         self.close()
 
 
+def _patient(fetch: Callable[[int, int], bytes]) -> Callable[[int, int], bytes]:
+    """Ask again for a part whose answer breaks off, and count what has come."""
+
+    def part(start: int, end: int) -> bytes:
+        for left in reversed(range(_BODIES)):
+            try:
+                came = fetch(start, end)
+            except Exception as error:
+                if not left or not broke_off(error):
+                    raise
+            else:
+                _FETCHED["bytes"] += len(came)
+                return came
+        raise AssertionError("unreachable")
+
+    return part
+
+
+def bytes_fetched() -> int:
+    """Bytes of videos that this process was sent so far: what grows while a slow store sends."""
+    return _FETCHED["bytes"]
+
+
 def filesystem(scheme: str) -> Any:
     """The fsspec file system of a store, as the environment has it now.
 
@@ -385,7 +413,11 @@ def _made(scheme: str, pid: int, environment: int) -> Any:
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
     with explained(f"{scheme}://"):
-        return fsspec.filesystem(scheme, skip_instance_cache=True, **_OPTIONS[scheme])
+        made = fsspec.filesystem(scheme, skip_instance_cache=True, **_OPTIONS[scheme])
+    if scheme == "s3":
+        # It would ask five times five times again what botocore gave up, for an hour and more.
+        made.retries = 1
+    return made
 
 
 def _body(found: dict[str, Any], fs: Any) -> bytes:

@@ -16,6 +16,12 @@ _NO_CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     "gs": "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
 }
+_BREAKS = {
+    "ClientPayloadError",
+    "ResponseStreamingError",
+    "IncompleteReadError",
+    "AioReadTimeoutError",  # of a body; of an answer that never begins it is botocore's own
+}
 _NO_ANSWER = {
     "s3": "check the network, AWS_ENDPOINT_URL and the region",
     "gs": "check the network",
@@ -55,6 +61,8 @@ def _reason(scheme: str, error: BaseException) -> str:
     code = code_of(error)
     if code and (code[0] >= 500 or code[0] == 429):
         return f"the store failed again and again ({code[0]} {code[1]}): run this again later"
+    if kinds & _BREAKS:
+        return f"the store's answers break off: {_NO_ANSWER[scheme]}"
     if any("Timeout" in kind or "Connect" in kind for kind in kinds):
         return f"the store does not answer: {_NO_ANSWER[scheme]}"
     said = (str(error).strip().splitlines() or [""])[0]
@@ -65,6 +73,11 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def broke_off(error: BaseException) -> bool:
+    """Whether an answer had begun to come and did not come to its end."""
+    return bool({type(each).__name__ for each in _chain(error)} & _BREAKS)
 
 
 def code_of(error: BaseException) -> tuple[int, str] | None:

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vidsearch.remote import bytes_fetched
 from vidsearch.tasks import Analyzed, Progress, Recipe, Task, Unreadable
 from workers import black_box
 from workers.cluster import Code, refuse_other_code
@@ -62,11 +63,16 @@ class Begun:
     node: str
 
 
-News = Begun | Progress | Result
+@dataclass(frozen=True)
+class Fetching:
+    """No frame was decoded, but bytes of the file have come from a store that is slow."""
+
+
+News = Begun | Progress | Fetching | Result
 
 
 def analysed(task: Task, order: Order) -> Iterator[News]:
-    """The Ray task: `Begun`, `Progress` about once a second, and the result.
+    """The Ray task: `Begun`, `Progress` or `Fetching` about once a second, and the result.
 
     Raises `VidsearchError` for what would fail for every file: other code, no models.
     """
@@ -74,6 +80,7 @@ def analysed(task: Task, order: Order) -> Iterator[News]:
 
     refuse_other_code(order.code)
     here = ray.get_runtime_context().get_node_id()
+    _models(order.recipe)  # before the file is begun: what they take is no standstill of it
     black_box.record(order.memory_bytes or black_box.share_of_memory(_workers_here(order.cpus)))
     try:
         yield from _told(task, order.recipe, here)
@@ -89,12 +96,19 @@ def _told(task: Task, recipe: Recipe, node: str) -> Iterator[News]:
     latest: list[Progress] = []
     result = _in_thread(task, recipe, latest)
     told: Progress | None = None
+    fetched = bytes_fetched()
     last_s = time.monotonic()
     while not result.done():
         _wait(result, TELL_S / 10)
-        if latest and latest[-1] != told and time.monotonic() - last_s >= TELL_S:
+        if time.monotonic() - last_s < TELL_S:
+            continue
+        if latest and latest[-1] != told:
             told, last_s = latest[-1], time.monotonic()
             yield told
+        elif bytes_fetched() > fetched:
+            last_s = time.monotonic()
+            yield Fetching()
+        fetched = bytes_fetched()
     yield Result.of(result.result())
 
 

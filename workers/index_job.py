@@ -21,7 +21,7 @@ from vidsearch.inputs import printable
 from vidsearch.tasks import Analyst, Analyzed, Load, Progress, Recipe, Task, Unreadable
 from vidsearch.urls import is_url
 from workers import black_box
-from workers.actors import UNTAKEN, Begun, Order, Result, analysed
+from workers.actors import UNTAKEN, Begun, Fetching, Order, Result, analysed
 from workers.attempts import KILLS, Attempts, Death, ceiling_s
 from workers.cluster import Code, check_nodes, connect
 from workers.flow import Flow
@@ -219,6 +219,8 @@ class _Run:
             elif isinstance(news, Progress):
                 file.progress, file.moved_s = news, time.monotonic()
                 yield news
+            elif isinstance(news, Fetching):
+                file.moved_s = time.monotonic()
             else:
                 self.running.pop(stream)
                 yield self._opened(file, news)

@@ -6,11 +6,8 @@ Nothing is lost: what was published stays, and the next run goes on.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,6 @@ from two_nodes import FAULTS, TwoNodes, hooks, two_nodes_in
 from videos import encode
 
 from vidsearch import Archive
-from vidsearch.tasks import QUARANTINE
 from workers import JobOptions, index_job
 
 pytestmark = pytest.mark.slow
@@ -31,8 +27,8 @@ ray = pytest.importorskip("ray")
 
 
 def noise(number: int, size: tuple[int, int]) -> np.ndarray:
-    """Pictures that nothing can foretell; another one every twelve frames."""
-    draw = np.random.default_rng(number // 12)
+    """Pictures that nothing can foretell; another one every four frames."""
+    draw = np.random.default_rng(number // 4)
     return draw.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
 
 
@@ -118,70 +114,62 @@ def cluster(
             ray.shutdown()
 
 
-def gets_of(*names: str) -> Any:
-    """Requests for what these objects hold."""
+def reads_of(cluster: TwoNodes, *names: str) -> Any:
+    """Reads of these objects once a worker has begun to decode them."""
 
     def where(method: str, path: str) -> bool:
-        return method == "GET" and any(path.endswith(name) for name in names)
+        name = path.rpartition("/")[2]
+        return method == "GET" and name in names and name in [each for _, each in cluster.log()]
 
     return where
 
 
-@pytest.mark.parametrize("status", [500, 503])
-def test_a_store_that_fails_for_a_while_costs_nothing(
-    cluster: TwoNodes, footage: ObjectStore, folder: Path, status: int
+def test_a_store_that_fails_is_asked_again_and_then_told_for_the_video_it_fails_for(
+    cluster: TwoNodes, footage: ObjectStore, folder: Path
 ) -> None:
+    films = [folder / f"film{number}.mp4" for number in range(4)]
+    for number, film in enumerate(films):  # of which a worker has to read several parts
+        n_frames = 40 + 4 * number
+        encode(film, n_frames=n_frames, draw=noise, size=(960, 540), options={"crf": "0"})
+        assert film.stat().st_size > 6 << 20
     for path in sorted(folder.iterdir()):
         footage.put(path.name, path)
-    footage.fail(status, times=8, where=gets_of("v0.mp4", "v3.mp4"))
-    archive = folder.parent / "archive"
-    report = index_job(archive, [footage.url()], JobOptions(cluster.address))
-    assert (len(report.indexed), report.failed) == (6, ())
-    assert footage.faults[0].left == 0
-    here = Archive(folder.parent / "expected")
-    here.index([footage.url()])
-    assert_same_rows(archive, here.path)
-
-
-@pytest.mark.parametrize(("status", "delay_s"), [(503, 0.0), (0, 60.0)])
-def test_one_video_whose_store_fails_for_good_is_named_and_tried_again_later(
-    cluster: TwoNodes, footage: ObjectStore, folder: Path, status: int, delay_s: float
-) -> None:
-    """With errors, or by never answering; neither is the file's fault."""
-    films = [encode(folder / f"film{n}.mp4", n_frames=30, draw=noise, size=(640, 360),
-                    options={"crf": "0"}) for n in range(2)]  # fmt: skip
-    for path in sorted(folder.iterdir()):
-        footage.put(path.name, path)
+    for_a_while_500, for_a_while_503, errors, silence = (film.name for film in films)
+    footage.fail(500, times=4, where=reads_of(cluster, for_a_while_500))
+    footage.fail(503, times=4, where=reads_of(cluster, for_a_while_503))
+    footage.fail(503, where=reads_of(cluster, errors))
+    footage.fail(0, where=reads_of(cluster, silence), delay_s=60.0)
     archive = Archive(folder.parent / "archive")
-    # Its name is found; it is while it is decoded that the store begins to fail.
-    size = films[0].stat().st_size
-    assert size > 4 << 20
-    footage.fail(status, where=gets_of("film0.mp4"), beyond=2 << 20, delay_s=delay_s)
-    report = index_job(
-        archive.path, [footage.url()], JobOptions(cluster.address, stall_s=60.0)
-    )
-    (failed,) = report.failed
-    assert failed.path == footage.url("film0.mp4")
-    assert "the store" in failed.reason
-    assert QUARANTINE not in failed.reason
-    assert len(report.indexed) == 7
+    report = index_job(archive.path, [footage.url()], JobOptions(cluster.address))
+    assert [fault.left for fault in footage.faults[:2]] == [0, 0]
+    # Neither is a fault of the file, so neither is put in quarantine.
+    assert {bad.path: bad.reason.partition(" (")[0].partition(":")[0] for bad in report.failed} == {
+        footage.url(errors): "the store failed again and again",
+        footage.url(silence): "the store does not answer",
+    }
+    assert len(report.indexed) == 8
     footage.heal()
     later = index_job(archive.path, [footage.url()], JobOptions(cluster.address))
-    assert [video.path for video in later.indexed] == [footage.url("film0.mp4")]
+    assert {video.path for video in later.indexed} == {footage.url(errors), footage.url(silence)}
+    assert later.failed == ()
     assert archive.verify() == []
+    here = Archive(folder.parent / "expected")
+    here.index([footage.url()])
+    assert_same_rows(archive.path, here.path)
 
 
 def test_slow_reads_are_no_standstill(
     cluster: TwoNodes, footage: ObjectStore, tmp_path: Path
 ) -> None:
     """Each frame takes longer to come than a file may take that makes no progress."""
-    film = encode(tmp_path / "film.mp4", n_frames=6, size=(1920, 1080), gop=1,
-                  draw=lambda number, size: noise(number * 12, size), options={"crf": "0"})  # fmt: skip
-    footage.put("film.mp4", film)
-    print(film.stat().st_size)
-    footage.bytes_per_s = 1e6
+    film = tmp_path / "film.mp4"
+    encode(film, n_frames=12, gop=4, size=(2880, 1620), draw=noise, options={"crf": "0"})
+    footage.put(film.name, film)
+    footage.bytes_per_s, stall_s = 1.5e6, 4.0
+    assert film.stat().st_size / 3 > stall_s * footage.bytes_per_s
     report = index_job(
-        tmp_path / "archive", [footage.url()], JobOptions(cluster.address, stall_s=2.5)
+        tmp_path / "archive", [footage.url()], JobOptions(cluster.address, stall_s=stall_s)
     )
     assert report.failed == ()
-    assert [video.n_frames for video in report.indexed] == [6]
+    assert [video.n_frames for video in report.indexed] == [12]
+    assert [name for _, name in cluster.log()] == [film.name]  # and at the first try
