@@ -12,7 +12,7 @@ from typing import Any
 TESTS = Path(__file__).resolve().parent
 FAULTS = TESTS / "faults"
 STORE_BYTES = 100_000_000
-"""Of each node's object store, unless another size is asked for."""
+"""Of each node's object store."""
 
 
 @dataclass
@@ -27,9 +27,9 @@ class TwoNodes:
     def address(self) -> str:
         return str(self.cluster.address)
 
-    def add_node(self, *, store_bytes: int = STORE_BYTES, **environment: str) -> Any:
+    def add_node(self, **environment: str) -> Any:
         return self.cluster.add_node(
-            num_cpus=1, object_store_memory=store_bytes, env_vars=environment or None
+            num_cpus=1, object_store_memory=STORE_BYTES, env_vars=environment or None
         )
 
     def kill_at(self, stage: str) -> None:
@@ -53,17 +53,19 @@ def hooks() -> dict[str, Any]:
 
 
 @contextmanager
-def two_nodes_in(kills: Path, *, store_bytes: int = STORE_BYTES) -> Iterator[TwoNodes]:
-    """The cluster, for as long as the block lasts; `VIDSEARCH_KILLS` must be `kills` meanwhile."""
+def two_nodes_in(kills: Path, **head: Any) -> Iterator[TwoNodes]:
+    """The cluster, for as long as the block lasts; `VIDSEARCH_KILLS` must be `kills` meanwhile.
+
+    `head` is told to the head node beside the defaults, and holds for the cluster.
+    """
     from ray.cluster_utils import Cluster
 
     kills.mkdir(exist_ok=True)
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": store_bytes}
-    )
+    arguments = {"num_cpus": 1, "object_store_memory": STORE_BYTES, **head}
+    cluster = Cluster(initialize_head=True, head_node_args=arguments)
     try:
         nodes = TwoNodes(cluster, kills)
-        nodes.second = nodes.add_node(store_bytes=store_bytes)
+        nodes.second = nodes.add_node()
         yield nodes
     finally:
         cluster.shutdown()

@@ -7,6 +7,7 @@ give fit into a part of the store. How large results are is learnt from those th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,19 +21,37 @@ ASSUMED = 0.1
 pictures give less (benchmarks/results/stage_times.md)."""
 ASSUMED_BYTES = 1e8
 """How many bytes of files count for this assumption, against those that came."""
+PAUSE_S = (1.0, 30.0)
+"""Seconds for which nothing is handed out when the store is full: the first time, and at most."""
 
 
 @dataclass
 class Flow:
-    """The results that files give, as far as is known: bytes of both, summed."""
+    """The results that files give, as far as is known: bytes of both, summed.
+
+    Others fill the store too. So a result may find no room even so; then nothing is handed out for
+    a while, each time for longer, until one gets through.
+    """
 
     files_bytes: float = ASSUMED_BYTES
     results_bytes: float = ASSUMED * ASSUMED_BYTES
+    full_since_s: float | None = None
+    pause_s: float = 0.0
+    _until_s: float = 0.0
 
     def learn(self, file_bytes: int, result_bytes: int) -> None:
         """A file of so many bytes gave a result of so many."""
         self.files_bytes += file_bytes
         self.results_bytes += result_bytes
+        self.full_since_s, self.pause_s = None, 0.0
+
+    def found_full(self) -> float:
+        """A result found no room: wait. Gives for how many seconds no result has got through."""
+        now = time.monotonic()
+        self.full_since_s = now if self.full_since_s is None else self.full_since_s
+        self.pause_s = min(max(2 * self.pause_s, PAUSE_S[0]), PAUSE_S[1])
+        self._until_s = now + self.pause_s
+        return now - self.full_since_s
 
     def expected(self, file_bytes: int) -> float:
         """Bytes of the result of a file."""
@@ -41,7 +60,12 @@ class Flow:
     def has_room(
         self, out: Iterable[int], file_bytes: int, *, workers: float, store_bytes: float
     ) -> bool:
-        """Whether a file may be handed out beside those of `out` bytes. The first always may."""
+        """Whether a file may be handed out beside those of `out` bytes.
+
+        The first always may, unless results wait for the store to have room again.
+        """
+        if time.monotonic() < self._until_s:
+            return False
         sizes = list(out)
         if not sizes:
             return True

@@ -153,6 +153,9 @@ class _Run:
     def news(self) -> Iterator[Progress | Load | Analyzed | Unreadable]:
         while self.waiting or self.running:
             self._submit()
+            if not self.running:  # the store is full: wait
+                time.sleep(WAIT_S)
+                continue
             ready, _ = self.ray.wait(
                 list(self.running),
                 num_returns=len(self.running),
@@ -207,6 +210,8 @@ class _Run:
             news = self.ray.get(next(stream))
         except StopIteration:
             yield from self._died(stream, VidsearchError("its worker ended without a result"))
+        except (self.ray.exceptions.OutOfDiskError, self.ray.exceptions.ObjectStoreFullError):
+            self._found_full(stream)
         except self.ray.exceptions.RayTaskError as error:
             self.running.pop(stream)
             self.end()
@@ -230,6 +235,23 @@ class _Run:
         self.flow.learn(file.task.size, size)
         self.meters.received(size)
         return result.news()
+
+    def _found_full(self, stream: Any) -> None:
+        """A result found no room, neither in the object store nor on the disk behind it."""
+        file = self.running.pop(stream)
+        waited_s = self.flow.found_full()
+        path = printable(file.task.path)
+        log.warning("%s: its node's object store is full; it is tried again", path)
+        self.meters.retried()
+        self.waiting.append((file.task, file.attempts))
+        if waited_s > self.options.stall_s:
+            self.end()
+            raise VidsearchError(
+                f"for {waited_s:.0f} s no result has found room on the cluster: Ray's object store"
+                " is full, and so is the disk that it spills to. See what fills them with `ray"
+                " memory` and `df`, or start Ray with a larger --object-store-memory. What was"
+                " stored is kept; run the command again."
+            )
 
     def _died(self, stream: Any, error: Exception) -> Iterator[Unreadable]:
         """A worker is gone: its file is tried again, or put into quarantine."""

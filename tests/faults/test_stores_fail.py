@@ -5,9 +5,12 @@ Nothing is lost: what was published stays, and the next run goes on.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from two_nodes import FAULTS, TwoNodes, hooks, two_nodes_in
 from videos import encode
 
 from vidsearch import Archive
+from vidsearch.errors import VidsearchError
 from workers import JobOptions, index_job
 
 pytestmark = pytest.mark.slow
@@ -84,6 +88,80 @@ def test_on_a_full_disk_what_was_stored_stays_and_the_next_job_goes_on(
     ballast.unlink()
     subprocess.run([str(each) for each in command], check=True)
     assert archive.verify() == []
+    assert_same_rows(archive.path, expected(folder))
+
+
+# --- Ray's object store --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crowded(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TwoNodes]:
+    """Two nodes that spill to the small disk, and put also small results into the store."""
+    kills = tmp_path / "kills"
+    monkeypatch.setenv("VIDSEARCH_KILLS", str(kills))
+    spill = json.dumps({"type": "filesystem", "params": {"directory_path": str(small_disk)}})
+    config = {"max_direct_call_object_size": 5_000, "object_spilling_config": spill}
+    with two_nodes_in(kills, _system_config=config) as nodes:
+        ray.init(nodes.address, runtime_env=hooks(), log_to_driver=False)
+        try:
+            yield nodes
+        finally:
+            ray.shutdown()
+
+
+class _Hoard:
+    """Somebody else, who holds on to all of a node's object store that there is."""
+
+    def fill(self) -> int:
+        self._held: list[Any] = []
+        size = 10_000_000
+        while size > 1_000:
+            try:
+                self._held.append(ray.put(np.zeros(size, np.uint8)))
+            except (ray.exceptions.OutOfDiskError, ray.exceptions.ObjectStoreFullError):
+                size //= 2
+        return len(self._held)
+
+
+def hoards() -> list[Any]:
+    """One on each node, full."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    hoard = ray.remote(num_cpus=0)(_Hoard)
+    there = [
+        hoard.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote()
+        for node in ray.nodes()
+    ]
+    assert all(ray.get([each.fill.remote() for each in there]))
+    return there
+
+
+def test_a_full_object_store_is_waited_for_then_told_and_nothing_is_lost(
+    crowded: TwoNodes, folder: Path
+) -> None:
+    there = hoards()
+    archive = Archive(folder.parent / "archive")
+    with pytest.raises(VidsearchError, match="object store is full, and so is the disk"):
+        index_job(archive.path, [folder], JobOptions(crowded.address, stall_s=5.0))
+    assert archive.videos() == []
+    assert archive.job("last").state == "failed"
+    begun = len(crowded.log())
+
+    def leave() -> None:
+        while len(crowded.log()) < begun + 9:  # six files, some of them again
+            time.sleep(0.1)
+        for hoard in there:
+            ray.kill(hoard)
+
+    leaving = threading.Thread(target=leave, daemon=True)
+    leaving.start()
+    report = index_job(archive.path, [folder], JobOptions(crowded.address))
+    assert not leaving.is_alive()
+    assert (len(report.indexed), report.failed) == (6, ())
     assert_same_rows(archive.path, expected(folder))
 
 
