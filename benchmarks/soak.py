@@ -3,7 +3,7 @@
     python -m benchmarks.soak [--minutes 30] [--videos 200] [--seed N] [--kills N] [--write]
 
 Small videos (some seconds of moves over the example photos, with faces) are indexed on a real Ray
-cluster of two nodes of one core. Meanwhile, every few seconds, something is killed by SIGKILL: a
+cluster of two nodes of one core. Meanwhile, every few files, something is killed by SIGKILL: a
 worker at work from outside, a worker at a stage of its work, the second node (another comes some
 seconds later), the driver at any moment, the driver at a moment of a commit. A driver that is gone
 is started again by the same command. Once all is indexed, a round is over: `vidsearch verify` must
@@ -48,13 +48,15 @@ from vidsearch import Archive  # noqa: E402
 
 SIZE = (320, 180)
 SECONDS = (1.0, 6.0)  # of a video
-PAUSE_S = (1.5, 8.0)  # between two kills
+PAUSE = (1, 6)  # files that are begun between two kills: time says little on a busy machine
+MOMENT_S = (0.0, 0.5)  # after a file was begun
+EARLY_SHARE, EARLY_S = 0.1, 10.0  # of drivers that are killed about when they start
 AWAY_S = (1.0, 8.0)  # how long a node is away
 KINDS = {"worker": 5, "worker at a stage": 3, "node": 1, "driver": 1}
 STAGES = ("decode", "encode", "write")
 MOMENTS = ("before", "in", "after")
 MOMENT_SHARE = 0.6  # of drivers that die at a commit, if nothing killed them before
-STUCK_S = 600.0
+STUCK_S = 900.0
 
 
 @dataclass
@@ -116,7 +118,9 @@ class Soak:
     def _harass(self, driver: subprocess.Popen[bytes], done: Round) -> None:
         """Kill this and that until the driver is gone."""
         mine, began = False, time.monotonic()
-        at = time.monotonic() + self.dice.uniform(*PAUSE_S)
+        at = self._begun() + self.dice.randint(*PAUSE)
+        early = self.dice.random() < EARLY_SHARE
+        early_s = began + (self.dice.uniform(0.0, EARLY_S) if early else float("inf"))
         while driver.poll() is None:
             time.sleep(0.1)
             self._seen(done)
@@ -126,9 +130,11 @@ class Soak:
                 done.wrong.append(f"a driver did not end within {STUCK_S:.0f} s")
                 driver.send_signal(signal.SIGABRT)
                 break
-            if time.monotonic() > at:
-                at = time.monotonic() + self.dice.uniform(*PAUSE_S)
+            if time.monotonic() > early_s or self._begun() >= at:
+                time.sleep(self.dice.uniform(*MOMENT_S))
+                at = self._begun() + self.dice.randint(*PAUSE)
                 kind = self.dice.choices(list(KINDS), list(KINDS.values()))[0]
+                kind = "driver" if time.monotonic() > early_s else kind
                 if self._kill(kind, driver):
                     if kind != "worker at a stage":  # which is seen later
                         done.kills[kind] += 1
@@ -157,6 +163,10 @@ class Soak:
             os.kill(self.dice.choice(at_work), signal.SIGKILL)
         self._note(f"killed: {kind}")
         return True
+
+    def _begun(self) -> int:
+        """Files that a worker has begun to decode, ever."""
+        return len(self.nodes.log())
 
     def _seen(self, done: Round) -> None:
         """Count the workers that were killed at a stage."""
