@@ -23,6 +23,8 @@ from typing import Any
 from vidsearch.analyze import Stopped, analyze, prepare
 from vidsearch.describe import Models
 from vidsearch.errors import UnreadableVideo, VidsearchError
+from vidsearch.records import AnalyzedVideo
+from vidsearch.reencode import reencode
 from vidsearch.tasks import QUARANTINE, Analyst, Analyzed, Progress, Recipe, Task, Unreadable
 
 Report = Callable[[Progress], None]
@@ -47,8 +49,13 @@ def run_task(
     """
     began = time.monotonic()
     models = models or prepare(recipe)  # what goes wrong here has nothing to do with this file
+    vectors = None
     try:
-        result = analyze(task, recipe, report, models)
+        if task.again is None:
+            result = analyze(task, recipe, report, models)
+        else:
+            vectors = reencode(task, recipe, report, models)
+            result = AnalyzedVideo(task.again.video, ())
     except UnreadableVideo as error:
         return Unreadable(task, error.reason)
     except _ENDS_THE_RUN:
@@ -57,7 +64,7 @@ def run_task(
         if type(error).__module__.split(".")[0] in _ENGINES:
             raise
         return Unreadable(task, _unexpected(error), traceback.format_exc())
-    return Analyzed(task, result, time.monotonic() - began)
+    return Analyzed(task, result, time.monotonic() - began, vectors)
 
 
 def _unexpected(error: Exception) -> str:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vidsearch.duplicates import SharedFootage
     from vidsearch.excerpts import Excerpt, Excerpts
     from vidsearch.forget import Traces
-    from vidsearch.indexing import Event, IndexReport
+    from vidsearch.indexing import Event, Failed, IndexReport
     from vidsearch.inputs import PathLike
     from vidsearch.listing import Listing
     from vidsearch.people import Refit
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from vidsearch.photos import Picture
     from vidsearch.prune import Prospect, Pruned
     from vidsearch.records import Job, Rows, Still
+    from vidsearch.reindexing import Outcome
     from vidsearch.review import Question
     from vidsearch.stats import Stats
     from vidsearch.store import ShotRow, Store
@@ -133,6 +134,94 @@ class Archive:
             )
             run = jobs_of.Asked(tuple(map(printable, paths)), by or jobs_of.here(jobs))
             yield from jobs_of.remembered(store, events, run)
+
+    def reindex(self, **options: object) -> tuple[IndexReport, Outcome]:
+        """Make all rows again with another encoder, beside the old ones, then switch at once.
+
+        Takes the options of `reindexing`.
+        """
+        from vidsearch.indexing import Tally
+        from vidsearch.reindexing import told_apart
+
+        outcomes: list[Outcome] = []
+        events = told_apart(self.reindexing(**options), outcomes)  # type: ignore[arg-type]
+        return Tally.of(events).report(), outcomes[-1]
+
+    def reindexing(
+        self,
+        *,
+        encoder: str | None = None,
+        detector: str | None = None,
+        detector_options: Mapping[str, float] | None = None,
+        thumbnails: bool = False,
+        leave_out: bool = False,
+        jobs: int = 1,
+        analyst: Analyst | None = None,
+        by: str = "",
+        wait_s: float = 600.0,
+    ) -> Iterator[Event | Outcome]:
+        """The same as an iterator: the events of `indexing`, then one `Outcome`.
+
+        Questions are answered from the old rows until the new ones are complete, and by whoever
+        opened the archive before for longer; the old ones stay until `confirm_reindex`. Shots,
+        faces and people are kept, and frames read again, unless another `detector` is named. Ended
+        at any moment, the next call goes on with what is left; with no `encoder` and no `detector`,
+        with what was begun. Videos whose files are gone keep it from switching, unless their
+        `thumbnails` may stand in for them, or they may be left out: they are failed videos then.
+        `jobs`, `analyst`, `by` and `wait_s` are those of `indexing`. Raises VidsearchError where another reindex waits
+        to be finished or confirmed, `ModelUnavailable`, `ArchiveBusy` and `ArchiveUnavailable`.
+        """
+        from vidsearch import jobs as jobs_of
+        from vidsearch import reindexing
+        from vidsearch.analysts import local
+
+        asked = reindexing.Asked(encoder, detector, dict(detector_options or {}))
+        lacking: list[Failed] = []
+        with self._open.writer(wait_s) as store:
+            target = reindexing.target_of(store, asked, self._open.tell_licences)
+            here = local(jobs)
+            events = reindexing.build(
+                store, target, analyst or here, here, lacking, thumbnails=thumbnails
+            )
+            what = f"reindex --encoder {target.stamp.encoder}"
+            yield from jobs_of.remembered(
+                store, events, jobs_of.Asked((what,), by or jobs_of.here(jobs))
+            )
+            outcome = reindexing.finish(store, target, lacking, leave_out=leave_out)
+        self._open.anew()
+        yield outcome
+
+    def reindex_back(self) -> Outcome:
+        """Answer from the rows of before the last reindex again; those of after it stay beside.
+
+        Called twice it leads back. Raises VidsearchError where nothing is kept.
+        """
+        from vidsearch import reindexing
+
+        with self._open.writer() as store:
+            outcome = reindexing.back(store)
+        self._open.anew()
+        return outcome
+
+    def confirm_reindex(self) -> int:
+        """Remove the rows that `reindex_back` would go back to; gives the bytes that became free.
+
+        Raises VidsearchError where there are none.
+        """
+        from vidsearch import generations
+
+        with self._open.writer() as store:
+            return generations.confirm(store)
+
+    def drop_reindex(self) -> int:
+        """Give up a reindex that was begun; gives the bytes that became free.
+
+        Raises VidsearchError where none was.
+        """
+        from vidsearch import generations
+
+        with self._open.writer() as store:
+            return generations.drop(store)
 
     def jobs(self) -> list[Job]:
         """The runs of `index` that had something to do, the latest first."""
@@ -798,7 +887,12 @@ class Archive:
 
         with self._open.writer() as store:
             person = enrolment.find(name, store.people())
-            line = forget.forget(store, person, self._traces_in(store, person, threshold))
+            beside = {
+                each.stamp.content: self._traces_in(each, person, threshold)
+                for each in store.others()
+            }
+            found = self._traces_in(store, person, threshold)
+            line = forget.forget(store, person, found, beside)
         if kept := forget.kept_elsewhere(self.path):
             self._open.tell(kept)
         return line

@@ -20,6 +20,7 @@ from vidsearch.cli_keeping import prune_agreed
 from vidsearch.cli_models import models
 from vidsearch.cli_people import people
 from vidsearch.cli_query import query
+from vidsearch.cli_reindex import reindex
 from vidsearch.cli_run import Run, run_options
 from vidsearch.cli_timeline import timeline
 from vidsearch.command import (
@@ -28,6 +29,7 @@ from vidsearch.command import (
     Command,
     archive_option,
     json_option,
+    numbers,
     print_json,
     say,
 )
@@ -102,7 +104,7 @@ def index(
         jobs=run.jobs,
         force=force,
         detector=detector,
-        detector_options=_numbers(detector_options),
+        detector_options=numbers(detector_options),
         analyst=run.analyst(),
         by=run.by,
         wait_s=wait_s,
@@ -223,21 +225,6 @@ def _and_listed(paths: Sequence[str], listed_in: str | None) -> list[str | bytes
     return [*paths, *(read(listed_in) if listed_in is not None else ())]
 
 
-def _numbers(options: Sequence[str]) -> dict[str, float]:
-    """NAME=VALUE options as numbers."""
-    numbers = {}
-    for option in options:
-        name, _, value = option.partition("=")
-        try:
-            numbers[name.strip()] = float(value)
-        except ValueError:
-            raise click.BadParameter(
-                f"{option!r} is not NAME=NUMBER; see: vidsearch detectors",
-                param_hint="--detector-option",
-            ) from None
-    return numbers
-
-
 for noun in (
     query,
     people,
@@ -248,5 +235,6 @@ for noun in (
     export,
     clip,
     jobs,
+    reindex,
 ):
     main.add_command(noun)

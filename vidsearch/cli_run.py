@@ -15,7 +15,7 @@ import click
 from vidsearch.command import SOME_FAILED, print_json, say
 
 if TYPE_CHECKING:
-    from vidsearch.indexing import Event
+    from vidsearch.indexing import Event, IndexReport
     from vidsearch.tasks import Analyst
 
 OF_A_CLUSTER = ("cpus_per_worker", "memory_gb")
@@ -55,6 +55,14 @@ class Run:
     def told(self, events: Iterator[Event]) -> int:
         """Run `events` to their end, telling of them as was asked; the exit status."""
         from vidsearch.present import report_as_json
+
+        report = self.shown(events)
+        if self.as_json:
+            print_json(report_as_json(report))
+        return SOME_FAILED if report.failed else 0
+
+    def shown(self, events: Iterator[Event]) -> IndexReport:
+        """Run `events` to their end, telling of what happens as was asked."""
         from vidsearch.progress import show
         from vidsearch.progress_lines import tell_lines
 
@@ -62,12 +70,8 @@ class Run:
             logging.basicConfig(format="%(message)s")
             logging.getLogger("vidsearch").setLevel(logging.DEBUG)
         if self.as_json and not self.quiet:
-            report = tell_lines(events, say)
-        else:
-            report = show(events, quiet=self.quiet, verbose=self.verbose)
-        if self.as_json:
-            print_json(report_as_json(report))
-        return SOME_FAILED if report.failed else 0
+            return tell_lines(events, say)
+        return show(events, quiet=self.quiet, verbose=self.verbose)
 
 
 _OPTIONS = (

@@ -105,7 +105,6 @@ class Columns:
 
     def __init__(self, tables: Tables, archive_id: str) -> None:
         self._tables = tables
-        self._folder = tables.folder
         self._archive_id = archive_id
         self._held: dict[str, tuple[str, pa.Table]] = {}
 
@@ -113,32 +112,33 @@ class Columns:
         """Names the state of a table as it is now."""
         if self._tables.lacks(name):
             return f"{self._archive_id} lacks {name}"
-        with explained(self._folder, "read"):
-            return table_key(self._folder, self._archive_id, name)
+        with explained(self._tables.folder, "read"):
+            return table_key(self._tables.place(name), self._archive_id, name)
 
     def of(self, name: str) -> tuple[str, pa.Table]:
         """What searches read of a table, and its key; "" if a commit came while it was read."""
         key = self.key(name)
         if name in self._held and self._held[name][0] == key:
             return self._held[name]
-        table = load(self._folder, name, key)
+        folder = self._tables.place(name)
+        table = load(folder, name, key)
         wanted = list(SEARCHED[name])
         if table is None or (wanted and table.column_names != wanted):
             order = [(column, "ascending") for column in ORDER[name]]
-            with explained(self._folder, "read"):
+            with explained(self._tables.folder, "read"):
                 table = self._tables.read(name, SEARCHED[name]).sort_by(order).combine_chunks()
             if self.key(name) != key:
                 return "", table
             # A copy is for speed only: a reader may have no right to write it, and a full disk is
             # told by whoever writes rows.
             with suppress(OSError):
-                save(self._folder, name, key, table)
+                save(folder, name, key, table)
                 if self.key(name) != key:  # what a writer removed meanwhile must not stay here
-                    forget(self._folder, name)
+                    forget(folder, name)
         self._held[name] = key, table
         return key, table
 
     def forget(self, name: str) -> None:
         """Keep nothing of a table, in memory or on the disk. Raises OSError."""
-        forget(self._folder, name)
+        forget(self._tables.place(name), name)
         self._held.pop(name, None)

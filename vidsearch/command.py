@@ -143,6 +143,21 @@ def sheet_option(help: str) -> Any:
     )
 
 
+def numbers(options: Sequence[str]) -> dict[str, float]:
+    """NAME=VALUE options as numbers."""
+    numbers = {}
+    for option in options:
+        name, _, value = option.partition("=")
+        try:
+            numbers[name.strip()] = float(value)
+        except ValueError:
+            raise click.BadParameter(
+                f"{option!r} is not NAME=NUMBER; see: vidsearch detectors",
+                param_hint="--detector-option",
+            ) from None
+    return numbers
+
+
 def say(sentence: str) -> None:
     """Tell a person something that is no result."""
     click.echo(sentence, err=True)

@@ -91,10 +91,8 @@ class ShotBuilder:
         stills = []
         for candidate in looks:
             picture = candidate.handle.picture()
-            # A larger copy than the picture itself would find nothing more.
-            side = min(FACE_SIDE, max(picture.shape[:2]))
-            faces = self._models.faces.detect(picture, long_side=side)
-            stills.append(_Still(candidate, picture, tuple(faces)))
+            faces = look_for_faces(self._models.faces, picture)
+            stills.append(_Still(candidate, picture, faces))
         return stills
 
     def _keyframes_of(
@@ -127,7 +125,10 @@ class ShotBuilder:
         frames = [
             [
                 Detected(
-                    still.candidate.time_s, _relative(face, still), face.quality, (still, face)
+                    still.candidate.time_s,
+                    relative(face, still.picture),
+                    face.quality,
+                    (still, face),
                 )
                 for face in still.faces
             ]
@@ -162,11 +163,9 @@ class ShotBuilder:
         cuts: list[Picture] = []
         for sight in sorted(best, key=lambda sight: -sight.quality):
             still, face = sight.source
-            others = [other for other in still.faces if other is not face]
-            if len(chosen) < FIGURES and any(other.quality >= least for other in others):
-                window = figures.around(sight.box, [_relative(other, still) for other in others])
+            if len(chosen) < FIGURES and is_beside_others(face, still.faces, least):
                 chosen.append(sight)
-                cuts.append(figures.cut(still.picture, window))
+                cuts.append(figure_of(face, still.faces, still.picture))
         if not cuts:
             return {}
         vectors = self._models.encoder.encode_images(cuts)
@@ -254,8 +253,26 @@ class _Reread:
         return self.image
 
 
-def _relative(face: Face, still: _Still) -> Box:
-    height, width = still.picture.shape[:2]
+def is_beside_others(face: Face, faces: Sequence[Face], least_quality: float) -> bool:
+    """Whether one of `faces` other than `face` is good enough to be somebody."""
+    return any(other is not face and other.quality >= least_quality for other in faces)
+
+
+def figure_of(face: Face, faces: Sequence[Face], picture: Picture) -> Picture:
+    """The part of a picture [H, W, 3] that is about the person with `face`, one of its `faces`."""
+    others = [relative(other, picture) for other in faces if other is not face]
+    return figures.cut(picture, figures.around(relative(face, picture), others))
+
+
+def look_for_faces(model: FaceModel, picture: Picture) -> tuple[Face, ...]:
+    """The faces in a picture, as an analysis finds them."""
+    # A larger copy than the picture itself would find nothing more.
+    return tuple(model.detect(picture, long_side=min(FACE_SIDE, max(picture.shape[:2]))))
+
+
+def relative(face: Face, picture: Picture) -> Box:
+    """A face's box relative to the picture, within it."""
+    height, width = picture.shape[:2]
     x0, y0, x1, y1 = face.box
     return (
         min(max(x0 / width, 0.0), 1.0),

@@ -358,6 +358,8 @@ def _weights(folder: Place, stamp: Stamp) -> Iterator[Finding]:
 
 
 def _archive(folder: Place) -> Iterator[Finding]:
+    from vidsearch import generations
+    from vidsearch.present_reindex import KEPT
     from vidsearch.store import Store
 
     if not folder.exists():
@@ -366,7 +368,7 @@ def _archive(folder: Place) -> Iterator[Finding]:
         return
     try:
         with Store.open(folder, read_only=True) as store:
-            health = store.health()
+            health, kept = store.health(), generations.kept(store)
     except VidsearchError as error:
         # Who reads this has followed its last sentence already.
         said = str(error).removesuffix(" If this stays so, look with: vidsearch doctor")
@@ -378,6 +380,12 @@ def _archive(folder: Place) -> Iterator[Finding]:
     said = f"schema {stamp.schema}, {models}, made {made} by vidsearch {stamp.vidsearch}"
     yield Finding("archive", "stamp", said)
     yield from _weights(folder, stamp)
+    for each in kept:
+        said = f"encoder {each.generation.encoder}, {counted(each.videos, 'video')}"
+        remedy = "; ".join(KEPT[each.role])
+        yield Finding(
+            "archive", f"rows {each.role}", f"{said}, {each.size / 1e6:.1f} MB", "ok", remedy
+        )
     videos = ", ".join(f"{count} {status}" for status, count in health.videos.items())
     yield Finding("archive", "videos", f"{videos}; {health.size / 1e6:.1f} MB")
     for name, table in health.tables.items():

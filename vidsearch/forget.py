@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -92,9 +92,12 @@ def traces(
     return Traces(tracks, alone, labels, gone, counts)
 
 
-def forget(store: Store, person: Person, found: Traces) -> Line:
+def forget(
+    store: Store, person: Person, found: Traces, beside: Mapping[str, Traces] | None = None
+) -> Line:
     """Remove a person and all that was `found` of them; gives the line that stays of it.
 
+    `beside` has what was found in the other generations of the archive, by their `content`.
     `store` is open for writing. When this is done no byte of their photos, vectors and name is in
     the archive folder; if it is killed, the next writer finishes it. Raises `ArchiveUnavailable`.
     """
@@ -102,14 +105,14 @@ def forget(store: Store, person: Person, found: Traces) -> Line:
 
     with explained(store.folder, "written"):
         line = audit.forgetting(store.folder, person, found.counts)
+        every = [found, *(beside or {}).values()]
+        others = [each for each in store.others() if each.stamp.content in (beside or {})]
         work = {
             "person_id": person.person_id,
             "line": asdict(line),
-            "tracks": [[video, shot, list(t)] for (video, shot), t in found.tracks.items()],
-            "alone": sorted(found.alone),
-            "labels": found.labels,
-            "members": found.members,
-            "versions": {name: store.version(name) for name in _REWRITTEN},
+            "labels": sorted({label for each in every for label in each.labels}),
+            "members": sorted({member for each in every for member in each.members}),
+            "rows": [_rows_of(each, of) for each, of in zip([store, *others], every, strict=True)],
         }
         write_whole(store.folder / _JOURNAL, json.dumps(work))
     resume(store)
@@ -152,15 +155,33 @@ def resume(store: Store) -> None:
     store.put_labels([each for each in store.labels() if each.label_id not in labels])
     store.put_members([each for each in store.members() if each.joined not in members])
     store.remove_person(work["person_id"])
-    tracks = {(video, shot): tuple(numbers) for video, shot, numbers in work["tracks"]}
-    alone = {(video, shot) for video, shot in work["alone"]}
+    # One that was written before there were generations is all about one of them.
+    for of in work.get("rows") or [work | {"content": store.stamp.content}]:
+        for each in (store, *store.others()):
+            if each.stamp.content == of["content"]:
+                _rewrite(each, of)
+    with explained(store.folder, "written"):
+        file.unlink()
+
+
+def _rows_of(store: Store, found: Traces) -> dict[str, object]:
+    """What is to be done to the rows of one generation, as JSON takes it."""
+    return {
+        "content": store.stamp.content,
+        "tracks": [[video, shot, list(t)] for (video, shot), t in found.tracks.items()],
+        "alone": sorted(found.alone),
+        "versions": {name: store.version(name) for name in _REWRITTEN},
+    }
+
+
+def _rewrite(store: Store, of: Mapping[str, Any]) -> None:
+    tracks = {(video, shot): tuple(numbers) for video, shot, numbers in of["tracks"]}
+    alone = {(video, shot) for video, shot in of["alone"]}
     for name in _REWRITTEN:
-        if store.version(name) > work["versions"][name]:
+        if store.version(name) > of["versions"][name]:
             store.purge(name)  # tracks are numbered anew, so this must not be done twice
         else:
             store.change(name, partial(_without, table=name, tracks=tracks, alone=alone))
-    with explained(store.folder, "written"):
-        file.unlink()
 
 
 def _of_their_clusters(

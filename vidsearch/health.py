@@ -83,7 +83,7 @@ def _table_health(tables: Tables, name: str, published: set[int]) -> TableHealth
         orphans=lost,
         fragments=table.stats()["fragment_stats"]["num_fragments"],
         versions=len(table.list_versions()),
-        size=size_of(tables.folder / f"{name}.lance"),
+        size=size_of(tables.place(name) / f"{name}.lance"),
     )
 
 
@@ -91,7 +91,7 @@ def size_of(folder: Place) -> int:
     """Bytes of the files below a folder; those that go meanwhile count nothing."""
     if not isinstance(folder, Path):
         return sum(each.listed.st_size for each in folder.rglob("*") if each.listed)
-    total = 0
+    total = folder.stat().st_size if folder.is_file() else 0
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):
             total += path.stat().st_size if path.is_file() else 0

@@ -186,7 +186,7 @@ class _Collector:
                 return
             self._folders.add((here.st_dev, here.st_ino))
             # By the table beside the stamp too: `archive.json` may be the name of anybody's file.
-            if is_archive(folder) and (folder / "videos.lance").is_dir():
+            if is_archive(folder) and (folder / "people.lance").is_dir():
                 return
             children = sorted(folder.iterdir())
         except OSError as error:

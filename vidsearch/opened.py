@@ -57,6 +57,11 @@ class Opened:
         self._asked_encoder = encoder
         self._asked_faces = faces
 
+    def anew(self) -> None:
+        """Forget what was opened: the archive may have other rows now."""
+        for name in ("reader", "comparable", "encoder", "faces", "scorer"):
+            self.__dict__.pop(name, None)
+
     @property
     def exists(self) -> bool:
         """Whether the folder holds an archive."""
@@ -77,7 +82,7 @@ class Opened:
 
         if not self.exists:
             models = self.new_models()
-            self._tell_licences(models)
+            self.tell_licences(models)
             Store.create(
                 self.folder,
                 encoder=models.encoder.name,
@@ -112,7 +117,8 @@ class Opened:
         chosen = read()
         return load_models(self._asked_encoder or chosen.encoder, self._asked_faces or chosen.faces)
 
-    def _tell_licences(self, models: Models) -> None:
+    def tell_licences(self, models: Models) -> None:
+        """Say under which licence models stand that are no defaults."""
         from vidsearch.settings import Settings
 
         chosen = (

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidsearch.decoding import JUMP_AHEAD_S, Decoder, Source, clock_may_jump
+from vidsearch.errors import UnreadableVideo
 from vidsearch.inputs import PathLike
 from vidsearch.pictures import Picture, full_picture
 from vidsearch.urls import Place, is_stored
@@ -101,22 +102,34 @@ def _read_by_decord(name: str, times: Sequence[float]) -> list[Picture] | None:
     return [found[index] for index in indices]
 
 
-def _read_by_pyav(name: str, times: Sequence[float]) -> dict[float, Picture]:
-    """The frames shown at ascending `times`, by time."""
-    source = Source(name)
+def pictures_in_turn(path: PathLike, times: Sequence[float]) -> Iterator[Picture]:
+    """The frames shown at ascending `times`, like `read_picture`'s, one in memory at a time.
+
+    Where the container cannot seek the file is decoded from its start. Raises UnreadableVideo.
+    """
+    source = Source(os.fsdecode(path))
+    done = 0
     try:
-        if source.first.pts is None or _clock_jumps(source):
-            return _read_by_counting(source.path, times)
-        seeker = _Seeker(source)
-        found = {}
-        for time_s in times:
-            picture = seeker.picture(time_s)
-            if picture is None:  # the container cannot seek there
-                return _read_by_counting(source.path, times)
-            found[time_s] = picture
-        return found
+        if source.first.pts is not None and not _clock_jumps(source):
+            seeker = _Seeker(source)
+            for time_s in times:
+                try:
+                    picture = seeker.picture(time_s)
+                except UnreadableVideo:  # there; what is before the damage is still to be had
+                    break
+                if picture is None:  # the container cannot seek there
+                    break
+                yield picture
+                done += 1
     finally:
         source.close()
+    if done < len(times):
+        yield from _counted(source.path, times[done:])
+
+
+def _read_by_pyav(name: str, times: Sequence[float]) -> dict[float, Picture]:
+    """The frames shown at ascending `times`, by time."""
+    return dict(zip(times, pictures_in_turn(name, times), strict=True))
 
 
 class _Seeker:
@@ -181,20 +194,20 @@ def _clock_jumps_in(name: str, size: int, mtime_ns: int) -> bool:
         source.close()
 
 
-def _read_by_counting(path: Place, times: Sequence[float]) -> dict[float, Picture]:
+def _counted(path: Place, times: Sequence[float]) -> Iterator[Picture]:
     """The frames shown at ascending `times`, found by reading the file from the start."""
-    found: dict[float, Picture] = {}
     shown: Any = None
     due = list(times)
     with Decoder(path) as decoder:
         for frame in decoder:
             while due and shown is not None and frame.time_s > due[0] + _ROUNDED_S:
-                found[due.pop(0)] = shown.picture()
+                yield shown.picture()
+                due.pop(0)
             if not due:
-                return found
+                return
             shown = frame
-    found.update(dict.fromkeys(due, shown.picture()))
-    return found
+        for _ in due:
+            yield shown.picture()
 
 
 class _DecordReader:

@@ -31,7 +31,10 @@ from vidsearch.stamp import Stamp
 
 # Published by the videos row of their generation.
 CONTENT = ("shots", "keyframes", "faces", "figures")
-TABLES = ("videos", *CONTENT, "people", "labels", "clusters", "jobs")
+# What each generation of an archive has for itself; the other tables are common to all.
+ROWS = ("videos", *CONTENT)
+COMMON = ("people", "labels", "clusters", "jobs")
+TABLES = (*ROWS, *COMMON)
 LATER = (
     "figures",
     "labels",
@@ -340,7 +343,7 @@ def _shot_rows(shot: Shot) -> Iterator[dict[str, Any]]:
         "start_frame": shot.start_frame,
         "end_frame": shot.end_frame,
         "n_tracks": len(shot.tracks),
-        "vector": _mean_direction([keyframe.vector for keyframe in shot.keyframes]),
+        "vector": mean_direction([keyframe.vector for keyframe in shot.keyframes]),
     }
 
 
@@ -380,7 +383,8 @@ _ROWS: dict[str, Callable[[Shot], Iterator[dict[str, Any]]]] = {
 }
 
 
-def _mean_direction(vectors: Sequence[Vector]) -> Vector | None:
+def mean_direction(vectors: Sequence[Vector]) -> Vector | None:
+    """The mean of unit vectors, of unit length; None of none."""
     if not vectors:
         return None
     mean = np.mean(vectors, axis=0, dtype=np.float32)
@@ -389,11 +393,11 @@ def _mean_direction(vectors: Sequence[Vector]) -> Vector | None:
 
 def _column(values: Sequence[Any], field: pa.Field) -> pa.Array:
     if pa.types.is_fixed_size_list(field.type):
-        return _vectors(values, field.type)
+        return vectors_column(values, field.type)
     return pa.array(values, field.type)
 
 
-def _vectors(values: Sequence[Vector | None], kind: pa.FixedSizeListType) -> pa.Array:
+def vectors_column(values: Sequence[Vector | None], kind: pa.FixedSizeListType) -> pa.Array:
     """Vectors as one fixed-size list column."""
     missing = np.array([value is None for value in values], bool)
     flat = np.zeros((len(values), kind.list_size), np.float32)

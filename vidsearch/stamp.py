@@ -10,7 +10,7 @@ import json
 import shlex
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from vidsearch import __version__
@@ -18,11 +18,28 @@ from vidsearch.errors import ArchiveMismatch, ArchiveUnavailable
 from vidsearch.urls import Place, RemoteError
 from vidsearch.whole import write_whole
 
-SCHEMA = 5
+SCHEMA = 6
 """2 since the stamp knows of weights; 3 since `videos` knows its detector; 4 since there are
-figures, and `videos` knows what editors need; 5 since there are jobs. Older ones are read as ever;
-the next writer adds what is missing, empty."""
+figures, and `videos` knows what editors need; 5 since there are jobs; 6 since there are generations
+of rows. Older ones are read as ever; the next writer adds what is missing, empty."""
 _FILE = "archive.json"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The rows of all videos as one encoder made them: an archive may have another beside its own.
+
+    `content` is the folder in the archive that its tables lie in, "" for the archive folder itself.
+    `detector` is the shot detector that all of its videos were to be split with, "" where each kept
+    the shots it had. `began_at` is in seconds since 1970.
+    """
+
+    content: str
+    encoder: str
+    encoder_dim: int
+    encoder_weights: str = ""
+    detector: str = ""
+    began_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,9 @@ class Stamp:
     `archive_id` is random: it tells apart two archives that lived in one folder one after the
     other. `encoder_weights` and `face_weights` are digests of what the stored vectors depend on
     (`idclip.digests`), "" in an archive made before they were noted, or by other models than ours.
+    `content`, `detector` and `began_at` are those of the `Generation` that questions are answered
+    from; `beside` is the one that can be gone back to until it is confirmed, and `building` the one
+    that is being made.
     """
 
     archive_id: str
@@ -44,6 +64,25 @@ class Stamp:
     vidsearch: str
     encoder_weights: str = ""
     face_weights: str = ""
+    content: str = ""
+    detector: str = ""
+    began_at: float = 0.0
+    beside: Generation | None = None
+    building: Generation | None = None
+
+    @property
+    def generation(self) -> Generation:
+        """The one that questions are answered from."""
+        return Generation(**{each.name: getattr(self, each.name) for each in fields(Generation)})
+
+    @property
+    def others(self) -> tuple[Generation, ...]:
+        """The generations that are kept beside it."""
+        return tuple(each for each in (self.beside, self.building) if each is not None)
+
+    def of(self, generation: Generation) -> Stamp:
+        """The stamp that the archive would have if it were of this generation."""
+        return replace(self, **asdict(generation))
 
     @classmethod
     def new(
@@ -83,8 +122,10 @@ class Stamp:
                 raise ArchiveMismatch(
                     f"The archive {folder} was made with the {kind} {made_with!r}, and"
                     f" {wanted!r} was asked for; their vectors cannot be compared. Leave out"
-                    f" {option} to go on with {made_with!r}, or index the videos into an archive"
-                    " of their own, and bring the people enrolled here there:\n"
+                    f" {option} to go on with {made_with!r}, or "
+                    + (_reindex(folder, wanted) if kind == "encoder" else "")
+                    + "index the videos into an archive of their own, and bring the people"
+                    " enrolled here there:\n"
                     f"  vidsearch index --archive {other} {option} {shlex.quote(wanted)} PATHS...\n"
                     f"  {_refit(folder, other)}"
                 )
@@ -105,7 +146,7 @@ class Stamp:
                 raise ArchiveMismatch(
                     f"The archive {folder} was made with the weights {made_with} of the {kind}"
                     f" {name!r}, and {here} are installed; their vectors cannot be compared. Put"
-                    f" {made_with} back to go on, or {self._anew(folder, here)}"
+                    f" {made_with} back to go on, or {self._anew(folder, here, kind)}"
                 )
 
     def check_lengths(self, folder: Place, *, encoder: int = 0, face_model: int = 0) -> None:
@@ -123,19 +164,28 @@ class Stamp:
                 raise ArchiveMismatch(
                     f"The archive {folder} was made with an earlier {kind} {name!r}, whose vectors"
                     f" have {made_with} numbers; the one that is installed makes {here}, and they"
-                    f" cannot be compared. To go on, {self._anew(folder, str(here))}"
+                    f" cannot be compared. To go on, {self._anew(folder, str(here), kind)}"
                 )
 
-    def _anew(self, folder: Place, ending: str) -> str:
+    def _anew(self, folder: Place, ending: str, kind: str) -> str:
         """How to make the archive again with the models that are here, and keep its people."""
         other = shlex.quote(f"{folder}-{ending}")
         models = f"--encoder {shlex.quote(self.encoder)} --faces {shlex.quote(self.face_model)}"
+        reindex = _reindex(folder, self.encoder) if kind == "encoder" else ""
         return (
-            "index the videos into an archive of their own, and bring the people enrolled here"
-            " there, from the photos kept of them:\n"
+            f"{reindex}index the videos into an archive of their own, and bring the people enrolled"
+            " here there, from the photos kept of them:\n"
             f"  vidsearch index --archive {other} {models} PATHS...\n"
             f"  {_refit(folder, other)}"
         )
+
+
+def _reindex(folder: Place, encoder: str) -> str:
+    return (
+        "have all context vectors made again, beside the old ones, with:\n"
+        f"  vidsearch reindex --archive {shlex.quote(str(folder))} --encoder"
+        f" {shlex.quote(encoder)}\nor "
+    )
 
 
 def _refit(folder: Place, other: str) -> str:
@@ -187,6 +237,9 @@ def read_stamp(folder: Place) -> Stamp:
             "  pip install --upgrade vidsearch"
         )
     try:
+        for kept in ("beside", "building"):
+            if facts.get(kept) is not None:
+                facts[kept] = Generation(**facts[kept])
         return Stamp(**facts)
     except TypeError as error:
         raise ArchiveUnavailable(
@@ -198,3 +251,28 @@ def read_stamp(folder: Place) -> Stamp:
 def write_stamp(folder: Place, stamp: Stamp) -> None:
     """Write the stamp so that it is there whole or not at all. Raises OSError."""
     write_whole(folder / _FILE, json.dumps(asdict(stamp), indent=1))
+
+
+def replace_stamp(folder: Place, before: Stamp, stamp: Stamp) -> None:
+    """Write the stamp in the place of `before`, of which nothing may have changed meanwhile.
+
+    In a store that is one conditional put, so a writer who lost its lease replaces nothing. Raises
+    OSError, and `ArchiveUnavailable` where another stamp is there.
+    """
+    if isinstance(folder, Path):
+        found = read_stamp(folder)
+        if found == before:
+            write_stamp(folder, stamp)
+            return
+    else:
+        there = (folder / _FILE).versioned()
+        content = json.dumps(asdict(stamp), indent=1).encode()
+        if there is not None and read_stamp(folder) == before:
+            if (folder / _FILE).put_if(content, there.tag) is not None:
+                return
+            if read_stamp(folder) == stamp:  # asked for again, since its answer was lost
+                return
+    raise ArchiveUnavailable(
+        f"The stamp of the archive {folder} was changed by another writer meanwhile; nothing was"
+        " replaced. Run the command again."
+    )

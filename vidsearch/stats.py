@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidsearch import generations
 from vidsearch.columns import copies
+from vidsearch.generations import Kept
 from vidsearch.health import size_of
-from vidsearch.schema import TABLES
+from vidsearch.schema import ROWS, TABLES
 from vidsearch.stamp import Stamp
 from vidsearch.urls import Place
 
@@ -26,7 +28,8 @@ class Stats:
     `seconds` are of all videos that have shots; `screen_s` says how long each enrolled person is
     on screen (face tracks of at least the default probability, joined where they overlap).
     `clusters` are those that `discover` lists: of several faces, or named. `disk` has the bytes of
-    each table, of `cache` and of `rest`, which together are the whole folder.
+    each table, of `cache`, of the rows `kept beside` them and of `rest`, which together are the
+    whole folder. `kept` are the generations beside the one that is counted here.
     """
 
     stamp: Stamp
@@ -43,6 +46,7 @@ class Stats:
     photos: int
     screen_s: Mapping[str, float]
     disk: Mapping[str, int]
+    kept: tuple[Kept, ...] = ()
 
 
 def stats(store: Store, scorer: IdentityScorer) -> Stats:
@@ -68,13 +72,21 @@ def stats(store: Store, scorer: IdentityScorer) -> Stats:
         people=len(enrolled),
         photos=sum(len(person.photos) for person in enrolled),
         screen_s={each.name: each.seconds for each in listed},
-        disk=disk(store.folder),
+        disk=disk(store.folder, store.stamp),
+        kept=generations.kept(store),
     )
 
 
-def disk(folder: Place) -> dict[str, int]:
+def disk(folder: Place, stamp: Stamp) -> dict[str, int]:
     """Bytes of each table, of the copies for searches (`cache`) and of what else is there."""
-    parts = {name: size_of(folder / f"{name}.lance") for name in TABLES}
-    parts["cache"] = size_of(copies(folder))
-    there = size_of(folder) + (0 if isinstance(folder, Path) else parts["cache"])
+    rows = folder / stamp.content if stamp.content else folder
+    parts = {n: size_of((rows if n in ROWS else folder) / f"{n}.lance") for n in TABLES}
+    beside = {each.content: generations.size(folder, each.content) for each in stamp.others}
+    caches = {str(copies(each)): size_of(copies(each)) for each in (folder, rows)}
+    parts["cache"] = sum(caches.values())
+    if "" in beside:  # the old rows in the archive folder have their copies in a common folder
+        parts["cache"] -= sum(size_of(copies(folder) / f"{name}.arrow") for name in ROWS)
+    if beside:
+        parts["kept beside"] = sum(beside.values())
+    there = size_of(folder) + (0 if isinstance(folder, Path) else sum(caches.values()))
     return parts | {"rest": max(0, there - sum(parts.values()))}

@@ -5,6 +5,10 @@ a `generation`, the videos row that names it is written last, by one commit, and
 of another generation. A writer that is killed at any moment leaves either the old rows of a
 video, or the new ones, and perhaps rows that nobody sees; the next writer sweeps those.
 
+All of that may be there more than once: a generation of rows for each of two encoders, of which the
+stamp names the one that questions are answered from (`vidsearch.generations`). People, and what was
+said of faces, are common to both.
+
 There is one writer at a time, behind a lock (`vidsearch.lock`). Readers take no lock and wait for
 nobody: a commit of Lance is atomic, and what they need of several tables is read again if a
 commit came in between.
@@ -31,8 +35,10 @@ from vidsearch.health import Health, examine, orphans
 from vidsearch.records import AnalyzedVideo, Job, Label, Member, Person, Rows, Video
 from vidsearch.rows import is_whole, join
 from vidsearch.schema import (
+    COMMON,
     CONTENT,
     ORDER,
+    ROWS,
     TABLES,
     check_lengths,
     content_rows,
@@ -47,7 +53,7 @@ from vidsearch.schema import (
     video_rows,
     videos_from,
 )
-from vidsearch.stamp import SCHEMA, Stamp, is_archive, read_stamp, write_stamp
+from vidsearch.stamp import SCHEMA, Generation, Stamp, is_archive, read_stamp, write_stamp
 from vidsearch.tables import Tables, explained
 from vidsearch.urls import Place
 
@@ -97,13 +103,15 @@ class Store:
         self.stamp = stamp
         self._lock = lock
         self._schemas = schemas(stamp)
-        self._tables = Tables(folder, self._schemas)
+        self._tables = Tables(folder, self._schemas, stamp.content)
         self._columns = Columns(self._tables, stamp.archive_id)
         self._known: dict[str, tuple[Video, int]] | None = None
         self._known_key = ""
         self._commits = 0
         self._rows: tuple[dict[str, str], Rows] | None = None
         self._enrolled: tuple[str, list[Person]] | None = None
+        self._is_guest = False  # whether another store holds the lock, and gives it back
+        self._others: tuple[Store, ...] = ()
 
     # --- opening ---------------------------------------------------------------------------------
 
@@ -168,22 +176,42 @@ class Store:
         stamp = read_stamp(folder)
         if read_only:
             return cls(folder, stamp, None)
-        from vidsearch import forget
+        from vidsearch import forget, generations
         from vidsearch.lock import writer_lock
 
         lock = writer_lock(folder)
         with explained(folder, "written"):
             lock.acquire(wait_s, waiting)
         try:
-            store = cls(folder, stamp, lock)
+            # Again: whom we waited for may have switched to another generation.
+            store = cls(folder, read_stamp(folder), lock)
             store._bring_up_to_date()
+            generations.sweep(store)
             if forget.is_unfinished(folder):
                 forget.resume(store)
-            store.sweep()
+            for each in (store, *store.others()):
+                each.sweep()
         except BaseException:
             lock.release()
             raise
         return store
+
+    def of(self, generation: Generation) -> Store:
+        """The same archive with the rows of another generation, under the same right to write."""
+        store = Store(self.folder, self.stamp.of(generation), self._lock)
+        store._is_guest = True
+        return store
+
+    def others(self) -> tuple[Store, ...]:
+        """Those of the generations that are kept beside this one, opened once."""
+        if self._is_guest:
+            return ()
+        wanted = self.stamp.others
+        if tuple(each.stamp.generation for each in self._others) != wanted:
+            self._others = tuple(self.of(generation) for generation in wanted)
+            for each in self._others:
+                each._add_what_is_new()
+        return self._others
 
     def _bring_up_to_date(self) -> None:
         """Add what came with newer layouts, empty, to an archive of an older one.
@@ -196,6 +224,9 @@ class Store:
             self.stamp = replace(self.stamp, schema=SCHEMA)
             with explained(self.folder, "written"):
                 write_stamp(self.folder, self.stamp)
+        self._add_what_is_new()
+
+    def _add_what_is_new(self) -> None:
         with explained(self.folder, "written"):
             for name in TABLES:
                 if self._tables.lacks(name):
@@ -211,12 +242,14 @@ class Store:
     def close(self) -> None:
         """Bring the copies for searches up to date and give the lock back."""
         try:
+            for each in self._others:
+                each.close()
             if self._lock is not None and self._commits:
                 for name in TABLES:
                     self._columns.of(name)
         finally:
             self._tables.close()
-            if self._lock is not None:
+            if self._lock is not None and not self._is_guest:
                 self._lock.release()
 
     def __enter__(self) -> Store:
@@ -319,15 +352,29 @@ class Store:
             return
         check_lengths(analyzed, self._schemas)
         latest = {each.video.video_id: each for each in analyzed}  # of doubles the last counts
+        numbers = self._new_generations(len(latest))
+        content = list(zip(latest.values(), numbers, strict=True))
+        self.publish_rows(
+            [(replace(each.video, n_shots=len(each.shots)), number) for each, number in content],
+            lambda name: content_rows(content, name, self._schemas[name]),
+        )
+
+    def publish_rows(
+        self,
+        videos: Sequence[tuple[Video, int]],
+        rows: Callable[[str], Iterator[pa.RecordBatch]],
+    ) -> None:
+        """Store videos, each under its number, in place of what was known of them.
+
+        `rows` gives those of each table of `CONTENT`; numbers must be ones that no row has.
+        """
         known = self._catalogue()
-        generations = self._new_generations(len(latest))
-        content = list(zip(latest.values(), generations, strict=True))
-        replaced = [known[video_id][1] for video_id in latest if video_id in known]
+        replaced = [known[each.video_id][1] for each, _ in videos if each.video_id in known]
         self._hold()
         with explained(self.folder, "written"):
             for name in CONTENT:
-                self._tables.append(name, content_rows(content, name, self._schemas[name]))
-            self._put([(replace(a.video, n_shots=len(a.shots)), g) for a, g in content])
+                self._tables.append(name, rows(name))
+            self._put(videos)
             self._delete_generations(replaced)
         self._after_commit()
 
@@ -351,9 +398,20 @@ class Store:
             self._put([(video, generation)])
         self._after_commit()
 
-    def remove_videos(self, video_ids: Iterable[str]) -> None:
-        """Remove videos and their rows, by one commit a table; unknown ones are gone already."""
-        known = self._catalogue()
+    def note(self, videos: Sequence[tuple[Video, int]]) -> None:
+        """Replace what is known of videos, by one commit; what rows they have stays."""
+        with explained(self.folder, "written"):
+            self._put(videos)
+        self._after_commit()
+
+    def remove_videos(self, video_ids: Iterable[str], *, everywhere: bool = True) -> None:
+        """Remove videos and their rows, by one commit a table; unknown ones are gone already.
+
+        They go from every generation, unless it is not to be `everywhere`.
+        """
+        known, video_ids = self._catalogue(), list(video_ids)
+        for each in self.others() if everywhere else ():
+            each.remove_videos(video_ids)
         there = [video_id for video_id in video_ids if video_id in known]
         if not there:
             return
@@ -370,8 +428,9 @@ class Store:
         """
         swept = 0
         with explained(self.folder, "written"):
-            columns.sweep(self.folder)
-            for name in ("people", "labels", "clusters", "jobs"):
+            for folder in {self._tables.folder, self._tables.rows_folder}:
+                columns.sweep(folder)
+            for name in () if self._is_guest else COMMON:
                 if columns.n_versions(self.folder, name) > 1:
                     self._purge(name)
             published = {generation for _, generation in self._catalogue().values()}
@@ -549,6 +608,22 @@ class Store:
     def generations(self) -> set[int]:
         """Of the videos that have rows; rows of any other are not there for a reader."""
         return {gen for _, gen in self._catalogue().values() if gen != NO_GENERATION}
+
+    def entries(self) -> dict[str, tuple[Video, int]]:
+        """Every video by its id, with the number that its rows carry, 0 where it has none."""
+        return dict(self._catalogue())
+
+    def rows_of(self, name: str, numbers: Iterable[int], wanted: Sequence[str] = ()) -> pa.Table:
+        """The rows of a table of `CONTENT` that carry one of these numbers, in their order."""
+        with explained(self.folder, "read"):
+            found = self._tables.read(name, wanted, _generation_in(numbers))
+        return found.sort_by([(column, "ascending") for column in ORDER[name]])
+
+    def make(self) -> None:
+        """Make the tables that this generation has for itself, empty. What was there is gone."""
+        with explained(self.folder, "written"):
+            for name in ROWS:
+                self._tables.make(name)
 
     def everything(self) -> Iterator[tuple[str, pa.Schema, Iterator[pa.RecordBatch]]]:
         """Every table with its schema and all its rows, those that nobody sees too."""

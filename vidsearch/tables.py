@@ -18,26 +18,34 @@ from typing import Any
 import pyarrow as pa
 
 from vidsearch.errors import ArchiveUnavailable
-from vidsearch.schema import LATER
+from vidsearch.schema import LATER, ROWS
 from vidsearch.store_errors import explanation_of_store
 from vidsearch.urls import Place
 
 
 class Tables:
-    """The tables in a folder, with the schemas that new ones get; opened when first asked for."""
+    """The tables in a folder, with the schemas that new ones get; opened when first asked for.
 
-    def __init__(self, folder: Place, schemas: Mapping[str, pa.Schema]) -> None:
+    `content` is the folder in it of the tables that each generation has for itself.
+    """
+
+    def __init__(self, folder: Place, schemas: Mapping[str, pa.Schema], content: str = "") -> None:
         self.folder = folder
+        self.rows_folder = folder / content if content else folder
         self._schemas = schemas
-        self._connection: Any = None
+        self._connections: dict[str, Any] = {}
         self._open: dict[str, Any] = {}
         self._there: set[str] = set()
+
+    def place(self, name: str) -> Place:
+        """The folder in which a table lies."""
+        return self.rows_folder if name in ROWS else self.folder
 
     def lacks(self, name: str) -> bool:
         """Whether the archive is of an older layout, which has no such table."""
         if name not in LATER or name in self._there:
             return False
-        if (self.folder / f"{name}.lance").is_dir():
+        if (self.place(name) / f"{name}.lance").is_dir():
             self._there.add(name)  # asking a store is a request, and tables never go
             return False
         return True
@@ -45,16 +53,16 @@ class Tables:
     def open(self, name: str) -> Any:
         """The LanceDB table of this name, in its latest version whenever it is read."""
         if name not in self._open:
-            self._open[name] = self._database().open_table(name)
+            self._open[name] = self._database(name).open_table(name)
         return self._open[name]
 
     def close(self) -> None:
         """Let go of every table."""
-        self._open, self._connection = {}, None
+        self._open, self._connections = {}, {}
 
     def make(self, name: str) -> None:
         """Make an empty table; one that a killed `create` left empty is made again."""
-        database = self._database()
+        database = self._database(name)
         with suppress(ValueError):  # there is none, which is as it should be
             if database.open_table(name).count_rows():
                 raise ArchiveUnavailable(
@@ -72,7 +80,7 @@ class Tables:
 
     def overwrite(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         """Write a table anew; its old versions are still on the disk then."""
-        self._open[name] = self._database().create_table(
+        self._open[name] = self._database(name).create_table(
             name, rows, schema=self._schemas[name], mode="overwrite"
         )
 
@@ -103,17 +111,18 @@ class Tables:
                 self._open.pop(name)
         raise AssertionError("unreachable")
 
-    def _database(self) -> Any:
-        if self._connection is None:
+    def _database(self, name: str) -> Any:
+        folder = self.place(name)
+        if str(folder) not in self._connections:
             import lancedb
 
             # Zero: every read looks for the latest version first.
-            self._connection = lancedb.connect(
-                self.folder if isinstance(self.folder, Path) else str(self.folder),
+            self._connections[str(folder)] = lancedb.connect(
+                folder if isinstance(folder, Path) else str(folder),
                 read_consistency_interval=datetime.timedelta(0),
-                storage_options=storage_options(self.folder),
+                storage_options=storage_options(folder),
             )
-        return self._connection
+        return self._connections[str(folder)]
 
 
 def storage_options(folder: Place) -> dict[str, str]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from vidsearch.records import AnalyzedVideo, Video
+from vidsearch.records import AnalyzedVideo, Box, Vector, Video
 from vidsearch.urls import Place, place
 
 if TYPE_CHECKING:
@@ -22,11 +22,52 @@ QUARANTINE = "in quarantine: "
 
 
 @dataclass(frozen=True)
+class Sight:
+    """A face that may have a figure: the best look of `track` in the part of `shot` from `part_s`.
+
+    `box` is relative, `quality` 0 to 1.
+    """
+
+    shot: int
+    track: int
+    part_s: float
+    time_s: float
+    box: Box
+    quality: float
+
+
+@dataclass(frozen=True, eq=False)
+class Again:
+    """What is known of a file of which only the context vectors are to be made again.
+
+    `times` [K] are the moments of its keyframes, ascending, and `sights` the faces beside others,
+    by time. Where the file is gone `pictures` are the K thumbnails, JPEG, that stand in for it.
+    """
+
+    video: Video
+    times: tuple[float, ...]
+    sights: tuple[Sight, ...] = ()
+    pictures: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """The context vectors of a file: of its keyframes [K, D], and the figures [D] of tracks.
+
+    `figures` are by shot and track.
+    """
+
+    keyframes: Vector
+    figures: Mapping[tuple[int, int], Vector]
+
+
+@dataclass(frozen=True)
 class Task:
     """One file to analyse.
 
     `paths` are the bytes of all its names, first the one to read; `replaces` are the ids of the
     rows that held one of these paths with other content, and lose it once this one is stored.
+    With `again` the file was analysed before, and only its context vectors are wanted.
     """
 
     paths: tuple[bytes, ...]
@@ -34,6 +75,7 @@ class Task:
     size: int
     mtime: float
     replaces: frozenset[str] = frozenset()
+    again: Again | None = field(default=None, compare=False)
 
     @property
     def path(self) -> Place:
@@ -114,11 +156,12 @@ class Load:
 
 @dataclass(frozen=True, eq=False)
 class Analyzed:
-    """An analyst's good news."""
+    """An analyst's good news; of a task with `again` the `vectors`, and no shots in the result."""
 
     task: Task
     result: AnalyzedVideo
     seconds: float
+    vectors: Vectors | None = None
 
 
 @dataclass(frozen=True, eq=False)

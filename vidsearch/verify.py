@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Mend = Literal["sweep", "copy", "video", "path", "labels", "clusters", ""]
 _NAMES = {
+    "_orphans": "the rows of videos",
     "_videos": "the list of videos",
     "_content": "the rows of videos",
     "_people": "the people",
@@ -46,13 +47,15 @@ class Fault:
     """Something that does not hold.
 
     `what` is a sentence, `subject` the video id, table or name it is about, `mend` how `repair`
-    mends it; "" where it cannot, and `remedy` is what a person can do.
+    mends it; "" where it cannot, and `remedy` is what a person can do. `beside` is the content of
+    the generation of rows that it is in, where that is not the one questions are answered from.
     """
 
     what: str
     subject: str
     mend: Mend
     remedy: str = ""
+    beside: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,27 @@ def examine(folder: Place) -> list[Fault]:
     from vidsearch.tables import Tables
 
     stamp = read_stamp(folder)
-    tables = Tables(folder, schemas(stamp))
+    tables = Tables(folder, schemas(stamp), stamp.content)
+    faults = _seen(tables, stamp, (_tables, _left_over, _rows, _people, _said, _copies))
+    for generation in stamp.others:
+        of = stamp.of(generation)
+        beside = Tables(folder, schemas(of), generation.content)
+        faults += [
+            dataclasses.replace(
+                fault,
+                what=f"in the rows kept beside, of the encoder {of.encoder}: {fault.what}",
+                beside=generation.content,
+            )
+            for fault in _seen(beside, of, (_tables, _rows, _copies))
+        ]
+    return faults
+
+
+def _seen(
+    tables: Tables, stamp: Stamp, looks: Sequence[Callable[[Tables, Stamp], Iterator[Fault]]]
+) -> list[Fault]:
     faults: list[Fault] = []
-    for look in (_tables, _left_over, _videos, _content, _people, _said, _copies):
+    for look in looks:
         try:
             faults += look(tables, stamp)
         except (ArchiveUnavailable, OSError, RuntimeError, ValueError, pa.ArrowException) as error:
@@ -84,12 +105,21 @@ def examine(folder: Place) -> list[Fault]:
     return faults
 
 
+def _rows(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
+    """What is wrong with the rows of one generation."""
+    for look in (_orphans, _videos, _content):
+        yield from _seen(tables, stamp, (look,))
+
+
 def repair(store: Store, faults: Sequence[Fault]) -> Repaired:
     """Mend what can be mended, in a store that was just opened for writing (which sweeps it)."""
     videos = {video.video_id: video for video in store.videos()}
-    lost = {fault.subject for fault in faults if fault.mend == "video"}
+    lost = {fault.subject for fault in faults if fault.mend == "video" and fault.beside is None}
     again = tuple(videos[each].path for each in sorted(lost & set(videos)))
-    store.remove_videos(sorted(lost))
+    store.remove_videos(sorted(lost), everywhere=False)
+    for each in store.others():
+        broken = {f.subject for f in faults if f.mend == "video" and f.beside == each.stamp.content}
+        each.remove_videos(sorted(broken))
     kinds = {fault.mend for fault in faults}
     if "path" in kinds:
         _one_owner_a_path(store)
@@ -99,8 +129,9 @@ def repair(store: Store, faults: Sequence[Fault]) -> Repaired:
     if "clusters" in kinds:
         faces = {(m.video_id, m.time_s, m.box): m for m in reversed(store.members())}
         store.put_members(sorted(faces.values(), key=lambda member: member.joined))
-    store.sweep()
-    store.renew_copies()
+    for each in (store, *store.others()):
+        each.sweep()
+        each.renew_copies()
     after = examine(store.folder)
     left = tuple(fault for fault in after if fault.mend != "copy")
     mended = tuple(fault for fault in faults if fault not in left)
@@ -109,8 +140,10 @@ def repair(store: Store, faults: Sequence[Fault]) -> Repaired:
 
 def drop_copies(folder: Place) -> None:
     """Remove the copies for searches: a wrong one must not decide what is swept. Raises OSError."""
-    for name in TABLES:
-        columns.forget(folder, name)
+    stamp = read_stamp(folder)
+    for content in {each.content for each in (stamp.generation, *stamp.others)} | {""}:
+        for name in TABLES:
+            columns.forget(folder / content if content else folder, name)
 
 
 def _lost(table: str, reason: str) -> Fault:
@@ -145,6 +178,9 @@ def _left_over(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
     for name in _ONE_VERSION:
         if columns.n_versions(folder, name) > 1:
             yield Fault(f"old versions of {name} are still on the disk", name, "sweep")
+
+
+def _orphans(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
     published = {generation for _, generation in videos_from(tables.read("videos"))}
     for name in CONTENT:
         if n := sum(orphans(tables.read(name, ["generation"]), published).values()):
@@ -230,11 +266,10 @@ def _said(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
 def _copies(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
     """Copies for searches that are not what their table holds. One that is absent is no fault."""
     for name in TABLES:
-        if tables.lacks(name) or not (columns.copies(tables.folder) / f"{name}.arrow").exists():
+        folder = tables.place(name)
+        if tables.lacks(name) or not (columns.copies(folder) / f"{name}.arrow").exists():
             continue
-        copy = columns.load(
-            tables.folder, name, columns.table_key(tables.folder, stamp.archive_id, name)
-        )
+        copy = columns.load(folder, name, columns.table_key(folder, stamp.archive_id, name))
         if copy is None:
             yield Fault(f"the copy of {name} for searches is of another state", name, "copy")
             continue
