@@ -168,8 +168,9 @@ class Archive:
         at any moment, the next call goes on with what is left; with no `encoder` and no `detector`,
         with what was begun. Videos whose files are gone keep it from switching, unless their
         `thumbnails` may stand in for them, or they may be left out: they are failed videos then.
-        `jobs`, `analyst`, `by` and `wait_s` are those of `indexing`. Raises VidsearchError where another reindex waits
-        to be finished or confirmed, `ModelUnavailable`, `ArchiveBusy` and `ArchiveUnavailable`.
+        `jobs`, `analyst`, `by` and `wait_s` are those of `indexing`. Raises VidsearchError where
+        another reindex waits to be finished or confirmed, `ModelUnavailable`, `ArchiveBusy` and
+        `ArchiveUnavailable`.
         """
         from vidsearch import jobs as jobs_of
         from vidsearch import reindexing
@@ -211,7 +212,9 @@ class Archive:
         from vidsearch import generations
 
         with self._open.writer() as store:
-            return generations.confirm(store)
+            freed = generations.confirm(store)
+        self._open.anew()
+        return freed
 
     def drop_reindex(self) -> int:
         """Give up a reindex that was begun; gives the bytes that became free.
@@ -221,7 +224,9 @@ class Archive:
         from vidsearch import generations
 
         with self._open.writer() as store:
-            return generations.drop(store)
+            freed = generations.drop(store)
+        self._open.anew()
+        return freed
 
     def jobs(self) -> list[Job]:
         """The runs of `index` that had something to do, the latest first."""

@@ -18,7 +18,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from vidsearch.cache_folder import cache_folder
+from vidsearch.errors import ArchiveUnavailable
 from vidsearch.schema import ORDER, SEARCHED
+from vidsearch.stamp import read_stamp
 from vidsearch.tables import Tables, explained
 from vidsearch.urls import Place
 
@@ -112,8 +114,17 @@ class Columns:
         """Names the state of a table as it is now."""
         if self._tables.lacks(name):
             return f"{self._archive_id} lacks {name}"
+        folder = self._tables.place(name)
         with explained(self._tables.folder, "read"):
-            return table_key(self._tables.place(name), self._archive_id, name)
+            try:
+                return table_key(folder, self._archive_id, name)
+            except FileNotFoundError:
+                if read_stamp(self._tables.folder).knows(self._tables.content):
+                    raise
+        raise ArchiveUnavailable(
+            f"The archive {self._tables.folder} was reindexed meanwhile, and the rows that it had"
+            " when it was opened here were removed. Open it again."
+        )
 
     def of(self, name: str) -> tuple[str, pa.Table]:
         """What searches read of a table, and its key; "" if a commit came while it was read."""

@@ -26,7 +26,7 @@ from vidsearch.errors import VidsearchError
 from vidsearch.health import size_of
 from vidsearch.records import Video
 from vidsearch.schema import ROWS
-from vidsearch.stamp import Generation, Stamp, replace_stamp
+from vidsearch.stamp import Generation, Stamp, read_stamp, replace_stamp
 from vidsearch.tables import explained
 from vidsearch.urls import Place
 
@@ -107,8 +107,8 @@ def drop(store: Store) -> int:
 
 def kept(store: Store) -> tuple[Kept, ...]:
     """The generations beside that of `store`, which may be open for reading only."""
-    found = []
-    for role, generation in (("before", store.stamp.beside), ("building", store.stamp.building)):
+    found, now = [], read_stamp(store.folder)
+    for role, generation in (("before", now.beside), ("building", now.building)):
         if generation is not None:
             entries = store.of(generation).entries().values()
             videos = sum(number > 0 for _, number in entries)

@@ -19,6 +19,7 @@ from vidsearch.timecodes import timecode
 if TYPE_CHECKING:
     from vidsearch.audit import Line
     from vidsearch.duplicates import SharedFootage, Span
+    from vidsearch.generations import Kept
     from vidsearch.people_folder import Arrival
     from vidsearch.stats import Stats
     from vidsearch.verify import Fault, Repaired
@@ -115,6 +116,7 @@ def print_stats(stats: Stats) -> None:
         ("said", f"{counted(stats.labels, 'label')}, {counted(stats.clusters, 'cluster')}"),
         ("encoder", stats.stamp.encoder),
         ("face model", stats.stamp.face_model),
+        *(("kept" if each.role == "before" else each.role, _kept(each)) for each in stats.kept),
     ]
     for name, value in lines:
         click.echo(f"{name:<12}{value}")
@@ -124,6 +126,13 @@ def print_stats(stats: Stats) -> None:
     click.echo("\non disk")
     print_rows(("part", "size>"), [(name, _bytes(n)) for name, n in stats.disk.items()])
     click.echo(f"together {_bytes(sum(stats.disk.values()))}")
+
+
+def _kept(each: Kept) -> str:
+    from vidsearch.present_reindex import KEPT
+
+    said = f"{each.generation.encoder}, {counted(each.videos, 'video')}, {_bytes(each.size)}"
+    return f"{said}; {'; '.join(KEPT[each.role])}"
 
 
 def _length(seconds: float) -> str:

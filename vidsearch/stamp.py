@@ -80,6 +80,10 @@ class Stamp:
         """The generations that are kept beside it."""
         return tuple(each for each in (self.beside, self.building) if each is not None)
 
+    def knows(self, content: str) -> bool:
+        """Whether one of its generations lies there."""
+        return content in {each.content for each in (self.generation, *self.others)}
+
     def of(self, generation: Generation) -> Stamp:
         """The stamp that the archive would have if it were of this generation."""
         return replace(self, **asdict(generation))

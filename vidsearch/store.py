@@ -617,7 +617,8 @@ class Store:
         """The rows of a table of `CONTENT` that carry one of these numbers, in their order."""
         with explained(self.folder, "read"):
             found = self._tables.read(name, wanted, _generation_in(numbers))
-        return found.sort_by([(column, "ascending") for column in ORDER[name]])
+        order = [column for column in ORDER[name] if column in found.column_names]
+        return found.sort_by([(column, "ascending") for column in order])
 
     def make(self) -> None:
         """Make the tables that this generation has for itself, empty. What was there is gone."""

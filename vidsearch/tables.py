@@ -31,6 +31,7 @@ class Tables:
 
     def __init__(self, folder: Place, schemas: Mapping[str, pa.Schema], content: str = "") -> None:
         self.folder = folder
+        self.content = content
         self.rows_folder = folder / content if content else folder
         self._schemas = schemas
         self._connections: dict[str, Any] = {}
