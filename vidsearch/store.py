@@ -409,7 +409,7 @@ class Store:
 
         They go from every generation, unless it is not to be `everywhere`.
         """
-        known, video_ids = self._catalogue(), list(video_ids)
+        known, video_ids = self._catalogue(), list(dict.fromkeys(video_ids))
         for each in self.others() if everywhere else ():
             each.remove_videos(video_ids)
         there = [video_id for video_id in video_ids if video_id in known]
