@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .devices import AUTO, CPU, onnx_device
 from .errors import ModelUnavailable
+from .preparation import Squeeze
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -34,13 +36,15 @@ class ConceptEncoder:
     each of the two networks; 0 leaves it to onnxruntime (all cores). Each network is loaded when
     it is first used, so that asking costs no image tower and indexing no text tower.
 
-    Raises `ModelUnavailable` when a file of the model is absent or of an unknown format.
+    `device` is where pictures are encoded ("auto": on the processor, which the network was rounded
+    for). Raises `ModelUnavailable` when a file of the model is absent or of an unknown format, or
+    the device is not here.
     """
 
     name = "concept"
     licence = "Apache-2.0"
 
-    def __init__(self, folder: Path = WEIGHTS, *, threads: int = 0) -> None:
+    def __init__(self, folder: Path = WEIGHTS, *, threads: int = 0, device: str = AUTO) -> None:
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
             raise ModelUnavailable(
@@ -55,7 +59,8 @@ class ConceptEncoder:
             )
         self.dim = int(config["dim"])
         self.logit_scale = float(config["logit_scale"])
-        self._side = int(config["image_side"])
+        self.device = onnx_device(device)
+        self.prepare = Squeeze(int(config["image_side"]))
         self._tokens = int(config["text_tokens"])
         self._folder = folder
         self._threads = threads
@@ -66,10 +71,14 @@ class ConceptEncoder:
         The whole picture is squeezed to a square: nothing at its edges is lost, and the network
         was trained on pictures squeezed so. Raises `ValueError` for anything but RGB uint8.
         """
-        vectors = np.empty((len(images), self.dim), np.float32)
-        for start in range(0, len(images), IMAGE_BATCH):
-            batch = [self._square(image) for image in images[start : start + IMAGE_BATCH]]
-            (found,) = self._image_session.run(None, {"pixels": np.stack(batch)})
+        return self.encode_prepared(self.prepare(images))
+
+    def encode_prepared(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What `prepare` made of N pictures as unit vectors float32 [N, dim]."""
+        vectors = np.empty((len(prepared), self.dim), np.float32)
+        for start in range(0, len(prepared), IMAGE_BATCH):
+            batch = prepared[start : start + IMAGE_BATCH]
+            (found,) = self._image_session.run(None, {"pixels": batch})
             vectors[start : start + len(batch)] = found
         return vectors
 
@@ -84,35 +93,13 @@ class ConceptEncoder:
             vectors[start : start + len(batch)] = found
         return vectors
 
-    def _square(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        import cv2
-
-        if (
-            not isinstance(image, np.ndarray)
-            or image.dtype != np.uint8
-            or image.ndim != 3
-            or image.shape[2] != 3
-            or 0 in image.shape
-        ):
-            seen = f"{getattr(image, 'dtype', type(image).__name__)} {np.shape(image)}"
-            raise ValueError(f"a picture must be RGB uint8 [H, W, 3], not {seen}")
-        side = self._side
-        if image.shape[:2] == (side, side):
-            return image
-        shrinks = image.shape[0] > side or image.shape[1] > side
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        resized: NDArray[np.uint8] = cv2.resize(
-            np.ascontiguousarray(image), (side, side), interpolation=method
-        )
-        return resized
-
     @cached_property
     def _image_session(self) -> Any:
-        return self._session("image.onnx")
+        return self._session("image.onnx", self.device)
 
     @cached_property
     def _text_session(self) -> Any:
-        return self._session("text.onnx")
+        return self._session("text.onnx", CPU)  # one text at a time
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -123,7 +110,7 @@ class ConceptEncoder:
         tokenizer.enable_padding()
         return tokenizer
 
-    def _session(self, file: str) -> Any:
+    def _session(self, file: str, device: str) -> Any:
         from .onnx_session import open_session
 
-        return open_session(self._folder / file, threads=self._threads)
+        return open_session(self._folder / file, threads=self._threads, device=device)

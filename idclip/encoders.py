@@ -18,7 +18,9 @@ from typing import Literal, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from .devices import AUTO
 from .errors import ModelUnavailable
+from .preparation import Prepare
 from .prompts import readings
 
 DEFAULT = "concept"
@@ -29,7 +31,8 @@ Commercial = Literal["yes", "no", "ask"]
 class Encoder(Protocol):
     """Pictures and texts as float32 unit vectors of the same space; their dot product is a cosine.
 
-    An archive is stamped with the encoder's `name`.
+    An archive is stamped with the encoder's `name`, and not with the device: the vectors are the
+    same on all. Pictures are encoded in two steps, which may run on two machines.
     """
 
     @property
@@ -54,6 +57,20 @@ class Encoder(Protocol):
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """RGB uint8 pictures [H, W, 3] of any sizes, as unit vectors float32 [N, dim]."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where pictures are encoded: "cpu", "cuda", "cuda:NUMBER" or "mps"."""
+        ...
+
+    @property
+    def prepare(self) -> Prepare:
+        """The first step: pictures shrunk to what the network takes, a few bytes each."""
+        ...
+
+    def encode_prepared(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The second: what `prepare` made of N pictures, as unit vectors float32 [N, dim]."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -229,34 +246,35 @@ _KNOWN = (
 REGISTRY: dict[str, EncoderInfo] = {info.name: info for info in _KNOWN}
 
 
-def load_encoder(name: str = DEFAULT, *, threads: int = 0) -> Encoder:
+def load_encoder(name: str = DEFAULT, *, threads: int = 0, device: str = AUTO) -> Encoder:
     """Load an encoder: "concept", "open_clip:MODEL/PRETRAINED", "onnx:FOLDER", "idclip:FOLDER".
 
     PRETRAINED is a tag of open_clip or a checkpoint file (`open_clip:ViT-B-32//data/my.pt`);
     `open_clip:local-dir:FOLDER` takes a folder that open_clip saved. The FOLDER of `onnx:` may
     be the name of one that was pulled, that of `idclip:` one that ships ("compact"). `threads` 0
-    leaves the number to the engine.
+    leaves the number to the engine. `device` is "auto", "cpu", "cuda", "cuda:NUMBER" or "mps"; auto
+    takes a CUDA GPU for what runs on torch, if there is one, and the processor for the others.
 
     Raises `ModelUnavailable` for a name nobody knows, a model that is not here and cannot be
-    fetched, or a package that is not installed.
+    fetched, a package that is not installed, or a device that is not here.
     """
     kind, _, rest = name.partition(":")
     if kind == "open_clip" and rest:
         from .open_clip_encoder import OpenClipEncoder
 
-        return OpenClipEncoder(rest, threads=threads)
+        return OpenClipEncoder(rest, threads=threads, device=device)
     if kind == "onnx" and rest:
         from .onnx_encoder import OnnxEncoder
 
-        return OnnxEncoder(rest, threads=threads)
+        return OnnxEncoder(rest, threads=threads, device=device)
     if kind == "idclip" and rest:
         from .idclip_encoder import IdClipEncoder
 
-        return IdClipEncoder(rest, threads=threads)
+        return IdClipEncoder(rest, threads=threads, device=device)
     if name == "concept":
         from .concept import ConceptEncoder
 
-        return ConceptEncoder(threads=threads)
+        return ConceptEncoder(threads=threads, device=device)
     raise ModelUnavailable(unknown_encoder(name))
 
 

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .devices import AUTO, torch_device
 from .encoders import full_name
 from .errors import ModelUnavailable
 from .open_clip_models import open_clip_package
+from .preparation import Shrink
 
 if TYPE_CHECKING:
+    from .image_stream import ImageStream
     from .model import IdCLIP
 
 
 class IdClipEncoder:
     """A `PersonEncoder` of a checkpoint folder, or of the name of a checkpoint that ships.
 
-    Raises `ModelUnavailable` where the extra, the checkpoint or its backbone is missing.
+    It computes in float32 on any device (see `devices`). Raises `ModelUnavailable` where the extra,
+    the checkpoint, its backbone or the device is missing.
     """
 
-    def __init__(self, checkpoint: str, *, threads: int = 0, device: str | None = None) -> None:
+    def __init__(self, checkpoint: str, *, threads: int = 0, device: str = AUTO) -> None:
         self.name = full_name(f"idclip:{checkpoint}")
         self.model = _loaded(checkpoint, threads, device)
+        self.model.exact = True
+        self.device = self.model.device
+        self.prepare = Shrink.of(self.model.backbone.model.visual.preprocess_cfg)
         self.dim = self.model.dim
         self.licence = self.model.backbone.licence
         self.face_model = self.model.face_model
@@ -34,7 +42,16 @@ class IdClipEncoder:
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """RGB uint8 pictures [H, W, 3] of any sizes, as unit vectors float32 [N, dim]."""
-        return self.model.encode_images(images)
+        return np.concatenate([np.empty((0, self.dim), np.float32), *self._stream(images)])
+
+    def encode_prepared(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What `prepare` made of N pictures as unit vectors float32 [N, dim]."""
+        found = self._stream.embed(prepared)
+        return np.concatenate([np.empty((0, self.dim), np.float32), *found])
+
+    @cached_property
+    def _stream(self) -> ImageStream:
+        return self.model.stream()
 
     def encode_texts(
         self, texts: Sequence[str], people: Sequence[NDArray[np.float32]] = ()
@@ -57,7 +74,7 @@ def checkpoint_files(checkpoint: str) -> tuple[list[Path], str]:
     return [folder / WEIGHTS] if changed else [], described.backbone_digest
 
 
-def _loaded(checkpoint: str, threads: int, device: str | None) -> IdCLIP:
+def _loaded(checkpoint: str, threads: int, device: str) -> IdCLIP:
     open_clip_package()
     import torch
 
@@ -65,9 +82,8 @@ def _loaded(checkpoint: str, threads: int, device: str | None) -> IdCLIP:
 
     if threads:
         torch.set_num_threads(threads)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    there = torch_device(device)
     try:
-        return load_idclip(checkpoint, device=device)
+        return load_idclip(checkpoint, device=there)
     except ModelUnavailable as error:
         raise ModelUnavailable(f"idclip:{checkpoint}: {error}") from error

@@ -19,13 +19,14 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.backends import cudnn
 from torch.nn import functional
 
 BATCH_CPU, BATCH_GPU = 32, 128
@@ -36,10 +37,11 @@ class ImageStream:
     """Takes any number of pictures and gives their unit vectors, in order, batch by batch.
 
     `encode` takes pixels float32 [B, 3, H, W] on `device` to vectors [B, D] of any length; it runs
-    without gradients, and on a GPU under bfloat16. `preprocess` is open_clip's way to prepare a PIL
-    image. `batch` B is 32 on the CPU and 128 on a GPU where not given, `workers` the threads that
-    prepare pictures, one on the CPU. `compiled` hands the work to `torch.compile`: it takes a
-    minute at the first batch, and then each batch is computed whole, the last one too.
+    without gradients, and on a GPU under bfloat16, with `exact` in float32. `preprocess` is
+    open_clip's way to prepare a PIL image. `batch` B is 32 on the CPU and 128 on a GPU where not
+    given, `workers` the threads that prepare pictures, one on the CPU. `compiled` hands the work to
+    `torch.compile`: it takes a minute at the first batch, and then each batch is computed whole,
+    the last one too.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class ImageStream:
         batch: int | None = None,
         workers: int | None = None,
         compiled: bool = False,
+        exact: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self._on_gpu = on_gpu = self.device.type == "cuda"
@@ -59,6 +62,7 @@ class ImageStream:
         self._encode = encode
         self._prepare, self._finish = _in_two(preprocess, self.device)
         self._whole = compiled
+        self._exact = exact
         self._embed = torch.compile(self._unit, dynamic=False) if compiled else self._unit
         self._queues = torch.cuda if on_gpu else torch.cpu
         self._copies = torch.cuda.Stream(self.device) if on_gpu else torch.cpu.Stream()
@@ -82,6 +86,19 @@ class ImageStream:
                 before = slot
         if before is not None:
             yield before.take()
+
+    def embed(self, prepared: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
+        """Pictures that were shrunk elsewhere, uint8 [N, h, w, 3], to float32 [n, D] at a time.
+
+        `h` and `w` are what `preprocess` makes; see `idclip.preparation`.
+        """
+        for start in range(0, len(prepared), self.batch):
+            part = torch.from_numpy(np.ascontiguousarray(prepared[start : start + self.batch]))
+            if self._on_gpu:
+                part = part.pin_memory()
+            with without_gradients(self.device, exact=self._exact):
+                found = self._unit(part.to(self.device, non_blocking=True))
+            yield found.cpu().numpy()
 
     def _fill(self, slot: _Slot, part: list[NDArray[np.uint8]], pool: ThreadPoolExecutor) -> None:
         """Pictures, prepared, into the host's side of a slot."""
@@ -110,7 +127,7 @@ class ImageStream:
             slot.there.copy_(slot.host, non_blocking=self._on_gpu)
             slot.copied.record(self._copies)
         slot.copied.wait(compute)
-        with without_gradients(self.device):
+        with without_gradients(self.device, exact=self._exact):
             found = self._embed(slot.there if self._whole else slot.there[: slot.count])
         slot.vectors = torch.empty(found.shape, pin_memory=self._on_gpu)
         slot.vectors.copy_(found, non_blocking=self._on_gpu)
@@ -122,10 +139,18 @@ class ImageStream:
 
 
 @contextmanager
-def without_gradients(device: torch.device | str) -> Iterator[None]:
-    """Inference, in bfloat16 on a GPU and float32 on the CPU."""
-    on_gpu = torch.device(device).type == "cuda"
-    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=on_gpu):
+def without_gradients(device: torch.device | str, *, exact: bool = False) -> Iterator[None]:
+    """Inference, in float32 on the CPU, and in bfloat16 on a GPU unless it is to be `exact`.
+
+    Exact is float32 without the rounding to TF32 that cuDNN does unasked: a bfloat16 has 8 bits,
+    a TF32 11, and vectors of either differ from those of a CPU by more than 1e-4.
+    """
+    half = torch.device(device).type == "cuda" and not exact
+    with (
+        torch.inference_mode(),
+        torch.autocast("cuda", torch.bfloat16, enabled=half),
+        cudnn.flags(enabled=True, allow_tf32=False) if exact else nullcontext(),
+    ):
         yield
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from torch.nn import functional
 
 from .backbones import Backbone, load_backbone
 from .errors import VidsearchError
-from .image_stream import ImageStream
+from .image_stream import ImageStream, without_gradients
 from .person_tokens import PersonTokenizer, flat_people
 from .visual_prompts import attach, entrance
 
@@ -72,7 +71,8 @@ class IdCLIP(nn.Module):
     `face_dim` F is the length of a face vector and `face_model` the model that makes them;
     `tokens`, 1 to 3, how many tokens stand for a person; `prompts` the learned vectors beside the
     patches, `text_prompts` those before the first word. Only these and the translator have
-    gradients; the backbone stays frozen and in evaluation mode.
+    gradients; the backbone stays frozen and in evaluation mode. On a GPU vectors are made under
+    bfloat16, and in float32 where `exact` is set.
 
     Where visual prompts do not apply (CNNs and other towers without a plain sequence of tokens)
     it warns and goes on without. Raises `ModelUnavailable` as `load_backbone` does.
@@ -112,6 +112,7 @@ class IdCLIP(nn.Module):
         self.text_prompts = nn.Parameter(torch.randn(text_prompts, width) * _spread(table))
         self.register_buffer("logit_scale", torch.tensor(LOGIT_SCALE))
         self.head: nn.Module | None = None
+        self.exact = False
         self._now = _Now()
         self.visual_prompts = self._visual_prompts(prompts)
         table.register_forward_hook(self._place)
@@ -183,8 +184,12 @@ class IdCLIP(nn.Module):
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """RGB uint8 pictures [H, W, 3] of any sizes as unit vectors float32 [N, D]."""
-        stream = ImageStream(self.encode_image, self.backbone.preprocess, device=self.device)
-        return np.concatenate([np.empty((0, self.dim), np.float32), *stream(images)])
+        return np.concatenate([np.empty((0, self.dim), np.float32), *self.stream()(images)])
+
+    def stream(self) -> ImageStream:
+        """What takes pictures to vectors at the pace of a GPU."""
+        preprocess = self.backbone.preprocess
+        return ImageStream(self.encode_image, preprocess, device=self.device, exact=self.exact)
 
     def encode_texts(
         self, texts: Sequence[str], people: Sequence[NDArray[np.float32]] = ()
@@ -228,7 +233,7 @@ class IdCLIP(nn.Module):
     ) -> NDArray[np.float32]:
         """Texts in batches; `embeddings` makes those of a batch's people of their vectors."""
         found = [np.empty((0, self.dim), np.float32)]
-        with torch.inference_mode(), self._half():
+        with without_gradients(self.device, exact=self.exact):
             for start in range(0, len(texts), BATCH):
                 part = slice(start, start + BATCH)
                 ids, slots, faces = self.read(texts[part], people[part])
@@ -254,10 +259,6 @@ class IdCLIP(nn.Module):
         super().train(mode)
         self.backbone.model.eval()
         return self
-
-    def _half(self) -> Any:
-        """bfloat16 on a GPU, float32 on the CPU."""
-        return torch.autocast("cuda", torch.bfloat16, enabled=self.device.startswith("cuda"))
 
     def _visual_prompts(self, prompts: int) -> nn.Parameter:
         place = entrance(self.backbone.model.visual) if prompts else None

@@ -20,14 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .clip_tokenizer import clip_tokenizer, token_ids
+from .devices import AUTO, onnx_device
 from .encoders import REGISTRY, full_name
 from .errors import ModelUnavailable
 from .onnx_session import open_session
 from .person_tokens import PersonTokenizer, flat_people
+from .preparation import Shrink
 from .pull import models_folder
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from tokenizers import Tokenizer
 
 VISUAL, TEXTUAL, TRANSLATOR = "visual.onnx", "textual.onnx", "translator.onnx"
@@ -69,6 +70,11 @@ class Manifest:
     text_prompts: int = 0
     any_length: bool = False
 
+    @property
+    def shrink(self) -> Shrink:
+        """How pictures are shrunk for the network."""
+        return Shrink(self.image_size, self.interpolation, self.resize_mode, self.fill_color)
+
     def write(self, folder: Path) -> None:
         """Write `encoder.json`."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
@@ -90,11 +96,14 @@ class OnnxEncoder:
     """An `Encoder` of an exported CLIP; each network is loaded when it is first needed.
 
     `folder` is a folder, or the name of one that was pulled into `models_folder()`. `threads` 0
-    leaves the number to onnxruntime. Raises `ModelUnavailable` where files are missing or damaged.
+    leaves the number to onnxruntime; `device` is where pictures are encoded ("auto": on the
+    processor). Raises `ModelUnavailable` where files are missing or damaged, or the device is not
+    here.
     """
 
-    def __init__(self, folder: str, *, threads: int = 0) -> None:
+    def __init__(self, folder: str, *, threads: int = 0, device: str = AUTO) -> None:
         root = _root(folder)
+        self.device = onnx_device(device)
         self.name = full_name(f"onnx:{folder}")
         self._threads = threads
         self._folder = _networks(root)
@@ -124,11 +133,24 @@ class OnnxEncoder:
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """RGB uint8 pictures [H, W, 3] of any sizes, as unit vectors float32 [N, dim]."""
-        batches = (
-            np.stack([prepare(image, self._manifest) for image in part])
-            for part in _parts(images, BATCH)
-        )
-        return self._run(self._visual, batches)
+        parts = (self.prepare(part) for part in _parts(images, BATCH))
+        return self._run(self._visual, map(self._pixels, parts))
+
+    @property
+    def prepare(self) -> Shrink:
+        """How pictures are shrunk for the network (see `idclip.preparation`)."""
+        return self._manifest.shrink
+
+    def encode_prepared(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What `prepare` made of N pictures as unit vectors float32 [N, dim]."""
+        return self._run(self._visual, map(self._pixels, _parts(prepared, BATCH)))
+
+    def _pixels(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Bytes [N, h, w, 3] as the network wants them: float32 [N, 3, h, w]."""
+        stated = self._manifest
+        mean, std = (np.array(part, dtype=np.float32) for part in (stated.mean, stated.std))
+        values = prepared.astype(np.float32)
+        return np.ascontiguousarray(((values / 255 - mean) / std).transpose(0, 3, 1, 2))
 
     @property
     def face_model(self) -> str:
@@ -175,7 +197,7 @@ class OnnxEncoder:
 
     @cached_property
     def _visual(self) -> Any:
-        return open_session(self._folder / VISUAL, threads=self._threads)
+        return open_session(self._folder / VISUAL, threads=self._threads, device=self.device)
 
     @cached_property
     def _textual(self) -> Any:
@@ -226,48 +248,6 @@ class OnnxEncoder:
         blank = np.zeros((1, 3, height, width), np.float32)
         (vector,) = self._visual.run(None, {self._visual.get_inputs()[0].name: blank})
         return Manifest(self._folder.name, vector.shape[1], (height, width), length)
-
-
-def prepare(image: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.float32]:
-    """An RGB uint8 picture [H, W, 3] as a network wants it: float32 [3, height, width].
-
-    The same steps in the same order as open_clip's `image_transform`, without torch.
-    """
-    from PIL import Image
-
-    height, width = manifest.image_size
-    filters = Image.Resampling
-    smooth = filters.BILINEAR if manifest.interpolation == "bilinear" else filters.BICUBIC
-    size = _resized(image.shape[1], image.shape[0], manifest)
-    picture = Image.fromarray(image).resize(size, smooth)
-    values = np.asarray(_centre(picture, width, height, manifest.fill_color), dtype=np.float32)
-    mean, std = (np.array(part, dtype=np.float32) for part in (manifest.mean, manifest.std))
-    return np.ascontiguousarray(((values / 255 - mean) / std).transpose(2, 0, 1))
-
-
-def _resized(width: int, height: int, manifest: Manifest) -> tuple[int, int]:
-    """Width and height after resizing; torchvision cuts to whole pixels, timm rounds."""
-    high, wide = manifest.image_size
-    if manifest.resize_mode == "squash":
-        return wide, high
-    if manifest.resize_mode == "shortest" and high == wide:
-        short = min(width, height)
-        return int(high * width / short), int(high * height / short)
-    ratios = (height / high, width / wide)
-    ratio = max(ratios) if manifest.resize_mode == "longest" else min(ratios)
-    return round(width / ratio), round(height / ratio)
-
-
-def _centre(picture: Image, width: int, height: int, fill: int) -> Image:
-    """Cut out the middle, after padding what is too small."""
-    from PIL import ImageOps
-
-    across, down = max(0, width - picture.width), max(0, height - picture.height)
-    if across or down:
-        border = (across // 2, down // 2, (across + 1) // 2, (down + 1) // 2)
-        picture = ImageOps.expand(picture, border, (fill, fill, fill))
-    left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
-    return picture.crop((left, top, left + width, top + height))
 
 
 def visual_files(folder: str) -> tuple[list[Path], str]:
@@ -327,7 +307,7 @@ def _tokenizer_file(folder: Path) -> Path:
     raise ModelUnavailable(f"{folder}: has no {TOKENIZER}; see idclip export-onnx")
 
 
-def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def _parts(items: Any, size: int) -> Iterator[Any]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from idclip.devices import CPU, onnx_device, onnx_providers
 from idclip.errors import ModelUnavailable
 
 
-def open_session(path: Path, *, threads: int = 0) -> Any:
-    """An inference session on the processor, with `threads` threads (0: as many as cores).
+def open_session(path: Path, *, threads: int = 0, device: str = CPU) -> Any:
+    """An inference session on a device, with `threads` threads (0: as many as cores).
 
-    Raises `ModelUnavailable` when the file is absent or is no network.
+    Raises `ModelUnavailable` when the file is absent or is no network, or the device is not here.
     """
     import onnxruntime
+
+    device = onnx_device(device)
 
     if not path.is_file():
         raise ModelUnavailable(f"{path}: no such model file")
@@ -23,8 +26,19 @@ def open_session(path: Path, *, threads: int = 0) -> Any:
     options.log_severity_level = 3
     # Waiting threads would spin on cores that the decoder and other workers need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if device != CPU:
+        onnxruntime.preload_dlls()  # CUDA's libraries, from where torch or pip has put them
+    providers = onnx_providers(device)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime has no public base of its errors
         reason = str(error).splitlines()[0]
         raise ModelUnavailable(f"{path}: not a network onnxruntime can open: {reason}") from error
+    if device != CPU and session.get_providers()[0] == "CPUExecutionProvider":
+        # onnxruntime says so on stderr, and goes on without the GPU.
+        raise ModelUnavailable(
+            f"--device {device}: onnxruntime cannot load CUDA; it wants the versions of CUDA and"
+            " cuDNN that it was built for: pip install onnxruntime-gpu[cuda,cudnn]. Or use"
+            " --device cpu"
+        )
+    return session

@@ -16,7 +16,7 @@ import pytest
 
 from idclip.encoders import load_encoder
 from idclip.errors import ModelUnavailable
-from idclip.onnx_encoder import Manifest, prepare
+from idclip.onnx_encoder import Manifest
 
 onnx = pytest.importorskip("onnx", reason="making small networks needs the package onnx")
 
@@ -190,7 +190,7 @@ def test_a_description_survives_writing_and_reading(tmp_path: Path) -> None:
 def test_pictures_of_any_shape_fit_the_network(mode: str, shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), 255, dtype=np.uint8)
     manifest = Manifest("t", 8, (32, 48), 77, mean=(0.0,) * 3, std=(1.0,) * 3, resize_mode=mode)
-    prepared = prepare(image, manifest)
-    assert prepared.shape == (3, 32, 48)
-    assert prepared.dtype == np.float32
-    assert prepared[:, 16, 24].tolist() == [1.0, 1.0, 1.0]
+    prepared = manifest.shrink([image])
+    assert prepared.shape == (1, 32, 48, 3)
+    assert prepared.dtype == np.uint8
+    assert prepared[0, 16, 24].tolist() == [255, 255, 255]

@@ -45,6 +45,7 @@ PLACES = {
         "idclip/backbones.py",
         "idclip/checkpoints.py",
         "idclip/compact.py",
+        "idclip/devices.py",
         "idclip/idclip_encoder.py",
         "idclip/idclip_export.py",
         "idclip/image_stream.py",
@@ -83,6 +84,7 @@ PLACES = {
         "vidsearch/detectors_transnetv2.py",
     ),
     "onnxruntime": (
+        "idclip/devices.py",
         "idclip/onnx_session.py",
         "idclip/concept_training/*.py",
         "vidsearch/doctor.py",
