@@ -93,6 +93,16 @@ def test_pictures_and_texts_become_unit_vectors_of_one_space(
     assert np.allclose(np.linalg.norm(encoder.encode_images(pictures), axis=1), 1, atol=1e-6)
 
 
+def test_in_two_steps_pictures_have_the_vectors_they_have_in_one(
+    exported: Path, pictures: list[Any]
+) -> None:
+    encoder = load_encoder(f"onnx:{exported}")
+    prepared = encoder.prepare(pictures)
+    assert (prepared.dtype, prepared.shape) == (np.uint8, (len(pictures), SIZE, SIZE, 3))
+    assert np.array_equal(encoder.encode_prepared(prepared), encoder.encode_images(pictures))
+    assert encoder.encode_prepared(prepared[:0]).shape == (0, DIM)
+
+
 def test_an_encoder_s_name_loads_it_again(exported: Path, pictures: list[Any]) -> None:
     encoder = load_encoder(f"onnx:{exported}")
     again = load_encoder(encoder.name)
