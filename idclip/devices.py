@@ -22,11 +22,16 @@ def require_device(encoder: str, device: str) -> None:
 
     Loads no weights, and torch only for a GPU.
     """
-    if encoder.partition(":")[0] in ("open_clip", "idclip"):
+    if uses_torch(encoder):
         if known(device) not in (AUTO, CPU):
             torch_device(device)
     else:
         onnx_device(device)
+
+
+def uses_torch(encoder: str) -> bool:
+    """Whether an encoder of that name runs on torch, and so on a GPU unasked."""
+    return encoder.partition(":")[0] in ("open_clip", "idclip")
 
 
 def known(device: str) -> str:

@@ -28,12 +28,8 @@ LOCAL_DIR = "local-dir:"  # open_clip's word for a folder that it saved
 Commercial = Literal["yes", "no", "ask"]
 
 
-class Encoder(Protocol):
-    """Pictures and texts as float32 unit vectors of the same space; their dot product is a cosine.
-
-    An archive is stamped with the encoder's `name`, and not with the device: the vectors are the
-    same on all. Pictures are encoded in two steps, which may run on two machines.
-    """
+class ImageEncoder(Protocol):
+    """What makes the vectors of an archive: pictures as float32 unit vectors."""
 
     @property
     def name(self) -> str:
@@ -50,13 +46,21 @@ class Encoder(Protocol):
         """The licence of the weights."""
         ...
 
+    def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """RGB uint8 pictures [H, W, 3] of any sizes, as unit vectors float32 [N, dim]."""
+        ...
+
+
+class Encoder(ImageEncoder, Protocol):
+    """Pictures and texts as float32 unit vectors of the same space; their dot product is a cosine.
+
+    An archive is stamped with the encoder's `name`, and not with the device: the vectors are the
+    same on all. Pictures are encoded in two steps, which may run on two machines.
+    """
+
     @property
     def logit_scale(self) -> float:
         """The multiplier of a cosine before a softmax over texts."""
-        ...
-
-    def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """RGB uint8 pictures [H, W, 3] of any sizes, as unit vectors float32 [N, dim]."""
         ...
 
     @property

@@ -12,12 +12,13 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 
 from idclip.digests import encoder_digest, face_digest
-from idclip.encoders import load_encoder, takes_people
+from idclip.encoders import ImageEncoder, load_encoder, takes_people
 from idclip.errors import ModelUnavailable
-from idclip.faces import load_faces
+from idclip.faces import FaceModel, load_faces
 from idclip.identity import IdentityScorer
 from vidsearch.allocator import give_back_large_blocks
 from vidsearch.describe import Models, ShotBuilder
@@ -39,14 +40,14 @@ class Stopped(Exception):
 
 
 @lru_cache(maxsize=2)
-def load_models(encoder: str, faces: str, threads: int = 0) -> Models:
+def load_models(encoder: str, faces: str, threads: int = 0, device: str = "auto") -> Models:
     """The models of a recipe, loaded once in a process.
 
-    Raises `ModelUnavailable` where one cannot be had, or the encoder's texts hold people by the
-    vectors of another face model.
+    Raises `ModelUnavailable` where one cannot be had, the device is not here, or the encoder's
+    texts hold people by the vectors of another face model.
     """
     face_model = load_faces(faces, threads=threads)
-    loaded = load_encoder(encoder, threads=threads)
+    loaded = load_encoder(encoder, threads=threads, device=device)
     if takes_people(loaded) and loaded.face_model != face_model.name:
         raise ModelUnavailable(
             f"the encoder {encoder} knows people by the face model {loaded.face_model}, and"
@@ -80,12 +81,23 @@ def check_weights(recipe: Recipe) -> None:
 def _models(recipe: Recipe) -> Models:
     """The models of a recipe, with the weights that it names; raises as `check_weights` does."""
     check_weights(recipe)
-    return load_models(recipe.encoder, recipe.faces, recipe.threads)
+    return load_models(recipe.encoder, recipe.faces, recipe.threads, recipe.device)
 
 
-def prepare(recipe: Recipe) -> Models:
-    """The models of a recipe, loaded if this process has not yet; raises what keeps them out."""
-    return _models(recipe)
+@lru_cache(maxsize=2)
+def _faces(recipe: Recipe) -> tuple[FaceModel, IdentityScorer]:
+    """The face models of a recipe, with the weights that it names."""
+    check_weights(replace(recipe, encoder_weights=""))
+    face_model = load_faces(recipe.faces, threads=recipe.threads)
+    return face_model, IdentityScorer.for_model(face_model.name)
+
+
+def prepare(recipe: Recipe, encoder: ImageEncoder | None = None) -> Models:
+    """The models of a recipe, loaded if this process has not yet; raises what keeps them out.
+
+    `encoder` is that of the recipe where it runs elsewhere: then none is loaded here.
+    """
+    return _models(recipe) if encoder is None else Models(encoder, *_faces(recipe))
 
 
 def analyze(

@@ -61,7 +61,9 @@ class Archive:
 
     It is a folder, or `s3://BUCKET/KEY`, made by the first `index` that finds a file, or `enrol`
     that succeeds. `encoder` and `faces` name the models of a new archive; an existing one knows its
-    own, and refuses others with `ArchiveMismatch`.
+    own, and refuses others with `ArchiveMismatch`. `device` is where pictures are encoded: "auto",
+    "cpu", "cuda", "cuda:NUMBER" or "mps"; the vectors are the same on all, so it is not of the
+    archive. `index` and questions raise `ModelUnavailable` where it is not here.
     `waiting` is told, in a sentence, when a method has to wait for another writer, under which
     licence a model stands that a new archive is made with in the place of a default, and whom
     somebody newly enrolled looks like.
@@ -74,9 +76,10 @@ class Archive:
         encoder: str | None = None,
         faces: str | None = None,
         waiting: Callable[[str], None] | None = None,
+        device: str = "auto",
     ) -> None:
         self.path = located(path)
-        self._open = Opened(self.path, encoder=encoder, faces=faces, waiting=waiting)
+        self._open = Opened(self.path, encoder=encoder, faces=faces, waiting=waiting, device=device)
 
     # --- indexing --------------------------------------------------------------------------------
 
@@ -122,11 +125,12 @@ class Archive:
 
         name, thresholds = detector or DEFAULT_DETECTOR, dict(detector_options or {})
         make_detector(name, **thresholds)  # a wrong option is told before any work
+        self._open.require_device()
         if not self._open.exists and not (found := find_videos(paths)).files:
             yield from nothing_found(found)
             return
         with self._open.made(wait_s) as store:
-            recipe = recipe_of(store.stamp, name, thresholds)
+            recipe = recipe_of(store.stamp, name, thresholds).on(self._open.device)
             asked = recipe.split_with if detector or thresholds else ""
             analyst = analyst or local(jobs)
             events = index(

@@ -98,7 +98,7 @@ def index(
     """
     from vidsearch.archive import Archive
 
-    archive = Archive(folder, encoder=encoder, faces=faces, waiting=say)
+    archive = Archive(folder, encoder=encoder, faces=faces, waiting=say, device=run.device_here)
     events = archive.indexing(
         _and_listed(paths, listed_in),
         jobs=run.jobs,

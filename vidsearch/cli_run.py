@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vidsearch.indexing import Event, IndexReport
     from vidsearch.tasks import Analyst
 
-OF_A_CLUSTER = ("cpus_per_worker", "memory_gb")
+OF_A_CLUSTER = ("cpus_per_worker", "memory_gb", "encoders", "num_gpus", "gpu_batch")
 """Options that mean nothing without --ray; they have the names of `workers.options.JobOptions`."""
 
 
@@ -30,6 +30,10 @@ class Run:
     ray_address: str | None
     cpus_per_worker: float | None
     memory_gb: float | None
+    device: str
+    encoders: int | None
+    num_gpus: float | None
+    gpu_batch: int | None
     quiet: bool
     verbose: bool
     as_json: bool
@@ -38,6 +42,11 @@ class Run:
     def by(self) -> str:
         """What analyses, in the words of `vidsearch jobs`; "" for processes of this machine."""
         return f"Ray {self.ray_address}" if self.ray_address else ""
+
+    @property
+    def device_here(self) -> str:
+        """The device of this machine: a cluster's encoders run elsewhere."""
+        return "auto" if self.ray_address else self.device
 
     def analyst(self) -> Analyst | None:
         """The cluster that was asked for, or None."""
@@ -50,7 +59,7 @@ class Run:
         from workers.index_job import on_ray  # the one arrow upwards, and a lazy one
         from workers.options import JobOptions
 
-        return on_ray(JobOptions(self.ray_address, **given))
+        return on_ray(JobOptions(self.ray_address, device=self.device, **given))
 
     def told(self, events: Iterator[Event]) -> int:
         """Run `events` to their end, telling of them as was asked; the exit status."""
@@ -100,6 +109,34 @@ _OPTIONS = (
         type=click.FloatRange(0, min_open=True),
         metavar="N",
         help="Memory that a file may take on the cluster (its worker's share of the node).",
+    ),
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="DEVICE",
+        help="Where pictures are encoded: cpu, cuda, cuda:NUMBER, mps, or auto: on a GPU where the"
+        " encoder gains by it.",
+    ),
+    click.option(
+        "--num-gpus",
+        type=click.FloatRange(0),
+        metavar="N",
+        help="Of the cluster: GPUs of each encoder that its workers share, as 0.5 (1 where there"
+        " are GPUs); 0: every worker encodes by itself.",
+    ),
+    click.option(
+        "--encoders",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Of the cluster: encoders that its workers share (as many as its GPUs have room for).",
+    ),
+    click.option(
+        "--gpu-batch",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Of the cluster: pictures that a shared encoder encodes at once, whichever videos they"
+        " are of (64).",
     ),
     click.option("-q", "--quiet", is_flag=True, help="No progress, only failures."),
     click.option("-v", "--verbose", is_flag=True, help="One line for each video."),

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from idclip.encoders import Encoder
+from idclip.encoders import ImageEncoder
 from idclip.faces import Face, FaceModel
 from idclip.identity import IdentityScorer
 from vidsearch import figures
@@ -38,7 +38,7 @@ FACE_MARGIN = 0.35  # of the face's size, around it in its thumbnail
 class Models:
     """What an analysis needs loaded."""
 
-    encoder: Encoder
+    encoder: ImageEncoder
     faces: FaceModel
     scorer: IdentityScorer
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from idclip.devices import AUTO, CPU
 from vidsearch.errors import ArchiveUnavailable
 from vidsearch.inputs import printable
 from vidsearch.urls import Place, RemoteError, place
@@ -40,8 +41,9 @@ class Opened:
     """One archive folder. Nothing is read, and no model loaded, before it is asked for.
 
     `encoder` and `faces` name the models of a new archive; an existing one knows its own, and
-    refuses others. `waiting` is told of other writers, and of licences of models that are no
-    defaults.
+    refuses others. `device` is where pictures are encoded; texts are, one at a time, on the
+    processor, unless a device is named. `waiting` is told of other writers, and of licences of
+    models that are no defaults.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Opened:
         encoder: str | None,
         faces: str | None,
         waiting: Callable[[str], None] | None,
+        device: str = AUTO,
     ) -> None:
         self.folder = folder
         self.waiting = waiting
         self._asked_encoder = encoder
         self._asked_faces = faces
+        self.device = device
 
     def anew(self) -> None:
         """Forget what was opened: the archive may have other rows now."""
@@ -115,7 +119,21 @@ class Opened:
         from vidsearch.settings import read
 
         chosen = read()
-        return load_models(self._asked_encoder or chosen.encoder, self._asked_faces or chosen.faces)
+        return load_models(
+            self._asked_encoder or chosen.encoder,
+            self._asked_faces or chosen.faces,
+            device=self.device,
+        )
+
+    def require_device(self) -> None:
+        """Raise `ModelUnavailable` where the encoder cannot run on the device: before any work."""
+        from idclip.devices import require_device
+        from vidsearch.settings import read
+
+        if self.device == AUTO:
+            return
+        known = self.reader.stamp.encoder if self.exists else read().encoder
+        require_device(self._asked_encoder or known, self.device)
 
     def tell_licences(self, models: Models) -> None:
         """Say under which licence models stand that are no defaults."""
@@ -176,7 +194,8 @@ class Opened:
         """The context encoder that the archive was made with."""
         from idclip.encoders import load_encoder
 
-        encoder = load_encoder(self.reader.stamp.encoder)
+        device = CPU if self.device == AUTO else self.device
+        encoder = load_encoder(self.reader.stamp.encoder, device=device)
         self.reader.stamp.check_lengths(self.folder, encoder=encoder.dim)
         return encoder
 

@@ -92,7 +92,8 @@ class Recipe:
     """How files are analysed: small, hashable and picklable, so it can travel to workers.
 
     `threads` are those of one analysis, 0 for all cores. `encoder_weights` and `face_weights` are
-    digests of the weights that must be used, "" for any.
+    digests of the weights that must be used, "" for any. `device` is where pictures are encoded
+    (`idclip.devices`): it changes the time, not the vectors.
     """
 
     encoder: str
@@ -102,6 +103,7 @@ class Recipe:
     threads: int = 0
     encoder_weights: str = ""
     face_weights: str = ""
+    device: str = "auto"
 
     @property
     def split_with(self) -> str:
@@ -110,6 +112,9 @@ class Recipe:
 
     def with_threads(self, threads: int) -> Recipe:
         return replace(self, threads=threads)
+
+    def on(self, device: str) -> Recipe:
+        return replace(self, device=device)
 
 
 def recipe_of(stamp: Stamp, detector: str, options: Mapping[str, float]) -> Recipe:

@@ -20,6 +20,7 @@ from vidsearch.remote import bytes_fetched
 from vidsearch.tasks import Analyzed, Progress, Recipe, Task, Unreadable
 from workers import black_box
 from workers.cluster import Code, refuse_other_code
+from workers.encoder_pool import Shared, SharedEncoder
 
 if TYPE_CHECKING:
     from vidsearch.describe import Models
@@ -32,12 +33,15 @@ UNTAKEN = 2
 
 @dataclass(frozen=True)
 class Order:
-    """All that a worker must know beside the file: `memory_bytes` None is its share of the node."""
+    """All that a worker must know beside the file: `memory_bytes` None is its share of the node,
+    `shared` the encoders that it shares with others, None where it has its own.
+    """
 
     recipe: Recipe
     code: Code
     cpus: float
     memory_bytes: int | None = None
+    shared: Shared | None = None
 
 
 @dataclass(frozen=True)
@@ -64,15 +68,17 @@ class Begun:
 
 
 @dataclass(frozen=True)
-class Fetching:
-    """No frame was decoded, but bytes of the file have come from a store that is slow."""
+class Waiting:
+    """No frame was decoded, and it is not the file's doing: its bytes come from a store that is
+    slow, or the worker waits for a shared encoder.
+    """
 
 
-News = Begun | Progress | Fetching | Result
+News = Begun | Progress | Waiting | Result
 
 
 def analysed(task: Task, order: Order) -> Iterator[News]:
-    """The Ray task: `Begun`, `Progress` or `Fetching` about once a second, and the result.
+    """The Ray task: `Begun`, `Progress` or `Waiting` about once a second, and the result.
 
     Raises `VidsearchError` for what would fail for every file: other code, no models.
     """
@@ -80,21 +86,22 @@ def analysed(task: Task, order: Order) -> Iterator[News]:
 
     refuse_other_code(order.code)
     here = ray.get_runtime_context().get_node_id()
-    _models(order.recipe)  # before the file is begun: what they take is no standstill of it
+    shared = SharedEncoder(order.shared, task.video_id) if order.shared else None
+    _models(order.recipe, shared)  # before the file is begun: what they take is no standstill of it
     black_box.record(order.memory_bytes or black_box.share_of_memory(_workers_here(order.cpus)))
     try:
-        yield from _told(task, order.recipe, here)
+        yield from _told(task, order.recipe, here, shared)
     finally:
         black_box.forget()
 
 
-def _told(task: Task, recipe: Recipe, node: str) -> Iterator[News]:
+def _told(task: Task, recipe: Recipe, node: str, shared: SharedEncoder | None) -> Iterator[News]:
     # Twice: with two pieces of news that the driver has not taken Ray holds a worker back
     # (`UNTAKEN`), so a file that kills us at once cannot do so before the driver knows who we are.
     yield Begun(os.getpid(), node)
     yield Begun(os.getpid(), node)
     latest: list[Progress] = []
-    result = _in_thread(task, recipe, latest)
+    result = _in_thread(task, recipe, latest, shared)
     told: Progress | None = None
     fetched = bytes_fetched()
     last_s = time.monotonic()
@@ -105,14 +112,16 @@ def _told(task: Task, recipe: Recipe, node: str) -> Iterator[News]:
         if latest and latest[-1] != told:
             told, last_s = latest[-1], time.monotonic()
             yield told
-        elif bytes_fetched() > fetched:
+        elif bytes_fetched() > fetched or (shared is not None and shared.waits):
             last_s = time.monotonic()
-            yield Fetching()
+            yield Waiting()
         fetched = bytes_fetched()
     yield Result.of(result.result())
 
 
-def _in_thread(task: Task, recipe: Recipe, latest: list[Progress]) -> Future[Analyzed | Unreadable]:
+def _in_thread(
+    task: Task, recipe: Recipe, latest: list[Progress], shared: SharedEncoder | None
+) -> Future[Analyzed | Unreadable]:
     """The analysis in a thread of its own; what it reports last stands in `latest`."""
     from vidsearch.analysts import run_task
 
@@ -123,7 +132,7 @@ def _in_thread(task: Task, recipe: Recipe, latest: list[Progress]) -> Future[Ana
 
     def run() -> None:
         try:
-            result.set_result(run_task(task, recipe, report, _models(recipe)))
+            result.set_result(run_task(task, recipe, report, _models(recipe, shared)))
         except BaseException as error:  # raised where the result is asked for
             result.set_exception(error)
 
@@ -131,10 +140,10 @@ def _in_thread(task: Task, recipe: Recipe, latest: list[Progress]) -> Future[Ana
     return result
 
 
-def _models(recipe: Recipe) -> Models:
+def _models(recipe: Recipe, shared: SharedEncoder | None) -> Models:
     from vidsearch.analyze import prepare
 
-    return prepare(recipe)
+    return prepare(recipe, shared)
 
 
 def _wait(result: Future[Analyzed | Unreadable], seconds: float) -> None:

@@ -13,7 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vidsearch.errors import VidsearchError
@@ -21,9 +21,10 @@ from vidsearch.inputs import printable
 from vidsearch.tasks import Analyst, Analyzed, Load, Progress, Recipe, Task, Unreadable
 from vidsearch.urls import is_url
 from workers import black_box
-from workers.actors import UNTAKEN, Begun, Fetching, Order, Result, analysed
+from workers.actors import UNTAKEN, Begun, Order, Result, Waiting, analysed
 from workers.attempts import KILLS, Attempts, Death, ceiling_s
 from workers.cluster import Code, check_nodes, connect
+from workers.encoder_pool import EncoderPool, of_workers, started, wanted
 from workers.flow import Flow
 from workers.metrics import Meters
 from workers.options import JobOptions
@@ -71,8 +72,11 @@ def on_ray(options: JobOptions | str) -> Analyst:
         if not tasks:
             return
         ray = connect(chosen.address)
-        check_nodes(ray, recipe, _sample(tasks))
-        run = _Run(ray, tasks, recipe.with_threads(chosen.threads), chosen)
+        recipe = recipe.with_threads(chosen.threads)
+        n, share = wanted(ray, recipe, chosen)
+        check_nodes(ray, of_workers(recipe, shares=n > 0), _sample(tasks))
+        pool = started(ray, recipe, chosen, n, share) if n else None
+        run = _Run(ray, tasks, of_workers(recipe, shares=pool is not None), chosen, pool)
         try:
             for news in run.news():
                 run.meters.add(news)
@@ -126,6 +130,7 @@ class _Run:
     tasks: Sequence[Task]
     recipe: Recipe
     options: JobOptions
+    pool: EncoderPool | None = None
     waiting: list[tuple[Task, Attempts]] = field(default_factory=list)
     running: dict[Any, _Running] = field(default_factory=dict)
     flow: Flow = field(default_factory=Flow)
@@ -141,6 +146,7 @@ class _Run:
             Code.here(),
             self.options.cpus_per_worker,
             None if memory is None else int(memory * 1e9),
+            self.pool.shared if self.pool is not None else None,
         )
         # A death is judged here, so Ray must not try again by itself.
         self._remote = self.ray.remote(
@@ -167,13 +173,30 @@ class _Run:
             self._end_what_hangs()
             if time.monotonic() - self.load_s > LOAD_EVERY_S:
                 self.load_s = time.monotonic()
-                yield Load(sum(each.process is not None for each in self.running.values()))
+                yield self._load()
 
     def end(self) -> None:
-        """Leave no worker at work."""
+        """Leave no worker at work, and no encoder."""
         for stream in self.running:
             self.ray.cancel(stream, force=True)
         self.running = {}
+        if self.pool is not None:
+            self.pool.end()
+            self.meters.encoded(self.pool.total)
+            log.info("shared encoders: %s", self.pool.total)
+            self.pool = None
+
+    def _load(self) -> Load:
+        """How busy the cluster is; its shared encoders are looked at."""
+        at_work = sum(each.process is not None for each in self.running.values())
+        if self.pool is None:
+            return Load(at_work)
+        served = self.pool.look()
+        self.meters.encoded(self.pool.total)
+        self.meters.encoders_busy(served.busy)
+        self.pool.grow()
+        self._order = replace(self._order, shared=self.pool.shared)
+        return Load(at_work, served.busy if self.pool.on_gpus else None)
 
     def _submit(self) -> None:
         """Hand out files, the largest first, while there is room."""
@@ -224,7 +247,7 @@ class _Run:
             elif isinstance(news, Progress):
                 file.progress, file.moved_s = news, time.monotonic()
                 yield news
-            elif isinstance(news, Fetching):
+            elif isinstance(news, Waiting):
                 file.moved_s = time.monotonic()
             else:
                 self.running.pop(stream)

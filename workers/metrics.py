@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from vidsearch.tasks import Analyzed, Load, Progress, Unreadable
+from workers.batching import Served
 
 COUNTERS = {
     "vidsearch_videos": "Videos analysed.",
@@ -18,9 +19,14 @@ COUNTERS = {
     "vidsearch_result_bytes": "Bytes of results that came from workers.",
     "vidsearch_failures": "Files that could not be indexed.",
     "vidsearch_retries": "Files tried again because their worker died.",
+    "vidsearch_encoded_pictures": "Pictures that shared encoders encoded.",
+    "vidsearch_encoder_batches": "Batches in which they did.",
+    "vidsearch_encoder_mixed_batches": "Of these, with pictures of several videos.",
+    "vidsearch_encoder_bytes": "Bytes of pictures that went to shared encoders.",
 }
 GAUGES = {
     "vidsearch_in_work": "Files in work.",
+    "vidsearch_encoders_busy": "Share of the time that shared encoders (or their GPUs) encode.",
     "vidsearch_x_real_time": "Seconds of video analysed in each second of the job so far.",
 }
 
@@ -36,6 +42,7 @@ class Meters:
         self._began = time.monotonic()
         self._done_s = 0.0
         self._open_s: dict[str, float] = {}
+        self._served = Served()
 
     def add(self, news: Progress | Load | Analyzed | Unreadable) -> None:
         """Count what the job tells."""
@@ -63,6 +70,18 @@ class Meters:
     def received(self, n_bytes: int) -> None:
         """A result of so many bytes came."""
         self._count("vidsearch_result_bytes", n_bytes)
+
+    def encoded(self, total: Served) -> None:
+        """The shared encoders have served so much since the job began."""
+        new, self._served = total.since(self._served), total
+        self._count("vidsearch_encoded_pictures", new.pictures)
+        self._count("vidsearch_encoder_batches", new.batches)
+        self._count("vidsearch_encoder_mixed_batches", new.mixed)
+        self._count("vidsearch_encoder_bytes", new.n_bytes)
+
+    def encoders_busy(self, share: float) -> None:
+        """Of the last seconds, so much went into encoding."""
+        self._gauges["vidsearch_encoders_busy"].set(share)
 
     def retried(self) -> None:
         """A file waits for another try."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GPU_BATCH = 64
+
 
 @dataclass(frozen=True)
 class JobOptions:
@@ -14,6 +16,11 @@ class JobOptions:
     a time. A file is tried `tries` times before it is put in quarantine. One of which no frame was
     decoded for `stall_s` seconds hangs. A worker may hold `memory_gb` GB, None for its share of its
     node.
+
+    Pictures are encoded on `device` ("auto", "cpu" or "cuda"): by each worker, or by `encoders`
+    that all share, each with `num_gpus` GPUs (which may be a part of one) or, with 0, on
+    `cpus_per_worker` cores, at most `gpu_batch` pictures at once. None for `num_gpus` is 1 where
+    there are GPUs, for `encoders` as many as these have room for; 0 for either is none.
     """
 
     address: str = "local"
@@ -21,6 +28,10 @@ class JobOptions:
     tries: int = 2
     stall_s: float = 300.0
     memory_gb: float | None = None
+    device: str = "auto"
+    encoders: int | None = None
+    num_gpus: float | None = None
+    gpu_batch: int = GPU_BATCH
 
     @property
     def threads(self) -> int:

@@ -47,8 +47,8 @@ def install() -> None:
                 time.sleep(0.05)
 
     Decoder.__iter__ = faulty  # type: ignore[method-assign]
-    concept.ConceptEncoder.encode_images = _killed(  # type: ignore[method-assign]
-        concept.ConceptEncoder.encode_images, "encode", before=True
+    concept.ConceptEncoder.encode_prepared = _killed(  # type: ignore[method-assign]
+        concept.ConceptEncoder.encode_prepared, "encode", before=True
     )
     analysts.run_task = _killed(analysts.run_task, "write", before=False)
 

@@ -35,7 +35,7 @@ def test_a_gpu_that_is_not_here_is_told_with_the_remedy(encoder: str, engine: st
     if _has_cuda(engine):
         pytest.skip("there is a GPU here")
     for ask in (require_device, lambda name, device: load_encoder(name, device=device)):
-        with pytest.raises(ModelUnavailable, match="--device cuda:1: .*use --device cpu"):
+        with pytest.raises(ModelUnavailable, match=r"--device cuda:1: .*use --device cpu"):
             ask(encoder, "cuda:1")
 
 
