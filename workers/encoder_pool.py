@@ -30,6 +30,8 @@ PATIENCE_S = 60.0
 """How long a worker waits for one encoder before it asks another ..."""
 GIVE_UP_S = 900.0
 """... and for any at all before the job ends."""
+LAST_S = 2.0
+"""How long the last look may take."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,6 @@ class EncoderPool:
     ray: Any
     recipe: Recipe
     share: float
-    cpus: float
     most: int
     members: list[_Member] = field(default_factory=list)
     total: Served = field(default_factory=Served)
@@ -162,17 +163,18 @@ class EncoderPool:
         """Whether they hold GPUs."""
         return self.share > 0
 
-    def look(self) -> Served:
-        """What was served since the last look, as far as it was told; never waits."""
+    def look(self, wait_s: float = 0.0) -> Served:
+        """What was served since the last look: as far as it was told, or is within `wait_s`."""
         new = Served()
+        asked = [member.asked for member in self.members if member.asked is not None]
+        if asked:
+            self.ray.wait(asked, num_returns=len(asked), timeout=wait_s)
         for member in self.members:
             if member.asked is not None:
                 ready, _ = self.ray.wait([member.asked], timeout=0)
-                if not ready:
-                    continue
-                new += self._told(member)
-            member.asked = member.handle.served.remote()
+                new += self._told(member) if ready else Served()
         self.total += new
+        self._ask()
         return new
 
     def grow(self) -> None:
@@ -182,18 +184,24 @@ class EncoderPool:
 
     def end(self) -> None:
         """Leave none of them, after a last look at what they did."""
-        waiting = [member.asked for member in self.members if member.asked is not None]
-        if waiting:
-            self.ray.wait(waiting, num_returns=len(waiting), timeout=2.0)
-        self.look()
+        self.look(LAST_S)  # what was asked before
+        self.look(LAST_S)
         for member in self.members:
             self.ray.kill(member.handle)
         self.members = []
 
+    def _ask(self) -> None:
+        """Have each that owes no answer tell what it served."""
+        for member in self.members:
+            if member.asked is None:
+                member.asked = member.handle.served.options(max_task_retries=0).remote()
+
     def _add(self) -> None:
+        # No core is reserved: a worker would take it when the encoder dies, and wait in it for an
+        # encoder that waits for the core.
         remote = self.ray.remote(
             num_gpus=self.share,
-            num_cpus=self.cpus,
+            num_cpus=0,
             max_restarts=-1,
             max_task_retries=-1,
         )(EncoderActor)
@@ -202,8 +210,9 @@ class EncoderPool:
 
     def _told(self, member: _Member) -> Served:
         """The answer of one: what it served since, or, the first time, what it is."""
+        asked, member.asked = member.asked, None
         try:
-            answer = self.ray.get(member.asked)
+            answer = self.ray.get(asked)
         except self.ray.exceptions.RayError:  # it is being started again
             return Served()
         if isinstance(answer, About):
@@ -222,15 +231,8 @@ def started(
 
     Raises `VidsearchError` where they cannot begin.
     """
-    cpus = 0.0 if share else options.cpus_per_worker
-    cores = ray.cluster_resources().get("CPU", 0.0)
-    if cores and n * cpus + options.cpus_per_worker > cores:
-        raise VidsearchError(
-            f"{n} shared encoders leave no core to the workers: the cluster has {cores:g} and each"
-            f" takes {cpus:g}. Take fewer with --encoders, or 0"
-        )
     device = options.device if share else CPU
-    pool = EncoderPool(ray, recipe.on(device), share, cpus, options.gpu_batch)
+    pool = EncoderPool(ray, recipe.on(device), share, options.gpu_batch)
     pool.start(n)
     if pool.shared.about.device == CPU and options.encoders is None and options.num_gpus is None:
         pool.end()  # it would be slower than the workers together

@@ -183,7 +183,7 @@ class _Run:
         if self.pool is not None:
             self.pool.end()
             self.meters.encoded(self.pool.total)
-            log.info("shared encoders: %s", self.pool.total)
+            log.info("shared encoders: %r", self.pool.total)
             self.pool = None
 
     def _load(self) -> Load:

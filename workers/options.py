@@ -18,9 +18,10 @@ class JobOptions:
     node.
 
     Pictures are encoded on `device` ("auto", "cpu" or "cuda"): by each worker, or by `encoders`
-    that all share, each with `num_gpus` GPUs (which may be a part of one) or, with 0, on
-    `cpus_per_worker` cores, at most `gpu_batch` pictures at once. None for `num_gpus` is 1 where
-    there are GPUs, for `encoders` as many as these have room for; 0 for either is none.
+    that all share, each with `num_gpus` GPUs (which may be a part of one; 0 for a processor's
+    time beside the workers), at most `gpu_batch` pictures at once. None for `num_gpus` is 1 where
+    the encoder gains by GPUs and there are some, for `encoders` as many as these have room for. No
+    encoder is shared with `num_gpus` 0 and no `encoders`, or `encoders` 0.
     """
 
     address: str = "local"

@@ -1,0 +1,90 @@
+"""An encoder that workers share dies: it comes back, and no file is to blame."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import TwoNodes
+from stored_rows import assert_same_rows
+from videos import encode
+
+from vidsearch import Archive
+from workers import JobOptions, index_job
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for number in range(4):
+        encode(videos / f"v{number}.mp4", n_frames=30 + number)
+    return videos
+
+
+def check(two_nodes: TwoNodes, folder: Path) -> None:
+    """All is there as a run on this machine makes it, and each file was decoded once."""
+    archive = folder.parent / "archive"
+    Archive(folder.parent / "expected").index([folder])
+    assert_same_rows(archive, folder.parent / "expected")
+    assert Archive(archive).verify() == []
+    assert set(Counter(name for _, name in two_nodes.log()).values()) == {1}
+
+
+def test_an_encoder_that_is_killed_in_a_batch_is_started_again_and_asked_again(
+    two_nodes: TwoNodes, folder: Path
+) -> None:
+    two_nodes.kill_at("encode")
+    archive = folder.parent / "archive"
+    report = index_job(archive, [folder], JobOptions(two_nodes.address, encoders=1))
+    assert two_nodes.killed("encode")
+    assert (len(report.indexed), report.failed) == (4, ())
+    check(two_nodes, folder)
+
+
+def test_encoders_killed_again_and_again_cost_time_alone(two_nodes: TwoNodes, folder: Path) -> None:
+    for number in range(2):
+        encode(folder / f"slow{number}.mp4", n_frames=150 + number)
+    archive = folder.parent / "archive"
+    options = JobOptions(two_nodes.address, encoders=1)
+    killed = 0
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(index_job, archive, [folder], options)
+        while not two_nodes.log() and not running.done():
+            time.sleep(0.05)
+        while killed < 3 and not running.done():
+            time.sleep(1.0)
+            killed += sum(map(kill, encoders()))
+        report = running.result()
+    assert killed >= 2
+    assert (len(report.indexed), report.failed) == (6, ())
+    check(two_nodes, folder)
+
+
+def encoders() -> list[psutil.Process]:
+    """The processes of encoders that this test's cluster runs."""
+    children = psutil.Process().children(recursive=True)
+    return [each for each in children if _title(each).startswith("ray::EncoderActor")]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def kill(process: psutil.Process) -> bool:
+    try:
+        os.kill(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

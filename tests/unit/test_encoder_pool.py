@@ -1,0 +1,77 @@
+"""How many encoders a cluster's workers share, and with how much of a GPU each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vidsearch.errors import VidsearchError
+from vidsearch.tasks import Recipe
+from workers.encoder_pool import of_workers, wanted
+from workers.options import JobOptions
+
+CONCEPT = Recipe("concept", "default", "blend", encoder_weights="e", face_weights="f")
+CLIP = Recipe("idclip:compact", "default", "blend")
+
+
+class Cluster:
+    """What a cluster says of its nodes."""
+
+    def __init__(self, *gpus: float) -> None:
+        self._gpus = gpus
+
+    def cluster_resources(self) -> dict[str, float]:
+        total = sum(self._gpus)
+        return {"CPU": 8.0, **({"GPU": total} if total else {})}
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": True, "Resources": {"CPU": 4.0, "GPU": gpus}} for gpus in self._gpus]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "recipe", "options", "expected"),
+    [
+        ((), CLIP, {}, (0, 0.0)),  # no GPU is fine
+        ((4.0, 2.0), CLIP, {}, (6, 1.0)),
+        ((4.0, 2.0), CLIP, {"num_gpus": 0.5}, (12, 0.5)),
+        ((1.0, 1.0), CLIP, {"num_gpus": 0.4}, (4, 0.4)),  # a part of a GPU is of one GPU
+        ((3.0, 3.0), CLIP, {"num_gpus": 2.0}, (2, 2.0)),
+        ((2.0,), CLIP, {"num_gpus": 0.0}, (0, 0.0)),
+        ((2.0,), CLIP, {"encoders": 0}, (0, 1.0)),
+        ((2.0,), CLIP, {"device": "cpu"}, (0, 0.0)),
+        ((2.0,), CONCEPT, {}, (0, 0.0)),  # made for processors
+        ((2.0,), CONCEPT, {"device": "cuda"}, (2, 1.0)),
+        ((), CONCEPT, {"encoders": 3}, (3, 0.0)),
+        ((), CLIP, {"encoders": 3, "num_gpus": 1.0}, (3, 1.0)),  # nodes with GPUs are to come
+    ],
+)
+def test_as_many_encoders_as_the_gpus_have_room_for_or_as_was_asked(
+    gpus: tuple[float, ...], recipe: Recipe, options: dict[str, Any], expected: tuple[int, float]
+) -> None:
+    assert wanted(Cluster(*gpus), recipe, JobOptions("auto", **options)) == expected
+
+
+@pytest.mark.parametrize(
+    ("gpus", "options", "said"),
+    [
+        ((), {"device": "cuda"}, "the cluster has no GPU"),
+        ((), {"num_gpus": 0.5}, "the cluster has no GPU"),
+        ((1.0,), {"device": "cuda", "num_gpus": 0.0}, "needs shared encoders"),
+        ((1.0,), {"device": "cuda", "encoders": 0}, "needs shared encoders"),
+        ((1.0,), {"device": "cuda:1"}, "Ray chooses the GPU"),
+        ((1.0,), {"device": "gpu"}, "auto, cpu or cuda"),
+    ],
+)
+def test_what_the_cluster_has_not_is_told(
+    gpus: tuple[float, ...], options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(VidsearchError, match=said):
+        wanted(Cluster(*gpus), CLIP, JobOptions("auto", **options))
+
+
+def test_workers_that_share_an_encoder_need_not_have_its_weights() -> None:
+    alone, sharing = of_workers(CONCEPT, shares=False), of_workers(CONCEPT, shares=True)
+    assert (alone.encoder_weights, sharing.encoder_weights) == ("e", "")
+    assert alone.face_weights == sharing.face_weights == "f"
+    assert alone.device == sharing.device == "cpu"  # GPUs are for those who asked Ray for them
