@@ -73,23 +73,25 @@ class SharedEncoder:
     def _answer(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
         import ray
 
-        until = time.monotonic() + GIVE_UP_S
+        until, said = time.monotonic() + GIVE_UP_S, ""
         for actor in self._turns():
-            asked = actor.encode.remote(prepared, self._origin)
-            ready, _ = ray.wait([asked], timeout=PATIENCE_S)
             try:
+                asked = actor.encode.remote(prepared, self._origin)
+                ready, _ = ray.wait([asked], timeout=PATIENCE_S)
                 if ready:
                     return np.array(ray.get(asked))
                 ray.cancel(asked)
             except ray.exceptions.RayTaskError as error:
                 raise self._failed(error) from None
-            except ray.exceptions.RayActorError:
-                time.sleep(1.0)  # it is gone: perhaps another is not
+            except ray.exceptions.RayError as error:
+                # This one is gone, or the object store full for a moment.
+                said = f" ({type(error).__name__})"
+                time.sleep(1.0)
             if time.monotonic() > until:
                 break
         raise VidsearchError(
-            f"no encoder of the cluster has answered for {GIVE_UP_S / 60:.0f} minutes: are its GPUs"
-            " still there? The same command goes on where it stopped"
+            f"no encoder of the cluster has answered for {GIVE_UP_S / 60:.0f} minutes{said}: are"
+            " its GPUs still there? The same command goes on where it stopped"
         )
 
     def _turns(self) -> Iterator[Any]:
