@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from idclip.identity import IdentityScorer
     from vidsearch.appearances import Appearance, By, ScreenTime, Together
     from vidsearch.audit import Line
+    from vidsearch.backup import Backup
     from vidsearch.clips import Clip, Uncut
     from vidsearch.discover import Cluster, Discovery
     from vidsearch.doubles import Lookalike
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from vidsearch.prune import Prospect, Pruned
     from vidsearch.records import Job, Rows, Still
     from vidsearch.reindexing import Outcome
+    from vidsearch.restore import Restored
     from vidsearch.review import Question
     from vidsearch.stats import Stats
     from vidsearch.store import ShotRow, Store
@@ -890,7 +892,7 @@ class Archive:
 
         Photos, vectors, names, labels, their faces in the videos and pictures of shots that show
         nobody else go, and no byte of them stays in the archive folder. The video files are not
-        touched. Where a store keeps old versions `waiting` is told. Raises `UnknownPerson`.
+        touched. Where a store or backups keep old states `waiting` is told. Raises `UnknownPerson`.
         """
         from vidsearch import forget
 
@@ -902,8 +904,9 @@ class Archive:
             }
             found = self._traces_in(store, person, threshold)
             line = forget.forget(store, person, found, beside)
-        if kept := forget.kept_elsewhere(self.path):
-            self._open.tell(kept)
+        for kept in (forget.kept_elsewhere(self.path), forget.kept_in_backups(self.path)):
+            if kept:
+                self._open.tell(kept)
         return line
 
     def _traces_in(self, store: Store, person: Person, threshold: float | None) -> Traces:
@@ -980,6 +983,45 @@ class Archive:
         verify.drop_copies(self.path)
         with self._open.writer() as store:
             return verify.repair(store, faults)
+
+    def backup(
+        self, place: str | os.PathLike[str], *, keep: int | None = None, wait_s: float = 600.0
+    ) -> Backup:
+        """Make a snapshot of the archive in `place`, a folder or s3://, beside writers and readers.
+
+        Only what no snapshot there holds yet is copied; each file is kept with its SHA-256. With
+        `keep` the snapshots before the last so many go. Raises `BackupFailed`, and `ArchiveBusy`
+        where the archive is written to without a pause for `wait_s` seconds.
+        """
+        from vidsearch import backup
+        from vidsearch.snapshots import backups_at
+
+        where = backups_at(place)
+        return backup.back_up(
+            self.path, where, keep=keep, wait_s=wait_s, waiting=self._open.waiting
+        )
+
+    def restore(
+        self,
+        place: str | os.PathLike[str],
+        *,
+        snapshot: str = "",
+        forgotten: str | os.PathLike[str] | None = None,
+    ) -> Restored:
+        """Bring a snapshot of `place`, the latest if none is named, back as this archive.
+
+        The folder must be empty; a restore that was killed is gone on with. Whoever was forgotten
+        since, by later snapshots or by the archive `forgotten`, is forgotten again. Raises
+        `BackupFailed`, `ArchiveUnavailable`.
+        """
+        from vidsearch import restore
+        from vidsearch.snapshots import backups_at
+
+        where, lost = backups_at(place), None if forgotten is None else located(forgotten)
+        done = restore.restore(where, self.path, snapshot, lost)
+        with self._open.writer() as store:
+            n = restore.forget_again(store, lambda: self._open.scorer, where, done.snapshot)
+        return replace(done, forgotten=n)
 
     def stats(self) -> Stats:
         """Hours, shots, faces, people, screen time, and the disk by part."""

@@ -25,7 +25,7 @@ from vidsearch.whole import write_whole
 
 FORGOTTEN = "forgotten"
 ALLOWED = "enrolled again, allowed"
-_FILE = "audit.json"
+FILE = "audit.json"
 # 16 MB and some 50 ms a name: a million guesses take half a day.
 _COST, _BLOCK, _PARALLEL = 2**14, 8, 1
 
@@ -97,6 +97,18 @@ def refuse(
             add(folder, Line(secrets.token_hex(8), time.time(), ALLOWED, counts))
 
 
+def lines_in(content: bytes) -> list[Line]:
+    """The lines of the file's content. Raises ValueError, KeyError or TypeError if damaged."""
+    return _parsed(content)[1]
+
+
+def is_of(folder: Place, person: Person, lines: Sequence[Line]) -> bool:
+    """Whether one of `lines`, of this archive's record, says that this person was forgotten."""
+    salt, _ = _read(folder)
+    forgotten = [line for line in lines if line.what == FORGOTTEN]
+    return bool(forgotten and _recognised(person, None, forgotten, salt))
+
+
 def day_forgotten(folder: Place, name: str) -> str:
     """The day on which somebody of this name or alias was last forgotten; "" where nobody was."""
     salt, lines = _read(folder)
@@ -148,21 +160,25 @@ def _of_photo(sha256: str, salt: bytes) -> str:
 def _read(folder: Place) -> tuple[bytes, list[Line]]:
     """The salt, a new one where there is no file, and the lines."""
     try:
-        facts = json.loads((folder / _FILE).read_bytes())
-        lines = [
-            Line(**line | {"names": tuple(line["names"]), "photos": tuple(line["photos"])})
-            for line in facts["lines"]
-        ]
-        return bytes.fromhex(facts["salt"]), lines
+        return _parsed((folder / FILE).read_bytes())
     except FileNotFoundError:
         return secrets.token_bytes(16), []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArchiveUnavailable(
-            f"The record of who was forgotten, {folder / _FILE}, cannot be read ({error}). Put it"
+            f"The record of who was forgotten, {folder / FILE}, cannot be read ({error}). Put it"
             " back from a backup: without it the archive would take them again."
         ) from error
 
 
+def _parsed(content: bytes) -> tuple[bytes, list[Line]]:
+    facts = json.loads(content)
+    lines = [
+        Line(**line | {"names": tuple(line["names"]), "photos": tuple(line["photos"])})
+        for line in facts["lines"]
+    ]
+    return bytes.fromhex(facts["salt"]), lines
+
+
 def _write(folder: Place, salt: bytes, lines: Sequence[Line]) -> None:
     facts = {"salt": salt.hex(), "lines": [asdict(line) for line in lines]}
-    write_whole(folder / _FILE, json.dumps(facts, indent=1))
+    write_whole(folder / FILE, json.dumps(facts, indent=1))

@@ -1,4 +1,4 @@
-"""Commands that keep an archive for years: drop what is gone."""
+"""Commands that keep an archive for years: drop what is gone, back up, bring back."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from vidsearch.command import (
     NOTHING_FOUND,
     SOME_FAILED,
+    ArchiveFolder,
     agreed,
     archive_option,
     json_option,
@@ -70,4 +71,79 @@ def prune_agreed(archive: Archive, meant: Sequence[str] = (), *, yes: bool) -> P
     return done
 
 
-COMMANDS = (prune,)
+@click.command()
+@click.argument("place", metavar="DEST")
+@archive_option
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Keep the last N snapshots there and remove older ones (all are kept).",
+)
+@click.option("--check", is_flag=True, help="Afterwards read the snapshot back and compare it.")
+@json_option
+def backup(place: str, folder: Path, keep: int | None, check: bool, as_json: bool) -> int:
+    """Make a snapshot of the archive in DEST, a folder or s3://BUCKET/KEY.
+
+    It is the archive at one moment, also while somebody indexes. The next backup to the same place
+    copies what is new only. One that is killed leaves the snapshots before it as they were.
+    """
+    from vidsearch.archive import Archive
+    from vidsearch.backup import check as read_back
+    from vidsearch.present_keeping import backup_as_json, print_backup
+    from vidsearch.snapshots import backups_at
+
+    done = Archive(folder, waiting=say).backup(place, keep=keep)
+    if check:
+        read_back(backups_at(place), done.snapshot.name)
+    if as_json:
+        print_json(backup_as_json(done))
+    else:
+        print_backup(done, place)
+    return 0
+
+
+@click.command()
+@click.argument("place", metavar="DEST")
+@archive_option
+@click.option("--snapshot", default="", metavar="NAME", help="Which snapshot (the latest).")
+@click.option("--list", "only_list", is_flag=True, help="List the snapshots; restore nothing.")
+@click.option(
+    "--forgotten",
+    type=ArchiveFolder(file_okay=False, path_type=Path),
+    metavar="ARCHIVE",
+    help="Whoever was forgotten in this archive is forgotten in the restored one, too.",
+)
+@json_option
+def restore(
+    place: str, folder: Path, snapshot: str, only_list: bool, forgotten: Path | None, as_json: bool
+) -> int:
+    """Bring an archive back from its backups in DEST, into the empty folder --archive.
+
+    Every file is compared with its checksum, and the archive verified. People whom later snapshots,
+    or the archive --forgotten, know to be forgotten do not come back. Killed, it is gone on with.
+    """
+    from vidsearch.archive import Archive
+    from vidsearch.present_keeping import print_restored, print_snapshots, restored_as_json
+    from vidsearch.present_keeping import snapshots_as_json as as_data
+    from vidsearch.present_upkeep import print_faults
+    from vidsearch.snapshots import backups_at, listed, told_of
+
+    if only_list:
+        where = backups_at(place)
+        with told_of(where, "read"):
+            found = listed(where)
+        (print_json(as_data(found)) if as_json else print_snapshots(found, place, say))
+        return 0 if found else NOTHING_FOUND
+    archive = Archive(folder, waiting=say)
+    done = archive.restore(place, snapshot=snapshot, forgotten=forgotten)
+    faults = archive.verify()
+    if as_json:
+        print_json(restored_as_json(done, faults))
+    else:
+        print_restored(done, archive.path)
+        print_faults(faults)
+    return 1 if faults else 0
+
+
+COMMANDS = (prune, backup, restore)

@@ -11,6 +11,7 @@ archive to write finishes what a killed process began (`resume`); each step may 
 from __future__ import annotations
 
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -134,6 +135,22 @@ def kept_elsewhere(folder: urls.Place) -> str:
     return (
         f"The bucket {folder.bucket} keeps old versions of objects: what was forgotten is in them"
         f" until they are deleted. Delete the versions below {folder} that are not current."
+    )
+
+
+def kept_in_backups(folder: urls.Place) -> str:
+    """A sentence on the backups that still hold what was forgotten; "" where none is known."""
+    from vidsearch.backup import places_of
+
+    if not (places := places_of(folder)):
+        return ""
+    commands = "".join(
+        f"\n  {shlex.join(['vidsearch', 'backup', place, '--archive', str(folder), '--keep', '1'])}"
+        for place in places
+    )
+    return (
+        "Backups that were made before hold what was forgotten. To make a new one and remove"
+        f" those:{commands}"
     )
 
 

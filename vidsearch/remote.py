@@ -231,6 +231,11 @@ class Remote:
         with self._explained():
             self._fs.pipe_file(self._path, content)
 
+    def upload(self, file: os.PathLike[str]) -> None:
+        """Put a file of this machine, in parts where it is large: it appears when all are there."""
+        with self._explained():
+            self._fs.put_file(os.fspath(file), self._path)
+
     def write_text(self, text: str, encoding: str = "utf-8") -> None:
         self.write_bytes(text.encode(encoding))
 

@@ -1,0 +1,389 @@
+"""Backups: one moment of an archive, beside its writers, whole or not there; and the way back."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from object_store import ObjectStore, object_store
+from store_records import MODELS, analyzed_video, person
+
+from vidsearch import Archive
+from vidsearch.backup import check
+from vidsearch.errors import ArchiveUnavailable
+from vidsearch.snapshots import BackupFailed, listed
+from vidsearch.stamp import is_archive, read_stamp
+from vidsearch.store import Store
+
+OLD_ARCHIVES = Path(__file__).parents[1] / "fixtures" / "archives"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An archive of two videos and one person."""
+    made = tmp_path / "archive"
+    Store.create(made, **MODELS)
+    with Store.open(made) as writer:
+        writer.publish_many([analyzed_video("v1", shots=3), analyzed_video("v2", shots=2)])
+        writer.add_person(person("Anna Rossi"))
+    return made
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Archive:
+    """An archive of real footage, in which Lin-Manuel Miranda is enrolled and seen."""
+    with tarfile.open(OLD_ARCHIVES / "schema-5.tar.gz") as packed:
+        packed.extractall(tmp_path, filter="data")
+    return Archive((tmp_path / "schema-5").rename(tmp_path / "real"))
+
+
+def held(folder: Path) -> dict[str, object]:
+    """What an archive holds, after checking that it is whole."""
+    reader = Store.open(folder, read_only=True)
+    assert reader.health().problems == ()
+    rows = reader.rows()
+    return {
+        "videos": sorted((v.video_id, v.paths, v.n_shots) for v in reader.videos()),
+        "vectors": rows.keyframe_vectors.tobytes(),
+        "looks": rows.look_vectors.tobytes(),
+        "people": sorted((p.name, tuple(f.jpeg for f in p.photos)) for p in reader.people()),
+    }
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vidsearch", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+# --- there and back ------------------------------------------------------------------------------
+
+
+def test_what_is_restored_is_what_was_backed_up(folder: Path, tmp_path: Path) -> None:
+    before = held(folder)
+    done = Archive(folder).backup(tmp_path / "safe")
+    assert done.copied > 10
+    assert done.copied_bytes == sum(
+        {h.sha256: h.size for h in done.snapshot.files.values()}.values()
+    )
+    shutil.rmtree(folder)
+    restored = Archive(tmp_path / "again")
+    assert restored.restore(tmp_path / "safe").snapshot == done.snapshot
+    assert held(restored.path) == before
+    with Store.open(restored.path) as writer:  # it is an archive like any other
+        writer.publish_many([analyzed_video("v3")])
+    # The pictures of made-up rows are none.
+    assert [f for f in Archive(restored.path).verify() if "picture" not in f.what] == []
+    assert not any(each.name.startswith(("restor", ".restor")) for each in restored.path.iterdir())
+
+
+def test_a_second_backup_copies_what_is_new_and_both_can_be_restored(
+    folder: Path, tmp_path: Path
+) -> None:
+    safe = tmp_path / "safe"
+    first, before = Archive(folder).backup(safe), held(folder)
+    assert Archive(folder).backup(safe).copied == 0
+    with Store.open(folder) as writer:
+        writer.publish_many([analyzed_video("v9", shots=4)])
+    third = Archive(folder).backup(safe)
+    assert 0 < third.copied < first.copied
+    for snapshot, state in ((first, before), (third, held(folder))):
+        target = tmp_path / snapshot.snapshot.name
+        Archive(target).restore(safe, snapshot=snapshot.snapshot.name)
+        assert held(target) == state
+    assert len(listed(safe)) == 3
+
+
+def test_a_restored_archive_is_one_of_its_own(folder: Path, tmp_path: Path) -> None:
+    Archive(folder).backup(tmp_path / "safe")
+    Archive(tmp_path / "again").restore(tmp_path / "safe")
+    assert read_stamp(tmp_path / "again").archive_id != read_stamp(folder).archive_id
+    with pytest.raises(BackupFailed, match="backups of another archive"):
+        Archive(tmp_path / "again").backup(tmp_path / "safe")
+
+
+def test_only_the_last_snapshots_are_kept_where_that_is_wanted(
+    folder: Path, tmp_path: Path
+) -> None:
+    safe = tmp_path / "safe"
+    for number in range(3):
+        with Store.open(folder) as writer:
+            writer.publish_many([analyzed_video(f"n{number}")])
+        last = Archive(folder).backup(safe, keep=2)
+    assert [each.name for each in listed(safe)][-1] == last.snapshot.name
+    assert len(listed(safe)) == 2
+    assert len(last.dropped) == 1
+    wanted = {h.sha256 for each in listed(safe) for h in each.files.values()}
+    assert {f.name for f in (safe / "objects").rglob("*") if f.is_file()} == wanted
+    for snapshot in listed(safe):
+        check(safe, snapshot.name)
+
+
+# --- beside a writer -----------------------------------------------------------------------------
+
+
+def _write_on(folder: Path) -> None:
+    """Publishes, replaces and removes as fast as it can, each video with one number of shots."""
+    rng = random.Random(7)
+    with Store.open(folder) as store:
+        while True:
+            names = [f"w{rng.randrange(6)}" for _ in range(2)]
+            if rng.random() < 0.2:
+                store.remove_videos([f"id-{name}" for name in names])
+            else:
+                shots = rng.randint(1, 6)
+                made = [analyzed_video(n, shots=shots, seed=shots) for n in dict.fromkeys(names)]
+                store.publish_many(made)
+                if rng.random() < 0.1:
+                    store.optimize()
+            time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_each_backup_beside_a_writer_is_the_archive_at_one_moment(
+    folder: Path, tmp_path: Path
+) -> None:
+    writer = multiprocessing.get_context("spawn").Process(target=_write_on, args=(folder,))
+    writer.start()
+    names = []
+    try:
+        versions = len(list((folder / "videos.lance" / "_versions").iterdir()))
+        while len(list((folder / "videos.lance" / "_versions").iterdir())) < versions + 2:
+            assert writer.is_alive()
+            time.sleep(0.05)
+        for _ in range(4):
+            names.append(Archive(folder).backup(tmp_path / "safe").snapshot.name)
+            time.sleep(0.3)
+        assert writer.is_alive()
+    finally:
+        writer.kill()
+        writer.join()
+    states = set()
+    for name in names:
+        target = tmp_path / name
+        Archive(target).restore(tmp_path / "safe", snapshot=name)
+        seen = held(target)
+        assert {"id-v1", "id-v2"} <= {video[0] for video in seen["videos"]}  # type: ignore[attr-defined]
+        assert [f for f in Archive(target).verify() if "picture" not in f.what] == []
+        states.add(str(seen["videos"]))
+    assert len(states) > 1  # the writer was at work indeed
+
+
+# --- killed --------------------------------------------------------------------------------------
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from vidsearch import Archive, snapshots
+left = int(sys.argv[1])
+def deadly(step):
+    def run(*arguments):
+        global left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(*arguments)
+    return run
+for name in ("put", "get", "write", "remove", "sweep"):
+    setattr(snapshots, name, deadly(getattr(snapshots, name)))
+if sys.argv[2] == "backup":
+    Archive(sys.argv[3]).backup(sys.argv[4], keep=1)
+else:
+    Archive(sys.argv[3]).restore(sys.argv[4])
+"""
+
+
+def _killed(after: int, what: str, folder: Path, place: Path) -> bool:
+    command = [sys.executable, "-c", _KILLED, str(after), what, str(folder), str(place)]
+    code = subprocess.run(command, timeout=60).returncode
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
+
+
+def test_a_backup_that_is_killed_leaves_those_before_it(folder: Path, tmp_path: Path) -> None:
+    safe = tmp_path / "safe"
+    first, before = Archive(folder).backup(safe).snapshot, held(folder)
+    with Store.open(folder) as writer:
+        writer.publish_many([analyzed_video("v9", shots=4)])
+        writer.add_person(person("Marco Bianchi"))
+    for after in (0, 1, 5):
+        assert _killed(after, "backup", folder, safe)
+        assert [each.name for each in listed(safe)] == [first.name]
+        check(safe)
+    Archive(tmp_path / "then").restore(safe)
+    assert held(tmp_path / "then") == before
+    after = 6
+    while _killed(after, "backup", folder, safe):  # on: the snapshot's file, what is taken away
+        after += 1
+        check(safe)
+    assert len(listed(safe)) == 1
+    assert not list(safe.rglob("*.part"))
+    Archive(tmp_path / "now").restore(safe)
+    assert held(tmp_path / "now") == held(folder)
+
+
+def test_a_restore_that_is_killed_is_no_archive_and_is_gone_on_with(
+    folder: Path, tmp_path: Path
+) -> None:
+    safe, target = tmp_path / "safe", tmp_path / "again"
+    n = len(Archive(folder).backup(safe).snapshot.files)
+    for after in (0, 3, n // 2):
+        assert _killed(after, "restore", target, safe)
+        assert not is_archive(target)
+        with pytest.raises(ArchiveUnavailable, match="There is no archive"):
+            Archive(target).videos()
+    Archive(target).restore(safe)
+    assert held(target) == held(folder)
+    with pytest.raises(BackupFailed, match="is not empty"):
+        Archive(target).restore(safe)
+
+
+# --- what is refused and found -------------------------------------------------------------------
+
+
+def test_a_damaged_or_missing_object_is_found_and_never_restored(
+    folder: Path, tmp_path: Path
+) -> None:
+    safe = tmp_path / "safe"
+    made = Archive(folder).backup(safe).snapshot
+    path = next(path for path in made.files if path.startswith("keyframes.lance/data"))
+    sha256 = made.files[path].sha256
+    file = safe / "objects" / sha256[:2] / sha256
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    for bad in ("is damaged", "is missing"):
+        with pytest.raises(BackupFailed, match=bad):
+            check(safe)
+        with pytest.raises(BackupFailed, match=f"{sha256} {bad}"):
+            Archive(tmp_path / "again").restore(safe)
+        assert not is_archive(tmp_path / "again")
+        file.unlink(missing_ok=True)
+
+
+def test_places_that_will_not_do_are_refused(folder: Path, tmp_path: Path) -> None:
+    for place in (folder, folder / "inside", folder.parent):
+        with pytest.raises(BackupFailed, match="lie in each other"):
+            Archive(folder).backup(place)
+    with pytest.raises(BackupFailed, match="There is no backup in"):
+        Archive(tmp_path / "again").restore(tmp_path / "nowhere")
+    Archive(folder).backup(tmp_path / "safe")
+    with pytest.raises(BackupFailed, match="is not empty"):
+        Archive(folder).restore(tmp_path / "safe")
+    with pytest.raises(BackupFailed, match="has no snapshot x; there are:"):
+        Archive(tmp_path / "again").restore(tmp_path / "safe", snapshot="x")
+    with pytest.raises(ArchiveUnavailable, match="There is no archive"):
+        Archive(tmp_path / "none").backup(tmp_path / "other")
+
+
+# --- who was forgotten ---------------------------------------------------------------------------
+
+
+def _bytes_of(folder: Path, what: bytes) -> list[Path]:
+    return [f for f in folder.rglob("*") if f.is_file() and what in f.read_bytes()]
+
+
+@pytest.mark.parametrize("known_by", ["a later backup", "the archive itself"])
+def test_who_was_forgotten_since_does_not_come_back(
+    real: Archive, tmp_path: Path, known_by: str
+) -> None:
+    safe, name = tmp_path / "safe", "Lin-Manuel Miranda"
+    jpeg = real.person(name).photos[0].jpeg
+    first = real.backup(safe).snapshot
+    told: list[str] = []
+    Archive(real.path, waiting=told.append).forget_person(name)
+    assert f"vidsearch backup {safe} --archive {real.path} --keep 1" in told[-1]
+    if known_by == "a later backup":
+        real.backup(safe)
+    lost = None if known_by == "a later backup" else real.path
+    done = Archive(tmp_path / "again").restore(safe, snapshot=first.name, forgotten=lost)
+    assert done.forgotten == 1
+    again = Archive(tmp_path / "again")
+    assert again.people() == []
+    assert _bytes_of(again.path, name.encode()) == _bytes_of(again.path, jpeg) == []
+    assert len(again.forgotten()) == 3  # what was known, the later line, and that it was done again
+    assert again.verify() == []
+    assert _bytes_of(safe, jpeg) != []  # until the old snapshot goes, as the command said
+    real.backup(safe, keep=1)
+    assert _bytes_of(safe, jpeg) == []
+
+
+def test_who_was_enrolled_again_since_stays(real: Archive, tmp_path: Path) -> None:
+    name = "Joe Biden"  # forgotten when the archive was made
+    photo = Path(__file__).parents[2] / "examples" / "media" / "people" / "Joe_Biden.jpg"
+    real.enrol(name, [photo], allow=True)
+    real.backup(tmp_path / "safe")
+    assert Archive(tmp_path / "again").restore(tmp_path / "safe").forgotten == 0
+    assert name in {person.name for person in Archive(tmp_path / "again").people()}
+
+
+# --- stores and commands -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[ObjectStore]:
+    pytest.importorskip("moto")
+    pytest.importorskip("s3fs")
+    with object_store() as running:
+        yield running
+
+
+@pytest.mark.slow
+def test_backups_and_archives_may_lie_on_s3(
+    store: ObjectStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place, state = store.url("safe"), held(folder)
+    first = Archive(folder).backup(place)
+    with store.counted() as requests:
+        assert Archive(folder).backup(place).copied == 0
+    assert not [r for r in requests if r.method == "PUT" and "/objects/" in r.path]
+    Archive(store.url("archive")).restore(place)  # from a store into a store
+    stored = Archive(store.url("archive"))
+    assert {video.video_id for video in stored.videos()} == {"id-v1", "id-v2"}
+    stored.backup(tmp_path / "local")  # from a store to a disk
+    assert Archive(store.url("archive")).backup(tmp_path / "local").copied == 0
+    Archive(tmp_path / "again").restore(tmp_path / "local")
+    assert held(tmp_path / "again") == state
+    store.fail(503, where=lambda method, path: method in ("PUT", "POST"))
+    with Store.open(folder) as writer:
+        writer.publish_many([analyzed_video("v9")])
+    with pytest.raises(BackupFailed, match="What was there before is kept"):
+        Archive(folder).backup(place)
+    store.heal()
+    assert listed(stored.path.parent / "safe")[0].name == first.snapshot.name
+
+
+def test_the_commands_say_what_they_did(real: Archive, tmp_path: Path) -> None:
+    safe, again = tmp_path / "safe", tmp_path / "again"
+    done = run("backup", safe, "--archive", real.path, "--check", "--json")
+    assert done.returncode == 0, done.stderr
+    name = json.loads(done.stdout)["snapshot"]
+    (row,) = json.loads(run("restore", safe, "--list", "--json").stdout)
+    assert row["snapshot"] == name
+    shown = run("restore", safe, "--list")
+    assert name in shown.stdout
+    back = run("restore", safe, "--archive", again)
+    assert back.returncode == 0, back.stderr
+    assert f"restored from the snapshot {name}" in back.stdout
+    assert "the archive is sound" in back.stdout
+    refused = run("restore", safe, "--archive", again)
+    assert refused.returncode == 2
+    assert "is not empty" in refused.stderr
+    found = run("query", "Lin-Manuel Miranda", "--archive", again, "--json")
+    assert os.path.basename(json.loads(found.stdout)["hits"][0]["video"]) == "poetry.mp4"
+    assert run("restore", tmp_path / "nowhere", "--list").returncode == 1

@@ -1,0 +1,171 @@
+"""Bringing an archive back from a backup, whole or not at all, without those forgotten since.
+
+The stamp `archive.json` is written last, so a restoring that was killed leaves no archive, and
+`restoring.json` until all is done, by which the next try knows that it may go on. The restored
+archive gets an id of its own: copies of columns that a machine kept of the old one are not of it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidsearch import audit, snapshots
+from vidsearch.audit import Line
+from vidsearch.backup import with_new_id
+from vidsearch.snapshots import BackupFailed, Snapshot, told_of
+from vidsearch.stamp import is_archive
+from vidsearch.tables import explained
+from vidsearch.urls import Place
+from vidsearch.whole import write_whole
+
+if TYPE_CHECKING:
+    from idclip.identity import IdentityScorer
+    from vidsearch.store import Store
+
+_STAMP = "archive.json"
+_MARK = "restoring.json"
+_SCRATCH = ".restoring"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was brought back, and how many of its people were `forgotten` since, and so again."""
+
+    snapshot: Snapshot
+    forgotten: int
+
+
+def restore(where: Place, folder: Place, name: str = "", lost: Place | None = None) -> Restored:
+    """Write a snapshot, the latest if it has no name, as the archive in `folder`.
+
+    `folder` must be empty, or what is left of restoring the same one. Who was forgotten later than
+    the snapshot, by what later snapshots say, and by the archive `lost` if that is given, is for
+    `forget_again`. Raises `BackupFailed`, `ArchiveUnavailable`.
+    """
+    with told_of(where, "read"):
+        snapshot = snapshots.named(where, name)
+        later = _later_lines(where, snapshot, lost)
+    with explained(folder, "written"):
+        scratch = _begin(folder, snapshot)
+        for path, held in snapshot.files.items():
+            target = folder.joinpath(path) if isinstance(folder, Path) else folder / path
+            if path != _STAMP and not _is_there(target, held.size):
+                if isinstance(target, Path):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                snapshots.get(where, held, target, scratch)
+        if later is not None:
+            write_whole(folder / "audit.json", later)
+        if not is_archive(folder):
+            _write_stamp(where, folder, snapshot)
+    return Restored(snapshot, 0)
+
+
+def forget_again(
+    store: Store, scorer: Callable[[], IdentityScorer], where: Place, snapshot: Snapshot
+) -> int:
+    """Forget whom the restored archive holds although they were forgotten since; gives how many.
+
+    `store` is the restored archive, open for writing. When this is done it is like any other.
+    """
+    from vidsearch import forget
+    from vidsearch.search import THRESHOLD
+
+    before = _lines_of(where, snapshot)
+    since = [line for line in audit.read(store.folder) if line not in before]
+    n = 0
+    for person in store.people():
+        if audit.is_of(store.folder, person, since):
+            enrolled = store.people(pictures=False)
+            found = forget.traces(
+                store.rows(), store.members(), scorer(), person, enrolled, THRESHOLD
+            )
+            forget.forget(store, person, found)
+            n += 1
+    with explained(store.folder, "written"):
+        if isinstance(store.folder, Path):
+            shutil.rmtree(store.folder / _SCRATCH, ignore_errors=True)
+        (store.folder / _MARK).unlink(missing_ok=True)
+    return n
+
+
+def _begin(folder: Place, snapshot: Snapshot) -> Path | None:
+    """Mark the folder as one that is being restored; refuse one that holds anything else.
+
+    Gives the folder where files are written first; None for one of this machine's own.
+    """
+    try:
+        begun = json.loads((folder / _MARK).read_bytes()).get("snapshot")
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        begun = None
+    if begun is None and not snapshots.is_empty(folder):
+        raise BackupFailed(f"{folder} is not empty: restore into a new folder, with --archive NEW")
+    if begun not in (None, snapshot.name):
+        raise BackupFailed(
+            f"In {folder} the snapshot {begun} was being restored: go on with --snapshot {begun},"
+            " or choose another folder"
+        )
+    if isinstance(folder, Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        if (free := snapshots.free_bytes(folder)) < snapshot.size and begun is None:
+            raise BackupFailed(
+                f"The disk of {folder} has {free / 1e9:.1f} GB free, and the archive takes"
+                f" {snapshot.size / 1e9:.1f} GB"
+            )
+    write_whole(folder / _MARK, json.dumps({"snapshot": snapshot.name}))
+    if not isinstance(folder, Path):
+        return None
+    shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
+    (folder / _SCRATCH).mkdir()
+    return folder / _SCRATCH
+
+
+def _is_there(target: Place, size: int) -> bool:
+    """Whether a killed restoring wrote this file: each is there whole or not at all."""
+    try:
+        return target.stat().st_size == size
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _write_stamp(where: Place, folder: Place, snapshot: Snapshot) -> None:
+    if _STAMP not in snapshot.files:
+        raise BackupFailed(f"The snapshot {snapshot.name} has no {_STAMP}: it is none")
+    write_whole(folder / _STAMP, with_new_id(_content(where, snapshot, _STAMP)))
+
+
+def _content(where: Place, snapshot: Snapshot, path: str) -> bytes:
+    pieces: list[bytes] = []
+    snapshots.check(where, snapshot.files[path], pieces.append)
+    return b"".join(pieces)
+
+
+def _lines_of(where: Place, snapshot: Snapshot) -> Sequence[Line]:
+    if audit.FILE not in snapshot.files:
+        return ()
+    return audit.lines_in(_content(where, snapshot, audit.FILE))
+
+
+def _later_lines(where: Place, snapshot: Snapshot, lost: Place | None) -> str | None:
+    """The newest record of who was forgotten; None where it is that of the snapshot itself.
+
+    Raises `BackupFailed` where it is no later state of it.
+    """
+    latest = snapshots.listed(where)[-1]
+    if lost is not None and (lost / audit.FILE).exists():
+        newest, whose = (lost / audit.FILE).read_bytes(), str(lost)
+    elif lost is None and audit.FILE in latest.files:
+        newest, whose = _content(where, latest, audit.FILE), latest.name
+    else:
+        return None
+    known = {line.line_id for line in audit.lines_in(newest)}
+    if not {line.line_id for line in _lines_of(where, snapshot)} <= known:
+        raise BackupFailed(
+            f"What {whose} says of who was forgotten is no later state of the snapshot"
+            f" {snapshot.name}: it is of another archive"
+        )
+    return newest.decode("utf-8")
