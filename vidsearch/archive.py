@@ -12,7 +12,7 @@ for hit in archive.query("Anna Rossi giving a speech outdoors").hits:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from vidsearch.tasks import Analyst
     from vidsearch.timeline import Timeline
     from vidsearch.verify import Fault, Repaired
+    from vidsearch.watch import News
 
 
 class Archive:
@@ -233,6 +234,37 @@ class Archive:
             freed = generations.drop(store)
         self._open.anew()
         return freed
+
+    def watching(
+        self,
+        paths: Sequence[PathLike],
+        *,
+        settle_s: float = 10.0,
+        poll_s: float | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        **options: object,
+    ) -> Generator[News, None, None]:
+        """Index what lies below `paths` and what comes there, each file when it stopped growing.
+
+        A file is ready when it is `settle_s` seconds as it is. Folders are looked at when the
+        operating system tells of a change, or every `poll_s` seconds where that is given or the
+        system cannot tell. Ends when `stop` says so, between two runs, or by closing the iterator.
+        Takes the options of `indexing`. An archive that is busy or out of reach is tried again;
+        `ArchiveMismatch` is raised.
+        """
+        from vidsearch import watch
+
+        def index(files: Sequence[PathLike]) -> Iterator[Event]:
+            return self.indexing(files, **options)  # type: ignore[arg-type]
+
+        known = watch.known_of(self.videos()) if self._open.exists else {}
+        wake = None if poll_s is not None else watch.told_by_system(paths, stop)
+        by = "as the system tells"
+        if wake is None:
+            every_s = poll_s or max(1.0, min(settle_s / 2, 30.0))
+            wake, by = watch.polling(every_s, stop), f"every {every_s:g} s"
+        ledger = watch.Ledger(tuple(paths), settle_s, known)
+        yield from watch.watch(ledger, index, wake, by, stop)
 
     def jobs(self) -> list[Job]:
         """The runs of `index` that had something to do, the latest first."""
@@ -898,16 +930,19 @@ class Archive:
 
         with self._open.writer() as store:
             person = enrolment.find(name, store.people())
-            beside = {
-                each.stamp.content: self._traces_in(each, person, threshold)
-                for each in store.others()
-            }
-            found = self._traces_in(store, person, threshold)
-            line = forget.forget(store, person, found, beside)
+            line = self._forget_in(store, person, threshold)
         for kept in (forget.kept_elsewhere(self.path), forget.kept_in_backups(self.path)):
             if kept:
                 self._open.tell(kept)
         return line
+
+    def _forget_in(self, store: Store, person: Person, threshold: float | None = None) -> Line:
+        from vidsearch import forget
+
+        beside = {
+            each.stamp.content: self._traces_in(each, person, threshold) for each in store.others()
+        }
+        return forget.forget(store, person, self._traces_in(store, person, threshold), beside)
 
     def _traces_in(self, store: Store, person: Person, threshold: float | None) -> Traces:
         from vidsearch.forget import traces
@@ -1020,7 +1055,7 @@ class Archive:
         where, lost = backups_at(place), None if forgotten is None else located(forgotten)
         done = restore.restore(where, self.path, snapshot, lost)
         with self._open.writer() as store:
-            n = restore.forget_again(store, lambda: self._open.scorer, where, done.snapshot)
+            n = restore.forget_again(store, where, done.snapshot, self._forget_in)
         return replace(done, forgotten=n)
 
     def stats(self) -> Stats:

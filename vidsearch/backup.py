@@ -165,9 +165,7 @@ def _listing(folder: Place) -> _Listing:
     """The files of an archive that make it up, by their path in it."""
     found: dict[str, tuple[Place, Stat]] = {}
     if isinstance(folder, Path):
-        for base, folders, files in os.walk(folder):
-            if Path(base) == folder and _COPIES in folders:
-                folders.remove(_COPIES)
+        for base, _, files in os.walk(folder):
             for name in files:
                 file = Path(base) / name
                 with suppress(FileNotFoundError):
@@ -180,7 +178,9 @@ def _listing(folder: Place) -> _Listing:
 
 
 def _belongs(path: str) -> bool:
-    name = PurePosixPath(path).name
+    *folders, name = PurePosixPath(path).parts
+    if _COPIES in folders:  # made again from the tables
+        return False
     return name not in _NOT_KEPT and not name.endswith(".part") and not name.startswith(".")
 
 

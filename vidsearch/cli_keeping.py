@@ -1,13 +1,16 @@
-"""Commands that keep an archive for years: drop what is gone, back up, bring back."""
+"""Commands that keep an archive for years: drop what is gone, back up, bring back, watch."""
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidsearch.cli_run import Run, run_options
 from vidsearch.command import (
     NOTHING_FOUND,
     SOME_FAILED,
@@ -18,6 +21,7 @@ from vidsearch.command import (
     print_json,
     say,
 )
+from vidsearch.urls import is_there
 
 if TYPE_CHECKING:
     from vidsearch.archive import Archive
@@ -146,4 +150,68 @@ def restore(
     return 1 if faults else 0
 
 
-COMMANDS = (prune, backup, restore)
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=str), metavar="DIR...")
+@archive_option
+@click.option(
+    "--settle",
+    "settle_s",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a file must be as it is before it is taken for whole.",
+)
+@click.option(
+    "--poll",
+    "poll_s",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Look so often, and do not rely on what the system tells: for network mounts.",
+)
+@click.option("--encoder", help="Context encoder of a new archive (see `vidsearch models list`).")
+@click.option("--faces", help="Face model of a new archive: default, insightface:PACK, opencv:DIR.")
+@run_options
+def watch(
+    paths: Sequence[str],
+    folder: Path,
+    settle_s: float,
+    poll_s: float | None,
+    encoder: str | None,
+    faces: str | None,
+    run: Run,
+) -> int:
+    """Index what is in the folders DIR and what comes there, each file when it stopped growing.
+
+    A file that fails is recorded, and tried again when it changes. Deleted files are told of and
+    stay in the archive until `vidsearch prune`. Ctrl-C, or SIGTERM, ends it with exit status 0;
+    killed and started again it goes on. With --json each line is an object.
+    """
+    from vidsearch.archive import Archive
+    from vidsearch.jobs import here
+    from vidsearch.present_watch import Told
+
+    for path in paths:
+        if not is_there(path):
+            raise click.UsageError(f"{path} does not exist: mount it, or make it, first")
+    told = Told(_line, as_json=run.as_json, quiet=run.quiet)
+    archive = Archive(folder, encoder=encoder, faces=faces, waiting=say)
+    by = f"watch, {run.by or here(run.jobs)}"
+    options: dict[str, Any] = {"jobs": run.jobs, "analyst": run.analyst(), "by": by}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    news = archive.watching(paths, settle_s=settle_s, poll_s=poll_s, **options)
+    try:
+        told.all_of(news)
+    except KeyboardInterrupt:
+        news.close()  # what was told as indexed is on the disk, the rest is for the next time
+    told.summary()
+    return 0
+
+
+def _line(text: str) -> None:
+    """A line of a long run is seen at once, also in a file or a pipe."""
+    click.echo(text)
+    sys.stdout.flush()
+
+
+COMMANDS = (prune, backup, restore, watch)

@@ -30,7 +30,7 @@ def tell_lines(events: Iterable[Event], write: Callable[[str], None]) -> IndexRe
         if isinstance(event, Planned):
             tell("planned", **_planned(event))
         elif isinstance(event, Indexed):
-            tell("indexed", **_indexed(event))
+            tell("indexed", **indexed_as_data(event))
         elif isinstance(event, Failed):
             tell("failed", path=event.path, video_id=event.video_id, reason=event.reason)
         if time.monotonic() - last >= EVERY_S:
@@ -75,7 +75,8 @@ def _planned(event: Planned) -> dict[str, Any]:
     }
 
 
-def _indexed(event: Indexed) -> dict[str, Any]:
+def indexed_as_data(event: Indexed) -> dict[str, Any]:
+    """A file whose rows are published."""
     video = event.video
     return {
         "path": printable(video.path),

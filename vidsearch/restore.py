@@ -24,7 +24,7 @@ from vidsearch.urls import Place
 from vidsearch.whole import write_whole
 
 if TYPE_CHECKING:
-    from idclip.identity import IdentityScorer
+    from vidsearch.records import Person
     from vidsearch.store import Store
 
 _STAMP = "archive.json"
@@ -66,31 +66,23 @@ def restore(where: Place, folder: Place, name: str = "", lost: Place | None = No
 
 
 def forget_again(
-    store: Store, scorer: Callable[[], IdentityScorer], where: Place, snapshot: Snapshot
+    store: Store, where: Place, snapshot: Snapshot, forget: Callable[[Store, Person], object]
 ) -> int:
     """Forget whom the restored archive holds although they were forgotten since; gives how many.
 
-    `store` is the restored archive, open for writing. When this is done it is like any other.
+    `store` is the restored archive, open for writing, and `forget` forgets one person in it. When
+    this is done it is like any other.
     """
-    from vidsearch import forget
-    from vidsearch.search import THRESHOLD
-
     before = _lines_of(where, snapshot)
     since = [line for line in audit.read(store.folder) if line not in before]
-    n = 0
-    for person in store.people():
-        if audit.is_of(store.folder, person, since):
-            enrolled = store.people(pictures=False)
-            found = forget.traces(
-                store.rows(), store.members(), scorer(), person, enrolled, THRESHOLD
-            )
-            forget.forget(store, person, found)
-            n += 1
+    again = [each for each in store.people() if audit.is_of(store.folder, each, since)]
+    for person in again:
+        forget(store, person)
     with explained(store.folder, "written"):
         if isinstance(store.folder, Path):
             shutil.rmtree(store.folder / _SCRATCH, ignore_errors=True)
         (store.folder / _MARK).unlink(missing_ok=True)
-    return n
+    return len(again)
 
 
 def _begin(folder: Place, snapshot: Snapshot) -> Path | None:

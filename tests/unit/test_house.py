@@ -91,6 +91,7 @@ PLACES = {
     ),
     "huggingface_hub": ("idclip/pull.py",),
     "opentimelineio": ("vidsearch/export_editors.py",),
+    "watchfiles": ("vidsearch/watch.py",),
     "ray": ("workers/*.py",),
 }
 HEAVY = (*PLACES, "cv2", "pyarrow", "tokenizers", "PIL", "rich")
