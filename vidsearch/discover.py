@@ -82,10 +82,13 @@ def numbers(rows: Rows, members: Sequence[Member]) -> tuple[Ints, Ints]:
     return number, joined
 
 
-def find(rows: Rows, scorer: IdentityScorer, members: Sequence[Member]) -> tuple[list[Member], int]:
+def find(
+    rows: Rows, scorer: IdentityScorer, members: Sequence[Member], *, keep_lost: bool = False
+) -> tuple[list[Member], int]:
     """The members with all tracks of the archive among them, and how many are new.
 
-    Members of videos that are not in the archive now stay as they are, for when they come back.
+    Members of videos that are not in the archive now stay as they are, for when they come back. So
+    do, with `keep_lost`, those whose face is in no track of their video now.
     """
     before, joined = numbers(rows, members)
     new = before == 0
@@ -95,7 +98,12 @@ def find(rows: Rows, scorer: IdentityScorer, members: Sequence[Member]) -> tuple
     found = cluster(faces_of_tracks(rows, scorer), scorer, apart, before, highest)
     order = np.lexsort((-_centrality(rows, found), joined))
     there = {video.video_id for video in rows.videos}
-    away = [member for member in members if member.video_id not in there]
+    lost = tracks_at(rows, members) < 0 if keep_lost else np.zeros(len(members), bool)
+    away = [
+        member
+        for member, is_lost in zip(members, lost.tolist(), strict=True)
+        if is_lost or member.video_id not in there
+    ]
     next_place = max((m.joined for m in members), default=0) + 1
     kept = []
     for track in order.tolist():

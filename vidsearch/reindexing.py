@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from idclip.errors import ModelUnavailable
 from vidsearch import generations
 from vidsearch.errors import UnreadableVideo, VidsearchError
 from vidsearch.indexing import GROUP_SECONDS, GROUP_VIDEOS, Event, Failed, Indexed, Planned
@@ -477,11 +478,23 @@ def _detector(split_with: str) -> tuple[str, dict[str, float]]:
 
 
 def _other_was_begun(store: Store, begun: Generation) -> str:
+    from idclip.digests import encoder_digest
+
     command = f"vidsearch reindex --archive {store.folder}"
-    return (
+    said = (
         f"A reindex of the archive {store.folder} with the encoder {begun.encoder!r}"
         f"{f' and the detector {begun.detector}' if begun.detector else ''} was begun and is not"
-        f" finished. Go on with it, or give it up:\n  {command}\n  {command} --drop"
+        " finished"
+    )
+    try:
+        there = encoder_digest(begun.encoder) == begun.encoder_weights
+    except ModelUnavailable:
+        there = False
+    if there:
+        return f"{said}. Go on with it, or give it up:\n  {command}\n  {command} --drop"
+    return (
+        f"{said}, and its weights {begun.encoder_weights} are not installed any more. Put them"
+        f" back, or give it up:\n  {command} --drop"
     )
 
 

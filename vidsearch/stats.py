@@ -88,5 +88,8 @@ def disk(folder: Place, stamp: Stamp) -> dict[str, int]:
         parts["cache"] -= sum(size_of(copies(folder) / f"{name}.arrow") for name in ROWS)
     if beside:
         parts["kept beside"] = sum(beside.values())
-    there = size_of(folder) + (0 if isinstance(folder, Path) else sum(caches.values()))
+    there = size_of(folder)
+    if not isinstance(folder, Path):  # copies lie elsewhere
+        caches |= {c: size_of(copies(folder / c)) for c in beside if c}
+        there += sum(caches.values())
     return parts | {"rest": max(0, there - sum(parts.values()))}

@@ -33,7 +33,9 @@ FACES_A_SIDE = 15  # on that of a question
 def discover(store: Store, scorer: IdentityScorer) -> Discovery:
     """Put the new faces of the archive into clusters; say what there is."""
     rows = store.rows()
-    members, new = find(rows, scorer, store.members())
+    # The rows kept beside these may have faces that these have not: they may count again.
+    kept = bool(store.stamp.others)
+    members, new = find(rows, scorer, store.members(), keep_lost=kept)
     if members != store.members():
         store.put_members(members)
     clusters = clusters_of(store, scorer)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from small_encoder import small_encoder
-from videos import encode
+from videos import cut_off, encode
 
 from vidsearch import Archive, forget, generations, reindexing
 from vidsearch.cli import main
@@ -159,6 +159,24 @@ def test_with_another_detector_shots_are_found_anew(
     assert outcome.after.detector == "content"
     assert_same(rows_in(archive.path, with_rows(archive)), rows_in(tmp_path / "fresh"))
     assert archive.verify() == []
+    with Store.open(archive.path, read_only=True) as store:
+        members = set(store.members())
+    archive.discover()  # finds other shots, and perhaps other looks
+    archive.reindex_back()
+    with Store.open(archive.path, read_only=True) as store:
+        assert members <= set(store.members())
+
+
+def test_a_damaged_video_keeps_what_could_be_read_of_it(other: str, tmp_path: Path) -> None:
+    whole = encode(tmp_path / "whole.mkv", n_frames=100)
+    file = cut_off(whole, 0.5)
+    file.write_bytes(file.read_bytes()[:-600] + os.urandom(600))
+    archive = Archive(tmp_path / "archive")
+    (video,) = archive.index([file]).indexed
+    assert video.n_frames < 100
+    assert archive.reindex(encoder=other)[1].switched
+    Archive(tmp_path / "fresh", encoder=other).index([file])
+    assert_same(rows_in(archive.path), rows_in(tmp_path / "fresh"))
 
 
 def test_an_archive_of_an_older_layout_can_be_reindexed(archive: Archive, other: str) -> None:
