@@ -21,7 +21,7 @@ from vidsearch import Archive, forget, generations, reindexing
 from vidsearch.cli import main
 from vidsearch.errors import ArchiveMismatch, ArchiveUnavailable, VidsearchError
 from vidsearch.indexing import Indexed
-from vidsearch.records import Label
+from vidsearch.records import Label, Member
 from vidsearch.schema import CONTENT
 from vidsearch.stamp import read_stamp
 from vidsearch.store import Store
@@ -159,12 +159,20 @@ def test_with_another_detector_shots_are_found_anew(
     assert outcome.after.detector == "content"
     assert_same(rows_in(archive.path, with_rows(archive)), rows_in(tmp_path / "fresh"))
     assert archive.verify() == []
-    with Store.open(archive.path, read_only=True) as store:
-        members = set(store.members())
-    archive.discover()  # finds other shots, and perhaps other looks
-    archive.reindex_back()
-    with Store.open(archive.path, read_only=True) as store:
-        assert members <= set(store.members())
+
+
+def test_clusters_keep_faces_that_only_the_rows_beside_have(archive: Archive, other: str) -> None:
+    poetry = next(v.video_id for v in archive.videos() if v.path.endswith("poetry.mp4"))
+    lost = Member(7, 7000, poetry, 1.0, (0.0, 0.0, 0.01, 0.01))  # of no track that counts
+    archive.reindex(encoder=other)
+    with Store.open(archive.path) as store:
+        store.put_members([*store.members(), lost])
+    for kept in (True, False):
+        archive.discover()
+        with Store.open(archive.path, read_only=True) as store:
+            assert (lost in store.members()) == kept
+        if kept:
+            archive.confirm_reindex()
 
 
 def test_a_damaged_video_keeps_what_could_be_read_of_it(other: str, tmp_path: Path) -> None:
