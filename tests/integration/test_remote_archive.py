@@ -176,6 +176,7 @@ def test_who_lost_the_lease_writes_no_more(
     monkeypatch.setattr(lease, "BEAT_S", 60.0)  # as if the machine had been asleep
     with Store.open(made) as sleeper:
         time.sleep(2.5)
+        monkeypatch.setattr(lease, "LEASE_S", 60.0)  # the heir is awake, however slow the machine
         with Store.open(made, wait_s=5) as heir:
             with pytest.raises(ArchiveUnavailable, match="another process may be writing"):
                 sleeper.publish_many([analyzed_video("v9")])
