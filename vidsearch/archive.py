@@ -186,10 +186,11 @@ class Archive:
         asked = reindexing.Asked(encoder, detector, dict(detector_options or {}))
         lacking: list[Failed] = []
         with self._open.writer(wait_s) as store:
-            target = reindexing.target_of(store, asked, self._open.tell_licences)
+            device = self._open.device
+            target = reindexing.target_of(store, asked, self._open.tell_licences, device)
             here = local(jobs)
             events = reindexing.build(
-                store, target, analyst or here, here, lacking, thumbnails=thumbnails
+                store, target, analyst or here, here, lacking, thumbnails=thumbnails, device=device
             )
             what = f"reindex --encoder {target.stamp.encoder}"
             yield from jobs_of.remembered(

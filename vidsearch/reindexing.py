@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from idclip.devices import AUTO
 from idclip.errors import ModelUnavailable
 from vidsearch import generations
 from vidsearch.errors import UnreadableVideo, VidsearchError
@@ -97,7 +98,10 @@ def told_apart(events: Iterator[Event | Outcome], outcomes: list[Outcome]) -> It
 
 
 def target_of(
-    store: Store, asked: Asked, licences: Callable[[Models], None] = lambda models: None
+    store: Store,
+    asked: Asked,
+    licences: Callable[[Models], None] = lambda models: None,
+    device: str = AUTO,
 ) -> Store:
     """The generation to build: one that was begun, the one beside, or a new one.
 
@@ -115,8 +119,11 @@ def target_of(
         encoder, split = begun.encoder, begun.detector
     else:
         encoder = full_name(asked.encoder) if asked.encoder else stamp.encoder
+    from idclip.devices import require_device
     from idclip.digests import encoder_digest
 
+    if device != AUTO:
+        require_device(encoder, device)
     weights = encoder_digest(encoder)
     wanted = (encoder, weights, split)
     for each in store.others():
@@ -133,7 +140,7 @@ def target_of(
         )
     from vidsearch.analyze import load_models
 
-    models = load_models(encoder, stamp.face_model)  # which checks that they fit
+    models = load_models(encoder, stamp.face_model, device=device)  # which checks that they fit
     licences(models)
     return generations.begin(store, encoder, models.encoder.dim, weights, split)
 
@@ -146,13 +153,15 @@ def build(
     lacking: list[Failed],
     *,
     thumbnails: bool = False,
+    device: str = AUTO,
 ) -> Iterator[Event]:
     """Bring all videos of `store` into `target`; yields what `indexing.index` yields.
 
     What cannot be brought over is added to `lacking`. With `thumbnails` the stored pictures stand
-    in for a file that is gone, which takes the analyst of this machine, `here`.
+    in for a file that is gone, which takes the analyst of this machine, `here`. `device` is where
+    pictures are encoded.
     """
-    work = _Work(store, target, analyst, here, lacking, thumbnails)
+    work = _Work(store, target, analyst, here, lacking, thumbnails, device)
     yield work.planned()
     yield from work.failures()
     for batch in work.batches():
@@ -207,7 +216,9 @@ class _Work:
         here: Analyst,
         lacking: list[Failed],
         thumbnails: bool,
+        device: str,
     ) -> None:
+        self._device = device
         self._store, self._target = store, target
         self._analyst, self._here = analyst, here
         self._lacking = lacking
@@ -306,7 +317,7 @@ class _Work:
                 yield Analyzed(task, AnalyzedVideo(self._entries[task.video_id][0], ()), 0.0)
             return
         name, options = _detector(self._split)
-        recipe = recipe_of(self._target.stamp, name, options)
+        recipe = recipe_of(self._target.stamp, name, options).on(self._device)
         yield from (self._here if batch.local else self._analyst)(batch.tasks, recipe)
 
     def _publish(self, group: Sequence[Analyzed]) -> Iterator[Indexed]:
