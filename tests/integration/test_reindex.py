@@ -150,6 +150,7 @@ def test_questions_are_answered_from_the_old_rows_until_the_switch(
     assert asked_all(archive) == asked_all(Archive(archive.path))
 
 
+@pytest.mark.slow
 def test_with_another_detector_shots_are_found_anew(
     archive: Archive, footage: Path, tmp_path: Path
 ) -> None:
@@ -248,6 +249,7 @@ def test_what_was_confirmed_is_gone_from_the_disk(archive: Archive, other: str) 
         early.videos()
 
 
+@pytest.mark.slow
 def test_an_archive_that_was_confirmed_is_reindexed_again(archive: Archive, other: str) -> None:
     before = rows_in(archive.path, with_rows(archive))
     for encoder in (other, "concept"):
@@ -540,7 +542,8 @@ def forget_and_die(folder: Path, step: int) -> None:
     Archive(folder).forget_person(SINGER)
 
 
-@pytest.mark.parametrize("step", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [2, 4])
 def test_a_forgetting_that_is_killed_is_finished_in_both(
     archive: Archive, other: str, step: int
 ) -> None:
@@ -571,6 +574,26 @@ def test_faults_of_the_rows_beside_are_told_and_mended(archive: Archive, other: 
     assert len(with_rows(archive)) == 3  # those that count were not touched
     archive.reindex_back()
     assert with_rows(archive) == []
+
+
+@pytest.mark.slow
+def test_a_backup_holds_both_and_who_is_forgotten_since_is_gone_from_both(
+    archive: Archive, other: str, tmp_path: Path
+) -> None:
+    archive.reindex(encoder=other)
+    secrets, answers = list(secrets_of(archive)), asked_all(archive)
+    archive.backup(tmp_path / "backups")
+    whole = Archive(tmp_path / "whole")
+    whole.restore(tmp_path / "backups")
+    assert whole.verify() == []
+    assert asked_all(whole) == answers
+    assert whole.reindex_back().switched
+    assert whole.verify() == []
+    archive.forget_person(SINGER)
+    again = Archive(tmp_path / "again")
+    assert again.restore(tmp_path / "backups", forgotten=archive.path).forgotten == 1
+    assert found_in(again.path, secrets) == 0
+    assert again.verify() == []
 
 
 # --- the command ---------------------------------------------------------------------------------
