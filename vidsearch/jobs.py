@@ -50,7 +50,7 @@ def remembered(store: Store, events: Iterator[Event], asked: Asked) -> Iterator[
         for event in events:
             journal.add(event)
             yield event
-    except (GeneratorExit, KeyboardInterrupt):
+    except (GeneratorExit, KeyboardInterrupt, SystemExit):  # the last is SIGTERM, by Ray's handler
         journal.end(STOPPED, "")
         raise
     except BaseException as error:
