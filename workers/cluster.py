@@ -57,6 +57,8 @@ def connect(address: str) -> Any:
         _knock(address)
         # Of Ray's own words those that tell of a fault; what workers print comes through as it is.
         logging.getLogger("ray").setLevel(logging.ERROR)
+        if address != "local":
+            _bring_token()
         try:
             with warnings.catch_warnings():
                 # LanceDB warns of processes that fork and go on using it; Ray's execute another
@@ -69,8 +71,25 @@ def connect(address: str) -> Any:
                     include_dashboard=False,
                 )
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise _nobody(address, error) from error
+            raise VidsearchError(
+                f"the Ray cluster at {address!r} does not take us: {error}\n"
+                "If it asks for a token: export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, which"
+                " `ray get-auth-token` shows on its head"
+            ) from error
     return ray
+
+
+def _bring_token() -> None:
+    """Show the cluster the token of this user, where there is one.
+
+    A head asks for a token as soon as it finds one in its user's home, where any local Ray leaves
+    one, but `ray.init` brings it only if it is told to. A cluster that wants none ignores it.
+    """
+    try:
+        from ray._private.authentication import authentication_token_setup as tokens
+    except ImportError:  # a Ray before there were tokens
+        return
+    tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _knock(address: str) -> None:

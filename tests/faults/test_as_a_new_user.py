@@ -41,6 +41,11 @@ class Head:
             env=self.environment,
         )
 
+    def ray(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Ray's own command asks for a token only if it is told to."""
+        with_token = Head({**self.environment, "RAY_AUTH_MODE": "token"})
+        return with_token.run(BIN / "ray", *arguments)
+
     def vidsearch(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, "-m", "vidsearch", *arguments)
 
@@ -59,11 +64,14 @@ def head() -> Iterator[Head]:
     }
     ports["ray-client-server-port"] = ports.pop("client")
     folder = Path(tempfile.mkdtemp(prefix="ray"))  # short: sockets have their names in it
+    (folder / ".ray").mkdir()
+    (folder / ".ray" / "auth_token").write_text("a-token-of-this-test-alone-0123456789")
+    ours = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
     environment = {
-        **os.environ,
-        # As examples/cluster has it. "auto" means this cluster, whatever else this machine runs.
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": "a-token-of-this-test-alone-0123456789",
+        **{name: value for name, value in os.environ.items() if name not in ours},
+        # Somebody who used Ray before, and has a token since. "auto" means this cluster, whatever
+        # else this machine runs.
+        "HOME": str(folder),
         "RAY_ADDRESS": f"127.0.0.1:{ports['port']}",
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{ports['dashboard-port']}",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -153,22 +161,22 @@ def test_a_submitted_job_indexes_and_its_log_tells_what_it_did(
     archive = tmp_path / "archive"
     (folder / "text.mp4").write_bytes(b"no video")
     job = (sys.executable, "-m", "workers", "index", folder, "--archive", archive)
-    submit = (BIN / "ray", "job", "submit", "--submission-id")
+    submit = ("job", "submit", "--submission-id")
 
-    some_failed = head.run(*submit, "first", "--", *job)
+    some_failed = head.ray(*submit, "first", "--", *job)
     assert some_failed.returncode == 1
-    said = head.run(BIN / "ray", "job", "logs", "first").stdout
+    said = head.ray("job", "logs", "first").stdout
     lines = said[said.index("12 videos to index") :].splitlines()
     assert lines[-1].startswith("indexed 11 videos, ")
     assert lines[-1].endswith("; 1 failed")
     assert f"failed  {folder / 'text.mp4'}: is text, not a video" in lines
     assert all(line.isprintable() for line in lines)  # nothing that steers a terminal
-    status = head.run(BIN / "ray", "job", "status", "first")
+    status = head.ray("job", "status", "first")
     assert "failed with exit code 3" in status.stdout + status.stderr
     assert Archive(archive).verify() == []
 
     (folder / "text.mp4").unlink()
-    good = head.run(*submit, "second", "--", *job)
+    good = head.ray(*submit, "second", "--", *job)
     assert good.returncode == 0
     assert "nothing to do; 11 unchanged" in good.stdout
     Archive(archive).forget_missing()
@@ -182,17 +190,25 @@ def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again(
     archive = tmp_path / "archive"
     encode(folder / "long.mp4", n_frames=3000)
     job = (sys.executable, "-m", "workers", "index", folder, "--archive", archive)
-    ray = BIN / "ray"
-    started = head.run(ray, "job", "submit", "--no-wait", "--submission-id", "third", "--", *job)
+    started = head.ray("job", "submit", "--no-wait", "--submission-id", "third", "--", *job)
     assert started.returncode == 0
     deadline = time.monotonic() + 120
-    while "1 worker" not in head.run(ray, "job", "logs", "third").stdout:
+    while "1 worker" not in head.ray("job", "logs", "third").stdout:
         assert time.monotonic() < deadline
-    head.run(ray, "job", "stop", "third")
-    assert "was stopped" in "".join(head.run(ray, "job", "status", "third").stdout.splitlines())
+    head.ray("job", "stop", "third")
+    assert "was stopped" in "".join(head.ray("job", "status", "third").stdout.splitlines())
     assert [each.state for each in Archive(archive).jobs()] == ["stopped"]
     (folder / "long.mp4").unlink()
-    again = head.run(ray, "job", "submit", "--", *job)
+    again = head.ray("job", "submit", "--", *job)
     assert again.returncode == 0, again.stdout
     Archive(tmp_path / "expected").index([folder])
     assert_same_rows(archive, tmp_path / "expected")
+
+
+def test_a_wrong_token_is_said_to_be_one(head: Head, folder: Path, tmp_path: Path) -> None:
+    wrong = Head({**head.environment, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64})
+    run = wrong.vidsearch("index", folder, "--archive", tmp_path / "archive", "--ray", "auto")
+    assert run.returncode == 2
+    assert "the Ray cluster at 'auto' does not take us" in run.stderr
+    assert "RAY_AUTH_TOKEN" in run.stderr
+    assert "Traceback" not in run.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -209,13 +210,46 @@ def test_nodes_of_aws_by_the_model_that_boto_checks_calls_with() -> None:
         assert kind in model.shape_for("InstanceType").enum
 
 
+def test_nodes_of_google_by_its_description_of_the_service() -> None:
+    cache = pytest.importorskip("googleapiclient.discovery_cache")
+    described = Path(cache.__file__).parent / "documents" / "compute.v1.json"
+    schemas = json.loads(described.read_text())["schemas"]
+    for node in loaded("gcp.yaml")["available_node_types"].values():
+        assert list(unknown(node["node_config"], {"$ref": "Instance"}, schemas)) == []
+    slip = {"scheduling": {"preemptable": True}, "disks": [{"boot": "yes"}]}
+    told = list(unknown(slip, {"$ref": "Instance"}, schemas))
+    assert told == [".scheduling.preemptable", ".disks[0].boot"]
+
+
+TYPES = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "any": object}
+
+
+def unknown(value: Any, schema: Any, schemas: Any, where: str = "") -> Iterator[str]:
+    """The fields of `value` that a schema of Google's does not have, or has as another type."""
+    schema = schemas[schema["$ref"]] if "$ref" in schema else schema
+    if schema["type"] == "object" and isinstance(value, dict):
+        for key, each in value.items():
+            inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
+            if inner is None:
+                yield f"{where}.{key}"
+            else:
+                yield from unknown(each, inner, schemas, f"{where}.{key}")
+    elif schema["type"] == "array" and isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from unknown(each, schema["items"], schemas, f"{where}[{index}]")
+    elif not (schema.get("format") in ("int64", "uint64") and isinstance(value, int)):
+        of_type = isinstance(value, TYPES.get(schema["type"], ()))
+        if not of_type or value not in schema.get("enum", [value]):
+            yield where
+
+
 def test_workers_are_spot_instances_and_the_head_is_none() -> None:
     aws, gcp = (loaded(name)["available_node_types"] for name in RAY_YAML)
     for name in ("head", "cpu", "gpu"):
         market = aws[name]["node_config"].get("InstanceMarketOptions")
-        schedule = gcp[name]["node_config"].get("scheduling", [{}])
+        schedule = gcp[name]["node_config"].get("scheduling", {})
         assert (market == {"MarketType": "spot"}) == (name != "head")
-        assert schedule[0].get("preemptible", False) == (name != "head")
+        assert (schedule.get("provisioningModel") == "SPOT") == (name != "head")
     assert (aws["head"]["resources"], gcp["head"]["resources"]) == ({"CPU": 0}, {"CPU": 0})
 
 
