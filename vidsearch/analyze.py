@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -23,8 +23,9 @@ from idclip.identity import IdentityScorer
 from vidsearch.allocator import give_back_large_blocks
 from vidsearch.describe import Models, ShotBuilder
 from vidsearch.inputs import printable
-from vidsearch.media import Decoder, Frame, decode
-from vidsearch.records import AnalyzedVideo, Shot, Video
+from vidsearch.media import Frame, Probe, decode
+from vidsearch.pace import Pace
+from vidsearch.records import AnalyzedVideo, Video
 from vidsearch.segments import Part, segment
 from vidsearch.shots import make_detector
 from vidsearch.tasks import Progress, Recipe, Task
@@ -134,15 +135,35 @@ def analyze(
                     )
                 )
 
-        with _in_background(shots.add) as hand_on:
+        with in_background(shots.add) as hand_on:
             for part in segment(frames, detector, seen):
                 hand_on(part)
-        return AnalyzedVideo(_video(task, recipe, frames, shots.done), tuple(shots.done))
+        row = video_row(
+            task,
+            recipe,
+            frames.probe,
+            frames.pace,
+            problem=frames.problem,
+            end_s=frames.end_s,
+            n_frames=frames.n_frames,
+            n_shots=len(shots.done),
+        )
+        return AnalyzedVideo(row, tuple(shots.done))
 
 
-def _video(task: Task, recipe: Recipe, frames: Decoder, shots: Sequence[Shot]) -> Video:
+def video_row(
+    task: Task,
+    recipe: Recipe,
+    probe: Probe,
+    pace: Pace,
+    *,
+    problem: str,
+    end_s: float,
+    n_frames: int,
+    n_shots: int,
+) -> Video:
     """The `videos` row of a pass that has come to its end."""
-    probe, problem, rate = frames.probe, frames.problem, frames.pace.rate
+    rate = pace.rate
     return task.video(
         status="partial" if problem else "indexed",
         error=problem,
@@ -150,13 +171,13 @@ def _video(task: Task, recipe: Recipe, frames: Decoder, shots: Sequence[Shot]) -
         codec=probe.codec,
         width=probe.width,
         height=probe.height,
-        duration_s=frames.end_s,
+        duration_s=end_s,
         frame_rate=probe.frame_rate,
-        n_frames=frames.n_frames,
-        n_shots=len(shots),
+        n_frames=n_frames,
+        n_shots=n_shots,
         detector=recipe.split_with,
         rate=f"{rate.numerator}/{rate.denominator}",
-        variable_rate=frames.pace.is_variable,
+        variable_rate=pace.is_variable,
         timecode=probe.slate.timecode,
         reel=probe.slate.reel,
         recorded_at=probe.slate.recorded_at,
@@ -164,7 +185,7 @@ def _video(task: Task, recipe: Recipe, frames: Decoder, shots: Sequence[Shot]) -
 
 
 @contextmanager
-def _in_background(work: Callable[[Part], None]) -> Iterator[Callable[[Part], None]]:
+def in_background(work: Callable[[Part], None]) -> Iterator[Callable[[Part], None]]:
     """Give a function that has `work` done by a thread, in order, `AHEAD` parts behind at most.
 
     An error of the thread is raised in the caller, at the next part or at the end.

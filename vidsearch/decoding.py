@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import av
 import av.error
+import numpy as np
 
 from vidsearch.containers import (
     check_file,
@@ -42,6 +45,10 @@ from vidsearch.pictures import (
 from vidsearch.slate import Slate, read_slate
 from vidsearch.urls import place
 
+STEPS_BACK_S = (0.0, 2.0, 10.0, 60.0)
+"""How much earlier to seek, in turn, where seeking lands behind what is looked for."""
+_SEEKABLE = ("mov,", "matroska", "mpegts", "mxf")
+_PACKETS_TO_A_KEY = 5000
 _MANY_ERRORS = 50
 _LEAD = 128  # packets that are kept until the first frame comes, for the time code in them
 _TS_DISCONT = 0x200  # AVFMT_TS_DISCONT
@@ -114,6 +121,18 @@ class Frame:
         """RGB uint8 [height, width, 3]: upright, display aspect, deinterlaced, SDR."""
         return full_picture(self._decoded, self._layout)
 
+    def decoded(self) -> bytes:
+        """SHA-256 of the decoded picture, as the decoder gave it."""
+        digest, frame = sha256(), self._decoded
+        if any(plane.line_size <= 0 for plane in frame.planes):  # stored bottom up
+            return sha256(frame.to_ndarray(format="rgb24").tobytes()).digest()
+        # What follows in a row is padding, and chance.
+        bytes_each = 2 if max(part.bits for part in frame.format.components) > 8 else 1
+        for plane in frame.planes:
+            rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+            digest.update(rows[:, : plane.width * bytes_each].tobytes())
+        return digest.digest()
+
 
 def probe(path: PathLike) -> Probe:
     """What a video file is; raises UnreadableVideo with a one-line reason."""
@@ -153,6 +172,7 @@ class Source:
             self.layout = layout_of(self.first, _sample_aspect(self.stream), small_side)
             # Fractions: those of PyAV 19 have 32 bits, and a damaged rate times a tick becomes 0.
             self.tick = Fraction(self.first.time_base or self.stream.time_base)
+            self.origin: int = self.first.pts or 0
             self.probe = self._describe()
             self._lead = None
         except BaseException:
@@ -170,6 +190,19 @@ class Source:
         except (av.error.FFmpegError, OSError):
             return False
         return True
+
+    def pts_of(self, time_s: float) -> int:
+        """The timestamp of a time from the first frame, which must have one."""
+        return int(self.origin + round(time_s / self.tick))
+
+    def steps_back(self, pts: int) -> list[int]:
+        """From where to look for what stands at `pts`, in turn: seeking may land behind it."""
+        return [max(self.origin, pts - int(back_s / self.tick)) for back_s in STEPS_BACK_S]
+
+    def next_key(self) -> int | None:
+        """The timestamp of the next keyframe from where the container stands."""
+        packets = islice(self.packets(), _PACKETS_TO_A_KEY)
+        return next((p.pts for p in packets if p.is_keyframe and p.pts is not None), None)
 
     def packets(self) -> Iterator[Any]:
         """The av.Packets of the stream from where the container stands, not decoded."""
@@ -243,7 +276,7 @@ class Source:
             duration_s=duration_s,
             frame_rate=rate,
             n_frames=stream.frames or round(duration_s * rate),
-            media_offset_s=float((self.first.pts or 0) * self.tick),
+            media_offset_s=float(self.origin * self.tick),
             rotation=layout.rotation,
             mirrored=layout.mirrored,
             sample_aspect=_sample_aspect(stream),
@@ -280,8 +313,71 @@ class Decoder:
         del first
         for decoded in self._source.frames:
             yield self._frame(decoded)
-        check_settled(self.path, self._source.status)
+        self.check_settled()
         self.truncated = self._is_truncated()
+
+    def key_before(self, time_s: float) -> float | None:
+        """Where a keyframe at or before a time stands, None where the file leads to none.
+
+        For files that will not be iterated over: the container stands there afterwards.
+        """
+        source = self._source
+        wanted = source.pts_of(time_s)
+        for earlier in source.steps_back(wanted):
+            key = source.next_key() if source.seek(earlier) else None
+            if key is not None and key <= wanted:
+                return max(0.0, self._clock.seconds_of(key))
+        return None
+
+    def begin_at(self, key_s: float) -> bool:
+        """Begin the iteration at a keyframe that `key_before` gave, or at the frame behind it.
+
+        Frames are numbered from there; their times stay those of the whole file. Of an even number
+        as far as the rate tells: at 50 and 60 frames/s detectors look at every second one. False
+        where the file does not lead there.
+        """
+        source = self._source
+        self._first = source.first = None
+        wanted = source.pts_of(key_s)
+        for earlier in source.steps_back(wanted):
+            if not source.seek(earlier):
+                return False
+            source.frames = source.decode_on()
+            frame = next((each for each in source.frames if (each.pts or wanted) >= wanted), None)
+            if frame is not None and frame.pts == wanted:
+                odd = round(self._clock.seconds_of(wanted) * self.pace.rate) % 2
+                self._first = next(source.frames, None) if odd else frame
+                source.n_damaged = 0  # of frames that nobody will see
+                return self._first is not None and self._first.pts is not None
+        return False
+
+    def check_settled(self) -> None:
+        """Raise UnreadableVideo if the file has changed since it was opened."""
+        check_settled(self.path, self._source.status)
+
+    @property
+    def unit(self) -> tuple[Fraction, tuple[Fraction, ...]]:
+        """The unit of the timestamps in seconds, and the rates that the file claims: for `Pace`."""
+        return self._source.tick, self._clock.claimed
+
+    @property
+    def clock(self) -> tuple[int, int, int]:
+        """Where the latest frame stands, in ticks: all that decides the times of the next.
+
+        How far the file's clock is off, the frame's own time, and where it ends.
+        """
+        return self._clock.state()
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether times lead to frames: in formats that are known to keep them in order."""
+        known = self.probe.container.startswith(_SEEKABLE)
+        return known and self._first is not None and self._first.pts is not None
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Size and date of the file as it was opened: another is another file."""
+        return self._source.status.st_size, self._source.status.st_mtime_ns
 
     @property
     def pace(self) -> Pace:
@@ -311,11 +407,7 @@ class Decoder:
     @property
     def problem(self) -> str:
         """Why the pass is not the whole video, on one line; "" if it is."""
-        if self.truncated:
-            return f"is cut off: only the first {self.end_s:.1f} s can be read"
-        if self.n_damaged:
-            return f"is damaged: {self.n_damaged} unreadable pieces were skipped"
-        return ""
+        return problem_of(self.truncated, self.n_damaged, self.end_s)
 
     def _frame(self, decoded: Any) -> Frame:
         time_s, duration_s = self._clock.place(decoded)
@@ -338,6 +430,15 @@ class Decoder:
         return source.last_packet_s < claimed_length_s(source.container) - _CUT_OFF_S
 
 
+def problem_of(truncated: bool, n_damaged: int, end_s: float) -> str:
+    """Why a pass that came to `end_s` is not the whole video, on one line; "" if it is."""
+    if truncated:
+        return f"is cut off: only the first {end_s:.1f} s can be read"
+    if n_damaged:
+        return f"is damaged: {n_damaged} unreadable pieces were skipped"
+    return ""
+
+
 class _Clock:
     """Presentation times of frames, from the first one on, never standing still or running back.
 
@@ -350,9 +451,10 @@ class _Clock:
         stream = source.stream
         rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         claimed = (stream.guessed_rate, stream.average_rate, stream.base_rate)
-        self.pace = Pace(source.tick, [Fraction(said) for said in claimed if said])
+        self.claimed = tuple(Fraction(said) for said in claimed if said)
+        self.pace = Pace(source.tick, self.claimed)
         self._step = max(1, round(1 / (rate * self._tick)))
-        self._shift = -(source.first.pts or 0)
+        self._shift = -source.origin
         self._jump_back = round(_JUMP_BACK_S / self._tick)
         self._jump_ahead = round(JUMP_AHEAD_S / self._tick) if clock_may_jump(source) else None
         self._last: int | None = None
@@ -363,11 +465,18 @@ class _Clock:
         """Where the latest frame ends."""
         return self._seconds(self._end)
 
+    def state(self) -> tuple[int, int, int]:
+        return self._shift, -1 if self._last is None else self._last, self._end
+
+    def seconds_of(self, pts: int) -> float:
+        """The time of a timestamp, as long as the file's clock has not started anew."""
+        return self._seconds(pts + self._shift)
+
     def place(self, decoded: Any) -> tuple[float, float]:
         """The time of the next frame and its duration, 0 where the file does not say."""
         duration = decoded.duration or 0
         if self._last is None:
-            now = 0
+            now = (decoded.pts or 0) + self._shift  # 0, but in a pass that began further on
         elif decoded.pts is None:
             now = self._end
         else:

@@ -50,6 +50,7 @@ _PLAIN_RUN = 30  # points of plain pictures from which they are a shot of their 
 _SAME = 0.7  # correlation over which two pictures show the same
 _BACK = 0.65  # share of a change that has to last
 _STILL = 0.5  # mean difference of neighbouring points where nothing moves: slides, titles
+_GRAIN = 2.0**-20  # of changes, which have the scale 0 to 255
 _SLIDE_CHANGE = 4.0  # least root mean square difference of a cut there ...
 _SLIDE_AREA = 0.15  # ... and the least share of the picture; two lines of subtitles have 0.09
 
@@ -92,6 +93,18 @@ class BlendDetector:
         """Return the last cuts."""
         return [self._exact(cut) for cut in self._way.finish()]
 
+    def state(self) -> tuple[object, ...]:
+        """All that decides which cuts are found from here on, frames counted from the latest."""
+        n, last = self._way.n, self._frames[-1] if self._frames else 0
+        return (
+            self._way.state(),
+            tuple(number - last for number in self._frames),
+            tuple((at - n, point.tobytes()) for at, point in sorted(self._skipped.items())),
+            None if self._latest is None else self._latest.tobytes(),
+            self._latest_s,
+            self._may_skip,
+        )
+
     def _exact(self, cut: int) -> int:
         """The frame number of a cut at a point: that of the skipped frame if it is new already."""
         number = self._frames[cut - self._way.n]
@@ -119,14 +132,16 @@ class _Way:
         self.n = 0
         self._cut_ratio, self._cut_change, self._dissolve = cut_ratio, cut_change, dissolve
         size = _WIDTH * _HEIGHT * 3
-        self._points = np.zeros((_KEPT, size), np.float32)
+        # float64: sums of whole numbers are exact then, in whichever order they are added, so that
+        # a pass which began elsewhere, or on another machine, finds the same to the last bit.
+        self._points = np.zeros((_KEPT, size))
         self._norms = np.zeros(_KEPT)
         self._means = np.zeros(_KEPT)
         self._spread = np.zeros(_KEPT)  # standard deviation of a picture
         self._apart = np.zeros((_KEPT, _KEPT))  # root mean square difference of two pictures
         self._changed = np.zeros(_KEPT)  # sums of the changes from point to point ...
         self._unexplained = np.zeros(_KEPT)  # ... and of what no shift or zoom explains of them
-        self._luma: NDArray[np.float32] | None = None
+        self._luma: NDArray[np.float64] | None = None
         self._hard: list[int] = []  # cuts that have been found and not been reported
         self._soft: list[_Window] = []
         self._best: _Window | None = None  # the window that is still challenged
@@ -157,6 +172,27 @@ class _Way:
             self._soft.append(self._best)
         return self._report(self.n)
 
+    def state(self) -> tuple[object, ...]:
+        """All that decides the future, points counted from the next; see `BlendDetector.state`."""
+        n, best = self.n, self._best
+        order = np.arange(n, n + _KEPT) % _KEPT
+        latest = (n - 1) % _KEPT
+        longest = int(_LENGTHS[-1] + _AHEAD)  # an end further back hinders no window any more
+        return (
+            min(n, _KEPT + longest),
+            self._points[order].astype(np.uint8).tobytes(),
+            (self._changed[order] - self._changed[latest]).tobytes(),
+            (self._unexplained[order] - self._unexplained[latest]).tobytes(),
+            tuple(cut - n for cut in self._hard),
+            tuple((w.start - n, w.end - n, w.cut - n, w.score) for w in self._soft),
+            None if best is None else (best.start - n, best.end - n, best.cut - n, best.score),
+            max(self._over - n, -longest),
+            tuple((a - n, b - n, None if c is None else c - n) for a, b, c in self._plain),
+            None if self._plain_from is None else (self._plain_from - n, self._plain_from > 0),
+            tuple((a - n, b - n) for a, b in self._awaited),
+            self._reported - n,
+        )
+
     def distances(self, picture: NDArray[np.float32], *points: int) -> list[float]:
         """Root mean square differences of a picture from some of the kept points."""
         flat = picture.ravel()
@@ -165,7 +201,7 @@ class _Way:
 
     def _add(self, i: int, picture: NDArray[np.float32]) -> None:
         at = i % _KEPT
-        flat = picture.ravel()
+        flat = picture.ravel().astype(np.float64)
         self._points[at] = flat
         products = self._points @ flat / flat.size
         self._norms[at] = products[at]
@@ -173,12 +209,13 @@ class _Way:
         self._apart[at], self._apart[:, at] = apart, apart
         self._means[at] = flat.mean()
         self._spread[at] = math.sqrt(max(0.0, products[at] - self._means[at] ** 2))
-        luma = picture.mean(2)
+        luma = picture.sum(2, dtype=np.float64)
         change, unexplained = (0.0, 0.0) if self._luma is None else _motion(self._luma, luma)
         self._luma = luma
         before = (i - 1) % _KEPT
-        self._changed[at] = self._changed[before] + change
-        self._unexplained[at] = self._unexplained[before] + unexplained
+        # Whole multiples of `_GRAIN`: their sums are exact, however long the video.
+        self._changed[at] = self._changed[before] + round(change / _GRAIN) * _GRAIN
+        self._unexplained[at] = self._unexplained[before] + round(unexplained / _GRAIN) * _GRAIN
 
     def _likeness(self, i: int, j: int) -> float:
         """Correlation of two pictures, towards 0 where they hardly have any contrast."""
@@ -333,23 +370,28 @@ class _Way:
 
 _WEIGHTS = np.array([4.75, -9.47, -2.45, -11.87, 15.71, -7.39])
 
-_Y, _X = np.mgrid[0:_HEIGHT, 0:_WIDTH].astype(np.float32)
-_X = ((_X - (_WIDTH - 1) / 2) / _WIDTH * 2)[1:-1, 1:-1].ravel()
-_Y = ((_Y - (_HEIGHT - 1) / 2) / _WIDTH * 2)[1:-1, 1:-1].ravel()
+# Twice the distance from the middle of the picture, in points, without the outermost ones.
+_Y, _X = np.mgrid[0:_HEIGHT, 0:_WIDTH].astype(np.float64)
+_X = (2 * _X - (_WIDTH - 1))[1:-1, 1:-1].ravel()
+_Y = (2 * _Y - (_HEIGHT - 1))[1:-1, 1:-1].ravel()
+_PER_CHANGE, _PER_GRADIENT, _PER_DISTANCE = 3, 12, _WIDTH  # the whole numbers in `_motion`
+_PER_BASIS = _PER_GRADIENT * np.array([1, 1, _PER_DISTANCE])
 
 
-def _motion(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[float, float]:
-    """How much luma [h, w] changed (root mean square), and how much beyond shift and zoom.
+def _motion(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[float, float]:
+    """How much luma changed (root mean square), and how much of it beyond shift and zoom.
 
-    The change is projected on the gradients of the mean picture and on their radial component.
+    Of each point [h, w] the sum of red, green and blue, whole numbers, as is all that is summed
+    here: see `_Way`. The change is projected on the gradients of the mean picture and on their
+    radial component.
     """
-    middle = (before + after) / 2
+    middle = before + after
     change = (after - before)[1:-1, 1:-1].ravel()
-    across = (middle[1:-1, 2:] - middle[1:-1, :-2]).ravel() / 2
-    down = (middle[2:, 1:-1] - middle[:-2, 1:-1]).ravel() / 2
+    across = (middle[1:-1, 2:] - middle[1:-1, :-2]).ravel()
+    down = (middle[2:, 1:-1] - middle[:-2, 1:-1]).ravel()
     basis = np.stack([across, down, _X * across + _Y * down])
-    matrix = basis @ basis.T + 0.1 * np.eye(3, dtype=np.float32)
-    target = basis @ change
-    energy = float(change @ change)
+    matrix = (basis @ basis.T) / np.outer(_PER_BASIS, _PER_BASIS) + 0.1 * np.eye(3)
+    target = (basis @ change) / (_PER_BASIS * _PER_CHANGE)
+    energy = float(change @ change) / _PER_CHANGE**2
     explained = float(target @ np.linalg.solve(matrix, target))
     return math.sqrt(energy / change.size), math.sqrt(max(0.0, energy - explained) / change.size)

@@ -7,7 +7,7 @@ a few frames of what is still open; when a part is closed, `representative` choo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -51,6 +51,10 @@ class FrameLook:
         dim = self.mean < _BLACK_MEAN and self.contrast < 2 * _BLANK_STD
         return dim or self.contrast < _BLANK_STD
 
+    def state(self) -> tuple[object, ...]:
+        """All of it, to be compared."""
+        return self.mean, self.contrast, self.sharpness, self.motion, self.tiny.tobytes()
+
 
 def look(small: Picture, previous: Picture | None = None) -> FrameLook:
     """Measure a small picture, RGB uint8 [h, w, 3]; `previous` is that of the frame before."""
@@ -80,8 +84,9 @@ class Candidate(Generic[T]):
 class CandidatePool(Generic[T]):
     """A bounded number of frames of the stretch of video that is still open.
 
-    Every frame is pushed; one each `INTERVAL_S` is looked at and kept, so chosen that a shot of
-    `INTERVAL_S` or more, even at a variable frame rate, has one. At most `budget` settled
+    Every frame is pushed; the last one in each `INTERVAL_S` of the video's time is looked at and
+    kept, so that a shot of `INTERVAL_S` or more, even at a variable frame rate, has one, and that
+    which frames are kept does not depend on where the pass began. At most `budget` settled
     candidates are held, plus those of the last `lag` frames, plus the newest frame. While a long
     shot is open the settled ones are thinned by doubling their distance, so they stay spread
     evenly; the last `lag` frames are not, because a detector that reports late (its
@@ -95,7 +100,6 @@ class CandidatePool(Generic[T]):
         self._lag = lag
         self._interval_s = INTERVAL_S
         self._kept: list[Candidate[T]] = []
-        self._kept_s: float | None = None  # time of the last frame that was kept
         self._newest: tuple[int, float, Picture, T] | None = None  # neither kept nor dropped yet
         self._before: Picture | None = None  # the small picture of the frame before the newest
 
@@ -105,10 +109,27 @@ class CandidatePool(Generic[T]):
     def push(self, index: int, time_s: float, small: Picture, handle: T) -> None:
         """Take the next frame: its number, time, small picture and what gives the full one."""
         if self._newest is not None:
-            if self._kept_s is None or time_s - self._kept_s > INTERVAL_S:
+            if _interval(time_s) > _interval(self._newest[1]):
                 self._keep(self._newest)
             self._before = self._newest[2]
         self._newest = (index, time_s, small, handle)
+
+    def state(self, decoded: Callable[[T], bytes]) -> tuple[object, ...]:
+        """All that decides which candidates are given from here on, frames counted from the newest.
+
+        `decoded` tells what the picture of a handle is.
+        """
+        newest = self._newest
+        last = 0 if newest is None else newest[0]
+        kept = tuple(
+            (c.index - last, c.time_s, decoded(c.handle), c.look.state()) for c in self._kept
+        )
+        return (
+            kept,
+            None if newest is None else (newest[1], decoded(newest[3])),
+            None if self._before is None else self._before.tobytes(),
+            self._interval_s,
+        )
 
     def take(self, end_s: float) -> list[Candidate[T]]:
         """Remove and return the candidates before `end_s`, by time; the rest starts afresh.
@@ -127,7 +148,6 @@ class CandidatePool(Generic[T]):
     def _keep(self, frame: tuple[int, float, Picture, T]) -> None:
         index, time_s, small, handle = frame
         self._kept.append(Candidate(index, time_s, look(small, self._before), handle))
-        self._kept_s = time_s
         settled = index - self._lag
         self._thin(settled)
         while sum(candidate.index <= settled for candidate in self._kept) > self._budget:
@@ -143,6 +163,11 @@ class CandidatePool(Generic[T]):
             if candidate.index > settled or not near:
                 kept.append(candidate)
         self._kept = kept
+
+
+def _interval(time_s: float) -> int:
+    """The number of the `INTERVAL_S` in which a time is; times are rounded to the file's ticks."""
+    return math.floor(time_s / INTERVAL_S + 1e-6)
 
 
 def settled(start_s: float, end_s: float) -> tuple[float, float]:

@@ -16,6 +16,36 @@ _OFF = Fraction(1, 4)  # of a frame: further from its place a frame was dropped,
 _ALIKE = Fraction(1, 5000)  # 29.97 and 23.98 in a header mean 30000/1001 and 24000/1001
 
 
+class Extremes:
+    """Of a stretch of frames, those furthest off each rate: `Pace` needs no others.
+
+    How far off they are depends on how many frames went before, and which are furthest does not.
+    """
+
+    def __init__(self, tick: Fraction, claimed: Iterable[Fraction]) -> None:
+        self._steps = [(step.numerator, step.denominator) for step in _steps(tick, claimed)]
+        self._least: list[tuple[int, int, int]] = []
+        self._most: list[tuple[int, int, int]] = []
+
+    def see(self, n: int, ticks: int) -> None:
+        """Frame number `n` of the stretch stands at so many ticks from the file's first."""
+        off = [(ticks * below - n * above, n, ticks) for above, below in self._steps]
+        self._least = [min(pair) for pair in zip(self._least or off, off, strict=True)]
+        self._most = [max(pair) for pair in zip(self._most or off, off, strict=True)]
+        self._last = (n, ticks)
+
+    def frames(self) -> list[tuple[int, int]]:
+        """Numbers and ticks of the frames that were furthest off, and of the last; in order."""
+        if not self._least:
+            return []
+        return sorted({(n, ticks) for _, n, ticks in (*self._least, *self._most)} | {self._last})
+
+
+def _steps(tick: Fraction, claimed: Iterable[Fraction]) -> list[Fraction]:
+    """Ticks that a frame lasts at each rate that is thought of."""
+    return [1 / (rate * tick) for rate in Pace(tick, claimed).rates]
+
+
 class Pace:
     """Watches the timestamps of one pass, in constant memory.
 
@@ -42,6 +72,11 @@ class Pace:
         off = min(step * _OFF, Fraction(1) + Fraction(1, 100))
         return step.numerator, step.denominator, int(off * step.denominator)
 
+    def see_frame(self, n: int, ticks: int) -> None:
+        """Frame number `n` stands at so many ticks; those before it are no further off."""
+        self._n = n
+        self.see(ticks)
+
     def see(self, ticks: int) -> None:
         """The next frame stands at so many ticks from the first."""
         n, late = self._n, []
@@ -52,6 +87,11 @@ class Pace:
             del self._even[rate]
         self._last = ticks
         self._n += 1
+
+    @property
+    def rates(self) -> list[Fraction]:
+        """The rates that fit what was seen, the most credible first."""
+        return list(self._even)
 
     @property
     def is_variable(self) -> bool:

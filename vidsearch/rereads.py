@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidsearch.decoding import JUMP_AHEAD_S, Decoder, Source, clock_may_jump
+from vidsearch.decoding import JUMP_AHEAD_S, STEPS_BACK_S, Decoder, Source, clock_may_jump
 from vidsearch.errors import UnreadableVideo
 from vidsearch.inputs import PathLike
 from vidsearch.pictures import Picture, full_picture
@@ -40,8 +40,6 @@ _ROUNDED_S = 0.001
 """A frame that begins this little after the asked time is meant: times get rounded to ms."""
 _NEAR_S = 2.0
 """So far ahead it is cheaper to decode on than to seek."""
-_STEPS_BACK_S = (0.0, 2.0, 10.0, 60.0)
-"""How much earlier to seek, in turn, where seeking lands behind the frame."""
 _WORTH_CHECKING = 24
 """From this many pictures on, decord is compared and, where it is right, used: under it PyAV has
 read them all, 0.2 to 4 s, before the comparison would be over."""
@@ -151,7 +149,7 @@ class _Seeker:
     def _frame_at(self, pts: int) -> Any:
         if self._held is not None and 0 <= pts - self._held.pts <= _NEAR_S / self.source.tick:
             return self._decode_to(pts)
-        for back_s in _STEPS_BACK_S:
+        for back_s in STEPS_BACK_S:
             earlier = max(pts - int(back_s / self.source.tick), self._first_pts)
             if not self.source.seek(earlier):
                 return None

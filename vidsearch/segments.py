@@ -51,31 +51,76 @@ def segment(
 
     `seen` is called with every frame that was decoded.
     """
-    large = frames.probe.width * frames.probe.height > LARGE_PIXELS
-    pool: CandidatePool[Frame] = CandidatePool(POOL // 2 if large else POOL, detector.lag)
-    stream = ShotStream(detector)
-    shot, begun_s = 0, 0.0  # the open shot's number, and where its first part not yet sent begins
-
-    def send(bounds: list[tuple[float, float]], span: Span | None) -> Iterator[Part]:
-        for start_s, end_s in bounds:
-            if start_s >= begun_s:
-                ended = span if span is not None and end_s == span.end_s else None
-                # No name for the candidates: it would keep all of them until the next part.
-                yield _part(shot, start_s, end_s, ended, _spread(pool.take(end_s)))
-
+    stretch = Stretch(detector, frames.probe.width * frames.probe.height)
     for frame in frames:
         seen(frame)
-        pool.push(frame.index, frame.time_s, frame.small, frame)
-        for span in stream.push(frame.index, frame.time_s, frame.small):
-            yield from send(parts(span.start_s, span.end_s), span)
-            shot, begun_s = shot + 1, span.end_s
-        if stream.settled_s() - begun_s > WHOLE_S:
-            closed = closed_parts(stream.start_s, stream.settled_s())
-            yield from send(closed, None)
-            begun_s = closed[-1][1]
-    for span in stream.finish(frames.end_s):
-        yield from send(parts(span.start_s, span.end_s), span)
-        shot, begun_s = shot + 1, span.end_s
+        yield from stretch.push(frame)
+        yield from stretch.closed()
+    yield from stretch.finish(frames.end_s)
+
+
+class Stretch:
+    """The open shot while frames come: what of it is known, and the frames that are kept of it.
+
+    `shot` is its number. Of each frame `push` gives the parts of shots that a cut ends, and then
+    `closed` those of the open shot that are certain.
+    """
+
+    def __init__(self, detector: ShotDetector, pixels: int) -> None:
+        budget = POOL // 2 if pixels > LARGE_PIXELS else POOL
+        self._pool: CandidatePool[Frame] = CandidatePool(budget, detector.lag)
+        self._stream = ShotStream(detector)
+        self._begun_s = 0.0  # where the open shot's first part not yet sent begins
+        self.shot = 0
+
+    @property
+    def start_s(self) -> float:
+        """Where the open shot begins."""
+        return self._stream.start_s
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether no part of the open shot has been given yet."""
+        return self._begun_s == self.start_s
+
+    def push(self, frame: Frame) -> Iterator[Part]:
+        """Take the next frame; the parts of the shots that it ends."""
+        if frame.index == 0:
+            self._begun_s = frame.time_s
+        self._pool.push(frame.index, frame.time_s, frame.small, frame)
+        yield from self._ended(self._stream.push(frame.index, frame.time_s, frame.small))
+
+    def closed(self) -> Iterator[Part]:
+        """The parts of the open shot that do not depend on where it will end."""
+        settled_s = self._stream.settled_s()
+        if settled_s - self._begun_s > WHOLE_S:
+            closed = closed_parts(self.start_s, settled_s)
+            yield from self._send(closed, None)
+            self._begun_s = closed[-1][1]
+
+    def finish(self, end_s: float) -> Iterator[Part]:
+        """The parts of the last shots."""
+        yield from self._ended(self._stream.finish(end_s))
+
+    def state(self) -> tuple[object, ...]:
+        """All that decides the parts from here on, frames counted from the next one.
+
+        The detector must be one of `vidsearch.shots.CONVERGING`. Of the frames that are held, the
+        decoded pictures are in it too.
+        """
+        return (*self._stream.state(), self._begun_s, *self._pool.state(Frame.decoded))
+
+    def _ended(self, spans: Sequence[Span]) -> Iterator[Part]:
+        for span in spans:
+            yield from self._send(parts(span.start_s, span.end_s), span)
+            self.shot, self._begun_s = self.shot + 1, span.end_s
+
+    def _send(self, bounds: list[tuple[float, float]], span: Span | None) -> Iterator[Part]:
+        for start_s, end_s in bounds:
+            if start_s >= self._begun_s:
+                ended = span if span is not None and end_s == span.end_s else None
+                # No name for the candidates: it would keep all of them until the next part.
+                yield _part(self.shot, start_s, end_s, ended, _spread(self._pool.take(end_s)))
 
 
 def _part(

@@ -139,6 +139,8 @@ DETECTORS: Mapping[str, DetectorInfo] = {
 }
 
 DEFAULT_DETECTOR = "blend"
+CONVERGING = frozenset({"blend"})
+"""Detectors that come to the same state wherever they began, some seconds on, and can tell it."""
 
 
 def make_detector(name: str = DEFAULT_DETECTOR, **options: float) -> ShotDetector:
@@ -200,6 +202,11 @@ class _Spaced:
     def finish(self) -> list[int]:
         return self._spaced(self._detector.finish())
 
+    def state(self) -> tuple[object, ...]:
+        """All that decides the cuts from here on, of detectors that can tell (`CONVERGING`)."""
+        inner: tuple[object, ...] = self._detector.state()  # type: ignore[attr-defined]
+        return (*inner, self._last_s, self._times.latest())
+
     def _spaced(self, cuts: list[int]) -> list[int]:
         kept = []
         for cut in cuts:
@@ -223,6 +230,9 @@ class _RecentTimes:
             raise ValueError(f"frame {index} was pushed where frame {self._next} was due")
         self._times.append(time_s)
         self._next += 1
+
+    def latest(self) -> tuple[float, ...]:
+        return tuple(self._times)
 
     def __getitem__(self, index: int) -> float:
         return self._times[index - self._next]
@@ -274,6 +284,12 @@ class ShotStream:
     def start_s(self) -> float:
         """Where the shot that is still open begins."""
         return self._start[1]
+
+    def state(self) -> tuple[object, ...]:
+        """All that decides the shots from here on, frames counted from the next one."""
+        start, start_s = self._start
+        found: tuple[object, ...] = self._detector.state()  # type: ignore[attr-defined]
+        return (*found, start - len(self._times), start_s)
 
     def push(self, index: int, time_s: float, small: NDArray[np.uint8]) -> list[Span]:
         """Look at the next frame; return the shots that are finished by now, mostly none."""
