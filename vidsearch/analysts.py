@@ -18,15 +18,18 @@ from concurrent.futures import (
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from vidsearch.analyze import Stopped, analyze, prepare
 from vidsearch.describe import Models
 from vidsearch.errors import UnreadableVideo, VidsearchError
+from vidsearch.pieces import Passed, Piece, analyze_piece
 from vidsearch.records import AnalyzedVideo
 from vidsearch.reencode import reencode
 from vidsearch.tasks import QUARANTINE, Analyst, Analyzed, Progress, Recipe, Task, Unreadable
 
+T = TypeVar("T")
 Report = Callable[[Progress], None]
 # What no other file would be spared: models that do not load, a stopped run, no memory left.
 _ENDS_THE_RUN = (VidsearchError, Stopped, MemoryError, ImportError)
@@ -49,13 +52,31 @@ def run_task(
     """
     began = time.monotonic()
     models = models or prepare(recipe)  # what goes wrong here has nothing to do with this file
-    vectors = None
+    found = _tried(task, lambda: _analyzed(task, recipe, report, models))
+    if isinstance(found, Unreadable):
+        return found
+    return replace(found, seconds=time.monotonic() - began)
+
+
+def _analyzed(task: Task, recipe: Recipe, report: Report, models: Models) -> Analyzed:
+    if task.again is None:
+        return Analyzed(task, analyze(task, recipe, report, models), 0.0)
+    vectors = reencode(task, recipe, report, models)
+    return Analyzed(task, AnalyzedVideo(task.again.video, ()), 0.0, vectors)
+
+
+def run_piece(
+    task: Task, recipe: Recipe, piece: Piece, report: Report, models: Models | None = None
+) -> Passed | Unreadable:
+    """Analyse one piece of a file, otherwise as `run_task`."""
+    models = models or prepare(recipe)
+    return _tried(task, lambda: analyze_piece(task, recipe, piece, report, models))
+
+
+def _tried(task: Task, analysis: Callable[[], T]) -> T | Unreadable:
+    """What an analysis of a file gives, or why there is nothing."""
     try:
-        if task.again is None:
-            result = analyze(task, recipe, report, models)
-        else:
-            vectors = reencode(task, recipe, report, models)
-            result = AnalyzedVideo(task.again.video, ())
+        return analysis()
     except UnreadableVideo as error:
         return Unreadable(task, error.reason)
     except _ENDS_THE_RUN:
@@ -64,7 +85,6 @@ def run_task(
         if type(error).__module__.split(".")[0] in _ENGINES:
             raise
         return Unreadable(task, _unexpected(error), traceback.format_exc())
-    return Analyzed(task, result, time.monotonic() - began, vectors)
 
 
 def _unexpected(error: Exception) -> str:

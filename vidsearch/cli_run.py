@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from vidsearch.indexing import Event, IndexReport
     from vidsearch.tasks import Analyst
 
-OF_A_CLUSTER = ("cpus_per_worker", "memory_gb", "encoders", "num_gpus", "gpu_batch")
+OF_A_CLUSTER = (
+    "cpus_per_worker",
+    "memory_gb",
+    "piece_minutes",
+    "encoders",
+    "num_gpus",
+    "gpu_batch",
+)
 """Options that mean nothing without --ray; they have the names of `workers.options.JobOptions`."""
 
 
@@ -30,6 +37,7 @@ class Run:
     ray_address: str | None
     cpus_per_worker: float | None
     memory_gb: float | None
+    piece_minutes: float | None
     device: str
     encoders: int | None
     num_gpus: float | None
@@ -109,6 +117,13 @@ _OPTIONS = (
         type=click.FloatRange(0, min_open=True),
         metavar="N",
         help="Memory that a file may take on the cluster (its worker's share of the node).",
+    ),
+    click.option(
+        "--piece-minutes",
+        type=click.FloatRange(0),
+        metavar="N",
+        help="Length of the pieces in which several workers of the cluster analyse a long video"
+        " (10); 0: one worker each.",
     ),
     click.option(
         "--device",

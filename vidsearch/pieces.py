@@ -52,10 +52,10 @@ _START = b"start"
 class Piece:
     """What one worker does of a video, from cut to cut.
 
-    It decodes from about `lead_s`, None for the first frame. It describes from the first cut that
-    is found at or after `from_s` on, and ends at the first that is found at or after `until_s`;
-    None is the end of the file. With `begins` (digests of marks) only such a cut is a beginning,
-    with `meets` only such a one an end.
+    It decodes from about `lead_s` and describes from the first cut on that is found at or after
+    `from_s`; the first piece has no lead and does both from the first frame. It ends at the first
+    cut that is found at or after `until_s`, None for the end of the file. With `begins` (digests of
+    marks) only such a cut is a beginning, with `meets` only such a one an end.
     """
 
     number: int
@@ -64,10 +64,6 @@ class Piece:
     until_s: float | None = None
     begins: frozenset[bytes] = frozenset()
     meets: frozenset[bytes] = frozenset()
-
-    def length_s(self, duration_s: float) -> float:
-        """How much of a video of `duration_s` it is to cover."""
-        return max(0.0, (duration_s if self.until_s is None else self.until_s) - self.from_s)
 
 
 @dataclass(frozen=True)
@@ -175,7 +171,7 @@ def pieces_at(frames: Decoder, borders: Sequence[float]) -> tuple[Piece, ...]:
     before_s = max(LEAD_S, LEAD_FRAMES / rate)
     pieces = [Piece(0, until_s=borders[0] if borders else None)]
     for number, from_s in enumerate(borders, 1):
-        key_s = frames.key_before(max(0.0, from_s - before_s))
+        key_s = frames.key_before(from_s - before_s) if from_s > before_s else 0.0
         if key_s is None:
             return ()
         until_s = borders[number] if number < len(borders) else None
@@ -230,6 +226,8 @@ class _Pass:
             self._legs = [Leg(Mark(_START, 0, 0, 0, 0.0), ())]
             return True
         frames = self._frames
+        if self._piece.lead_s <= 0:
+            return True
         if not frames.has_clock:
             return False
         key_s = frames.key_before(self._piece.lead_s)

@@ -11,10 +11,11 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, Union, cast
 
 from vidsearch.remote import bytes_fetched
 from vidsearch.tasks import Analyzed, Progress, Recipe, Task, Unreadable
@@ -24,6 +25,11 @@ from workers.encoder_pool import Shared, SharedEncoder
 
 if TYPE_CHECKING:
     from vidsearch.describe import Models
+    from vidsearch.pieces import Passed, Piece
+
+T = TypeVar("T")
+Found = Union[Analyzed, Unreadable, "Passed"]
+Report = Callable[[Progress], None]
 
 TELL_S = 1.0
 """How often a worker tells of its progress."""
@@ -34,7 +40,8 @@ UNTAKEN = 2
 @dataclass(frozen=True)
 class Order:
     """All that a worker must know beside the file: `memory_bytes` None is its share of the node,
-    `shared` the encoders that it shares with others, None where it has its own.
+    `shared` the encoders that it shares with others, None where it has its own. A long
+    file is made of pieces of about `piece_s` seconds.
     """
 
     recipe: Recipe
@@ -42,6 +49,7 @@ class Order:
     cpus: float
     memory_bytes: int | None = None
     shared: Shared | None = None
+    piece_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,12 +82,42 @@ class Waiting:
     """
 
 
-News = Begun | Progress | Waiting | Result
+@dataclass(frozen=True)
+class InPieces:
+    """The file can be made of these pieces; the worker goes on with the first of them."""
+
+    pieces: tuple[Piece, ...]
 
 
-def analysed(task: Task, order: Order) -> Iterator[News]:
+@dataclass(frozen=True)
+class PieceResult:
+    """What came of a piece: all but its shots, which are `data`, pickled; None where it failed.
+
+    `seconds` is the time that it took.
+    """
+
+    passed: Passed | None
+    data: bytes
+    seconds: float
+
+    @classmethod
+    def of(cls, found: Passed | Unreadable, seconds: float) -> PieceResult:
+        if isinstance(found, Unreadable):
+            return cls(None, b"", seconds)
+        shots = pickle.dumps(found.shots, protocol=pickle.HIGHEST_PROTOCOL)
+        return cls(found.light(), shots, seconds)
+
+
+News = Begun | Progress | Waiting | InPieces | PieceResult | Result
+
+
+def analysed(
+    task: Task, order: Order, piece: Piece | None = None, may_split: bool = False
+) -> Iterator[News]:
     """The Ray task: `Begun`, `Progress` or `Waiting` about once a second, and the result.
 
+    It is the `Result` of the file, or the `PieceResult` of `piece`. With `may_split` a long file is
+    made of pieces: `InPieces` comes first, and the result is that of the first one.
     Raises `VidsearchError` for what would fail for every file: other code, no models.
     """
     import ray
@@ -90,23 +128,44 @@ def analysed(task: Task, order: Order) -> Iterator[News]:
     _models(order.recipe, shared)  # before the file is begun: what they take is no standstill of it
     black_box.record(order.memory_bytes or black_box.share_of_memory(_workers_here(order.cpus)))
     try:
-        yield from _told(task, order.recipe, here, shared)
+        yield from _told(task, order, here, shared, piece, may_split)
     finally:
         black_box.forget()
 
 
-def _told(task: Task, recipe: Recipe, node: str, shared: SharedEncoder | None) -> Iterator[News]:
+def _told(
+    task: Task,
+    order: Order,
+    node: str,
+    shared: SharedEncoder | None,
+    piece: Piece | None,
+    may_split: bool,
+) -> Iterator[News]:
     # Twice: with two pieces of news that the driver has not taken Ray holds a worker back
     # (`UNTAKEN`), so a file that kills us at once cannot do so before the driver knows who we are.
     yield Begun(os.getpid(), node)
     yield Begun(os.getpid(), node)
+    if may_split:
+        pieces = yield from _waited(partial(_pieces, task, order), shared)
+        if pieces:
+            yield InPieces(pieces)
+            piece = pieces[0]
+    began_s = time.monotonic()
+    found = yield from _waited(partial(_found, task, order.recipe, shared, piece), shared)
+    yield _packed(found, piece, time.monotonic() - began_s)
+
+
+def _waited(
+    work: Callable[[Report], T], shared: SharedEncoder | None
+) -> Generator[Progress | Waiting, None, T]:
+    """Do some work in a thread of its own, telling meanwhile how far it is; what it gives."""
     latest: list[Progress] = []
-    result = _in_thread(task, recipe, latest, shared)
+    result = _in_thread(work, latest)
     told: Progress | None = None
     fetched = bytes_fetched()
     last_s = time.monotonic()
     while not result.done():
-        _wait(result, TELL_S / 10)
+        wait([result], timeout=TELL_S / 10)
         if time.monotonic() - last_s < TELL_S:
             continue
         if latest and latest[-1] != told:
@@ -116,23 +175,19 @@ def _told(task: Task, recipe: Recipe, node: str, shared: SharedEncoder | None) -
             last_s = time.monotonic()
             yield Waiting()
         fetched = bytes_fetched()
-    yield Result.of(result.result())
+    return result.result()
 
 
-def _in_thread(
-    task: Task, recipe: Recipe, latest: list[Progress], shared: SharedEncoder | None
-) -> Future[Analyzed | Unreadable]:
-    """The analysis in a thread of its own; what it reports last stands in `latest`."""
-    from vidsearch.analysts import run_task
-
-    result: Future[Analyzed | Unreadable] = Future()
+def _in_thread(work: Callable[[Report], T], latest: list[Progress]) -> Future[T]:
+    """Do some work in a thread of its own; what it reports last stands in `latest`."""
+    result: Future[T] = Future()
 
     def report(progress: Progress) -> None:
         latest[:] = [progress]
 
     def run() -> None:
         try:
-            result.set_result(run_task(task, recipe, report, _models(recipe, shared)))
+            result.set_result(work(report))
         except BaseException as error:  # raised where the result is asked for
             result.set_exception(error)
 
@@ -140,16 +195,38 @@ def _in_thread(
     return result
 
 
+def _pieces(task: Task, order: Order, report: Report) -> tuple[Piece, ...]:
+    from vidsearch.pieces import plan_pieces
+
+    return plan_pieces(task, order.recipe, order.piece_s)
+
+
+def _found(
+    task: Task,
+    recipe: Recipe,
+    shared: SharedEncoder | None,
+    piece: Piece | None,
+    report: Report,
+) -> Found:
+    from vidsearch import analysts
+
+    models = _models(recipe, shared)
+    if piece is None:
+        return analysts.run_task(task, recipe, report, models)
+    return analysts.run_piece(task, recipe, piece, report, models)
+
+
+def _packed(found: Found, piece: Piece | None, seconds: float) -> PieceResult | Result:
+    """What was found, as it travels."""
+    if piece is None:
+        return Result.of(cast("Analyzed | Unreadable", found))
+    return PieceResult.of(cast("Passed | Unreadable", found), seconds)
+
+
 def _models(recipe: Recipe, shared: SharedEncoder | None) -> Models:
     from vidsearch.analyze import prepare
 
     return prepare(recipe, shared)
-
-
-def _wait(result: Future[Analyzed | Unreadable], seconds: float) -> None:
-    from concurrent.futures import wait
-
-    wait([result], timeout=seconds)
 
 
 def _workers_here(cpus: float) -> float:

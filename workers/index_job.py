@@ -17,17 +17,26 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vidsearch.errors import VidsearchError
-from vidsearch.inputs import printable
 from vidsearch.tasks import Analyst, Analyzed, Load, Progress, Recipe, Task, Unreadable
 from vidsearch.urls import is_url
 from workers import black_box
-from workers.actors import UNTAKEN, Begun, Order, Result, Waiting, analysed
+from workers.actors import (
+    UNTAKEN,
+    Begun,
+    InPieces,
+    Order,
+    PieceResult,
+    Result,
+    Waiting,
+    analysed,
+)
 from workers.attempts import KILLS, Attempts, Death, ceiling_s
 from workers.cluster import Code, check_nodes, connect
 from workers.encoder_pool import EncoderPool, of_workers, started, wanted
 from workers.flow import Flow
 from workers.metrics import Meters
 from workers.options import JobOptions
+from workers.plan import Plan, Work
 
 if TYPE_CHECKING:
     from vidsearch.indexing import IndexReport
@@ -95,12 +104,10 @@ def _sample(tasks: Sequence[Task]) -> list[str]:
 
 @dataclass
 class _Running:
-    """A file in work; `process` is where, and `progress` how far, once it is known."""
+    """A file or piece in work; `process` is where, once it is known."""
 
-    task: Task
-    attempts: Attempts
+    work: Work
     process: Begun | None = None
-    progress: Progress | None = None
     begun_s: float = 0.0
     moved_s: float = 0.0
     stopped: str = ""  # why the driver ended it
@@ -113,12 +120,16 @@ class _Running:
     def overdue(self, stall_s: float) -> str:
         """Why it must be ended, "" if it need not."""
         now = time.monotonic()
-        if self.process is None or self.stopped:
+        if self.stopped:
+            return ""
+        if self.work.is_moot:
+            return "its video does without it"
+        if self.process is None:
             return ""  # it waits for a worker
         if now - self.moved_s > stall_s:
             return f"made no progress for {stall_s:.0f} s"
-        if now - self.begun_s > ceiling_s(self.task.size):
-            return f"took more than {ceiling_s(self.task.size) / 3600:.1f} hours"
+        if now - self.begun_s > ceiling_s(self.work.size):
+            return f"took more than {ceiling_s(self.work.size) / 3600:.1f} hours"
         return ""
 
 
@@ -131,15 +142,14 @@ class _Run:
     recipe: Recipe
     options: JobOptions
     pool: EncoderPool | None = None
-    waiting: list[tuple[Task, Attempts]] = field(default_factory=list)
     running: dict[Any, _Running] = field(default_factory=dict)
     flow: Flow = field(default_factory=Flow)
     meters: Meters = field(default_factory=Meters)
     load_s: float = 0.0
 
     def __post_init__(self) -> None:
-        by_size = sorted(self.tasks, key=lambda task: task.size)  # the largest last: taken first
-        self.waiting = [(task, Attempts(self.options.tries)) for task in by_size]
+        piece_s = 60.0 * self.options.piece_minutes
+        self.plan = Plan(self.tasks, self.recipe, piece_s, self.options.tries)
         memory = self.options.memory_gb
         self._order = Order(
             self.recipe,
@@ -147,6 +157,7 @@ class _Run:
             self.options.cpus_per_worker,
             None if memory is None else int(memory * 1e9),
             self.pool.shared if self.pool is not None else None,
+            piece_s,
         )
         # A death is judged here, so Ray must not try again by itself.
         self._remote = self.ray.remote(
@@ -157,7 +168,7 @@ class _Run:
         )(analysed)
 
     def news(self) -> Iterator[Progress | Load | Analyzed | Unreadable]:
-        while self.waiting or self.running:
+        while self.plan or self.running:
             self._submit()
             if not self.running:  # the store is full: wait
                 time.sleep(WAIT_S)
@@ -199,22 +210,23 @@ class _Run:
         return Load(at_work, served.busy if self.pool.on_gpus else None)
 
     def _submit(self) -> None:
-        """Hand out files, the largest first, while there is room."""
+        """Hand out what is next while there is room."""
         have = self.ray.cluster_resources()
         workers = have.get("CPU", 1.0) / self.options.cpus_per_worker
         store_bytes = have.get("object_store_memory", float("inf"))
-        while self.waiting and self.flow.has_room(
-            (file.task.size for file in self.running.values()),
-            self.waiting[-1][0].size,
+        while self.plan and self.flow.has_room(
+            (each.work.size for each in self.running.values()),
+            self.plan.next.size,
             workers=workers,
             store_bytes=store_bytes,
         ):
-            task, attempts = self.waiting.pop()
+            work = self.plan.take()
             remote = self._remote.options(
-                name=f"index {printable(task.path)}",  # what Ray's logs and dashboard show
-                **self._where(attempts),
+                name=f"index {work.name}",  # what Ray's logs and dashboard show
+                **self._where(work.attempts),
             )
-            self.running[remote.remote(task, self._order)] = _Running(task, attempts)
+            stream = remote.remote(work.task, self._order, work.piece, work.may_split)
+            self.running[stream] = _Running(work)
 
     def _where(self, attempts: Attempts) -> dict[str, Any]:
         """Another try, elsewhere; the last one of a file under suspicion, alone on its node."""
@@ -244,29 +256,37 @@ class _Run:
         else:
             if isinstance(news, Begun):
                 file.began(news)
+            elif isinstance(news, InPieces):
+                self.plan.split(file.work, news.pieces)
             elif isinstance(news, Progress):
-                file.progress, file.moved_s = news, time.monotonic()
-                yield news
+                file.moved_s = time.monotonic()
+                if not file.work.is_moot:
+                    yield file.work.told(news)
             elif isinstance(news, Waiting):
                 file.moved_s = time.monotonic()
             else:
                 self.running.pop(stream)
-                yield self._opened(file, news)
+                yield from self._done(file.work, news)
 
-    def _opened(self, file: _Running, result: Result) -> Analyzed | Unreadable:
-        size = len(result.data)
-        self.flow.learn(file.task.size, size)
+    def _done(self, work: Work, news: Result | PieceResult) -> Iterator[Analyzed | Unreadable]:
+        """A result is there: that of a file, or of a piece, which may be the last one."""
+        size = len(news.data)
+        self.flow.learn(work.size, size)
         self.meters.received(size)
-        return result.news()
+        if isinstance(news, Result):
+            yield news.news()
+        elif news.passed is None:
+            self.plan.whole(work)
+        elif video := self.plan.passed(work, news.passed, news.data, news.seconds):
+            yield video
 
     def _found_full(self, stream: Any) -> None:
         """A result found no room, neither in the object store nor on the disk behind it."""
-        file = self.running.pop(stream)
+        work = self.running.pop(stream).work
         waited_s = self.flow.found_full()
-        path = printable(file.task.path)
-        log.warning("%s: its node's object store is full; it is tried again", path)
+        log.warning("%s: its node's object store is full; it is tried again", work.name)
         self.meters.retried()
-        self.waiting.append((file.task, file.attempts))
+        self.plan.again(work)
         if waited_s > self.options.stall_s:
             self.end()
             raise VidsearchError(
@@ -279,16 +299,19 @@ class _Run:
     def _died(self, stream: Any, error: Exception) -> Iterator[Unreadable]:
         """A worker is gone: its file is tried again, or put into quarantine."""
         file = self.running.pop(stream)
+        work = file.work
+        if work.is_moot:
+            return
         death, reason = self._judged(file, error)
-        verdict = file.attempts.add(death, reason)
-        path = printable(file.task.path)
+        verdict = work.attempts.add(death, reason)
         if verdict:
-            log.warning("%s: %s", path, verdict)
-            yield Unreadable(file.task, verdict)
+            log.warning("%s: %s", work.name, verdict)
+            self.plan.drop(work)
+            yield Unreadable(work.task, verdict)
         else:
-            log.warning("%s: %s (%s); it is tried again", path, reason, death.value)
+            log.warning("%s: %s (%s); it is tried again", work.name, reason, death.value)
             self.meters.retried()
-            self.waiting.append((file.task, file.attempts))
+            self.plan.again(work)
 
     def _judged(self, file: _Running, error: Exception) -> tuple[Death, str]:
         """Why a worker ended: what it left behind says, or that its node is gone."""

@@ -15,7 +15,8 @@ class JobOptions:
     or `ray://HOST:PORT`. `cpus_per_worker` are the cores of one worker, which analyses one file at
     a time. A file is tried `tries` times before it is put in quarantine. One of which no frame was
     decoded for `stall_s` seconds hangs. A worker may hold `memory_gb` GB, None for its share of its
-    node.
+    node. Long videos are analysed in pieces of about `piece_minutes`, by several workers at once; 0
+    leaves each to one.
 
     Pictures are encoded on `device` ("auto", "cpu" or "cuda"): by each worker, or by `encoders`
     that all share, each with `num_gpus` GPUs (which may be a part of one; 0 for a processor's
@@ -29,6 +30,7 @@ class JobOptions:
     tries: int = 2
     stall_s: float = 300.0
     memory_gb: float | None = None
+    piece_minutes: float = 10.0
     device: str = "auto"
     encoders: int | None = None
     num_gpus: float | None = None

@@ -3,7 +3,8 @@
 Ray calls `install` in each worker process. A file whose name holds `segfault`, `abort`, `hang` or
 `memory` does that to whoever decodes it; one with `slow` takes its time, so that there is a moment
 to kill something. A file STAGE in the folder `VIDSEARCH_KILLS` kills the next worker that comes to
-that stage, once: "decode", "encode" or "write". Who decoded what is noted in that folder too.
+that stage, once: "decode", "encode" or "write", or "piece2" within the third piece of a video. Who
+decoded what is noted in that folder too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ KILLS = "VIDSEARCH_KILLS"
 PRETEND = "VIDSEARCH_PRETEND"  # to be of this version
 READ_TIMEOUT = "VIDSEARCH_READ_TIMEOUT"  # seconds that a store may be silent
 BEFORE = 5  # frames that are decoded well
+_in_piece: list[int] = []  # the number of the piece in work
 
 
 def install() -> None:
@@ -42,6 +44,8 @@ def install() -> None:
             yield frame
             if index == BEFORE:
                 _kill("decode")
+                for number in _in_piece:
+                    _kill(f"piece{number}")
                 _fault(name)
             if "slow" in name:
                 time.sleep(0.05)
@@ -51,6 +55,7 @@ def install() -> None:
         concept.ConceptEncoder.encode_prepared, "encode", before=True
     )
     analysts.run_task = _killed(analysts.run_task, "write", before=False)
+    analysts.run_piece = _noted(_killed(analysts.run_piece, "write", before=False))
 
 
 def _fault(name: str) -> None:
@@ -75,6 +80,17 @@ def _killed(function: Any, stage: str, *, before: bool) -> Any:
         if not before:
             _kill(stage)
         return result
+
+    return wrapper
+
+
+def _noted(function: Any) -> Any:
+    def wrapper(task: Any, recipe: Any, piece: Any, *arguments: Any) -> Any:
+        _in_piece[:] = [piece.number]
+        try:
+            return function(task, recipe, piece, *arguments)
+        finally:
+            _in_piece.clear()
 
     return wrapper
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shot_videos import SHOTS_S, shots_video
-from videos import loop
+from videos import cut_off, encode, loop, settle
 
 from vidsearch.analyze import analyze
 from vidsearch.media import decode
-from vidsearch.pieces import Passed, Piece, analyze_piece, join, pieces_at, route
+from vidsearch.pieces import Passed, Piece, analyze_piece, join, pieces_at, plan_pieces, route
 from vidsearch.records import AnalyzedVideo
 from vidsearch.tasks import Recipe, Task
 
@@ -194,3 +194,90 @@ def test_pieces_give_what_one_pass_gives(
         assert_same(found, wanted)
 
     at()
+
+
+def test_where_a_piece_knows_too_little_the_one_before_goes_on_until_they_meet(
+    made: Callable[[Callable[[Path], Path]], Path],
+) -> None:
+    path = made(plain_h264)
+    first, second = cut_at(path, [8.0])
+    found, passes = in_pieces(path, (first, replace(second, lead_s=7.5)))
+    assert len(passes) == 3
+    between = passes[2]
+    assert between.legs
+    assert between.stop is not None  # it met the second piece, and did not do all the rest
+    assert found is not None
+    assert_same(found, one_pass(path))
+
+
+def test_what_nobody_can_join_is_left_to_one_pass(
+    made: Callable[[Callable[[Path], Path]], Path],
+) -> None:
+    path = made(plain_h264)
+    task = task_of(path)
+    passes = [analyze_piece(task, RECIPE, piece) for piece in cut_at(path, [10.0])]
+    assert isinstance(route(passes), tuple)
+    lost = [passes[0], replace(passes[1], legs=())]
+    for leads_further in (1, 2):
+        asked = route(lost)
+        assert isinstance(asked, Piece)
+        assert asked.begins == {passes[0].stop and passes[0].stop.digest}
+        lost.append(replace(lost[1], piece=asked))
+        assert leads_further == len(lost) - 2
+    assert route(lost) is None
+    other = replace(passes[1], version=(1, 1))  # the file was changed between the two
+    assert route([passes[0], other]) is None
+
+
+def test_a_file_that_is_cut_off_is_told_to_be_so(tmp_path: Path) -> None:
+    path = cut_off(shots_video(tmp_path / "cut.mkv", SHOTS_S[:9], size=(160, 90)), 0.7)
+    wanted = one_pass(path)
+    assert wanted.video.status == "partial"
+    found, _ = in_pieces(path, cut_at(path, [9.0]))
+    assert found is not None
+    assert_same(found, wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [0.2, 0.4, 0.55, 0.8])
+def test_damage_is_counted_once_wherever_it_lies(tmp_path: Path, at: float) -> None:
+    path = shots_video(tmp_path / "damaged.ts", gop=25)
+    data = bytearray(path.read_bytes())
+    start = int(len(data) * at)
+    data[start : start + 3000] = np.random.default_rng(1).bytes(3000)
+    path.write_bytes(data)
+    settle(path)
+    wanted = one_pass(path)
+    found, _ = in_pieces(path, cut_at(path, [15.0, 30.0]))
+    assert found is not None
+    assert_same(found, wanted)
+
+
+def test_long_files_are_planned_in_equal_pieces(
+    made: Callable[[Callable[[Path], Path]], Path],
+) -> None:
+    task = task_of(made(plain_h264))
+    pieces = plan_pieces(task, RECIPE, 15.0)
+    length_s = sum(SHOTS_S) / 3
+    assert [piece.number for piece in pieces] == [0, 1, 2]
+    assert [piece.from_s for piece in pieces] == pytest.approx([0, length_s, 2 * length_s], abs=0.1)
+    assert [piece.until_s for piece in pieces] == [*(piece.from_s for piece in pieces[1:]), None]
+    for piece in pieces[1:]:
+        assert piece.lead_s is not None
+        assert 8.0 <= piece.from_s - piece.lead_s <= 8.0 + 2.0  # a keyframe every 1.2 s
+
+
+def test_what_cannot_be_cut_is_one_piece(
+    tmp_path: Path, made: Callable[[Callable[[Path], Path]], Path]
+) -> None:
+    task = task_of(made(plain_h264))
+    assert plan_pieces(task, RECIPE, 0.0) == ()
+    assert plan_pieces(task, RECIPE, 40.0) == ()  # not long enough for two
+    assert plan_pieces(task, replace(RECIPE, detector="content"), 15.0) == ()
+    avi = encode(tmp_path / "a.avi", codec="mpeg4", n_frames=25 * 40, size=(160, 90))
+    assert plan_pieces(task_of(avi), RECIPE, 10.0) == ()
+    one_key = encode(tmp_path / "one-key.mp4", n_frames=25 * 100, gop=9999, size=(64, 48))
+    assert plan_pieces(task_of(one_key), RECIPE, 30.0) == ()
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"nothing of a video")
+    assert plan_pieces(task_of(broken), RECIPE, 10.0) == ()
