@@ -158,6 +158,7 @@ class Plan:
     def split(self, work: Work, pieces: Sequence[Piece]) -> None:
         """The file of `work` is made of `pieces`: it has become the first, the others are next."""
         split = Split(len(pieces), list(pieces))
+        log.info("%s: in %d pieces", printable(work.task.path), len(pieces))
         works = [self._of(work, split, piece) for piece in pieces]
         work.may_split, work.split = False, split
         work.piece, work.size = works[0].piece, works[0].size
@@ -181,6 +182,7 @@ class Plan:
         passes = [split.passes[number] for number in range(len(split.pieces))]
         way = route(passes)
         if way is None:
+            log.info("%s: its pieces do not fit together", printable(work.task.path))
             self.whole(work)
             return None
         if isinstance(way, Piece):

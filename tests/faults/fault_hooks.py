@@ -1,10 +1,11 @@
 """What goes wrong in a worker, by the name of the file it works on; loaded by workers alone.
 
 Ray calls `install` in each worker process. A file whose name holds `segfault`, `abort`, `hang` or
-`memory` does that to whoever decodes it; one with `slow` takes its time, so that there is a moment
-to kill something. A file STAGE in the folder `VIDSEARCH_KILLS` kills the next worker that comes to
-that stage, once: "decode", "encode" or "write", or "piece2" within the third piece of a video. Who
-decoded what is noted in that folder too.
+`memory` does that to whoever decodes it, with `in-piece-3` to whoever decodes its fourth piece; one
+with `slow` takes its time, so that there is a moment to kill something. A file STAGE in the folder
+`VIDSEARCH_KILLS` kills the next worker that comes to that stage, once: "decode", "encode" or
+"write", or "piece2" within the third piece of a video. Who decoded what is noted in that folder
+too.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def install() -> None:
                 _kill("decode")
                 for number in _in_piece:
                     _kill(f"piece{number}")
-                _fault(name)
+                if "in-piece-" not in name or any(f"in-piece-{n}" in name for n in _in_piece):
+                    _fault(name)
             if "slow" in name:
                 time.sleep(0.05)
 

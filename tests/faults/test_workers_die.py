@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from shot_videos import shots_video
 from stored_rows import assert_same_rows
 from two_nodes import TwoNodes
 from videos import encode
@@ -77,6 +78,34 @@ def test_a_file_that_breaks_its_worker_is_put_in_quarantine(
     assert later.planned.notes[0].startswith("1 file is in quarantine")
     asked = Archive(archive).index(Archive(archive).failed_paths(), retry=True)  # without hooks
     assert [video.path for video in asked.indexed] == [str(bad)]
+
+
+@pytest.mark.parametrize("stage", ["piece0", "piece2", "encode", "write"])
+def test_a_worker_killed_in_a_piece_costs_that_piece_alone(
+    two_nodes: TwoNodes, tmp_path: Path, stage: str
+) -> None:
+    folder = tmp_path / "long"
+    folder.mkdir()
+    video = shots_video(folder / "long.mp4")
+    two_nodes.kill_at(stage)
+    archive, report = job(two_nodes, folder, piece_minutes=0.2)
+    assert two_nodes.killed(stage)
+    assert (len(report.indexed), report.failed) == (1, ())
+    begun = [name for _, name in two_nodes.log()].count(video.name)
+    assert begun == 4 + 1
+    assert_same_rows(archive, expected(folder))
+
+
+def test_a_piece_that_crashes_its_worker_puts_the_file_in_quarantine(
+    two_nodes: TwoNodes, folder: Path, tmp_path: Path
+) -> None:
+    bad = shots_video(folder / "segfault-in-piece-3.mp4")
+    archive, report = job(two_nodes, folder, piece_minutes=0.2)
+    (failed,) = report.failed
+    assert failed.path == str(bad)
+    assert failed.reason.startswith("in quarantine: crashed (Segmentation fault) twice")
+    assert len(report.indexed) == 4
+    assert bad.name not in {Path(video.path).name for video in Archive(archive).videos()}
 
 
 def during(

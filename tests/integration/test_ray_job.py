@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shot_videos import shots_video
 from stored_rows import assert_same_rows
-from videos import encode
+from videos import encode, loop
 
 from vidsearch import Archive
 
@@ -154,3 +155,35 @@ def test_options_of_a_cluster_need_one(folder: Path, tmp_path: Path) -> None:
     run = command("-m", "vidsearch", "index", folder, "--cpus-per-worker", "2")
     assert run.returncode == 2
     assert "--cpus-per-worker is about a Ray cluster" in run.stderr
+
+
+def test_a_long_video_in_pieces_gives_the_same_rows(
+    ray: Any, tmp_path: Path, example_media: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from vidsearch.tasks import Progress
+    from workers import JobOptions, on_ray
+
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    loop(example_media / "white-house-poetry.mp4", folder / "long.mp4", 45)
+    shots_video(folder / "stream.ts", gop=25)
+    encode(folder / "small.mp4", n_frames=60)
+    here, there = Archive(tmp_path / "here"), Archive(tmp_path / "there")
+    here.index([folder])
+    told: list[Progress] = []
+    on_cluster = on_ray(JobOptions("auto", piece_minutes=0.25))
+
+    def watched(tasks, recipe):  # type: ignore[no-untyped-def]
+        for news in on_cluster(tasks, recipe):
+            if isinstance(news, Progress):
+                told.append(news)
+            yield news
+
+    with caplog.at_level("INFO", logger="workers"):
+        there.index([folder], analyst=watched)
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.endswith("long.mp4: in 3 pieces") for text in said].count(True) == 1
+    assert [text.endswith("stream.ts: in 3 pieces") for text in said].count(True) == 1
+    assert_same_rows(there.path, here.path)
+    assert there.verify() == []
+    assert all(news.seconds <= news.duration_s for news in told if news.duration_s)
