@@ -105,7 +105,9 @@ def test_a_piece_that_crashes_its_worker_puts_the_file_in_quarantine(
     assert failed.path == str(bad)
     assert failed.reason.startswith("in quarantine: crashed (Segmentation fault) twice")
     assert len(report.indexed) == 4
-    assert bad.name not in {Path(video.path).name for video in Archive(archive).videos()}
+    states = {Path(video.path).name: video.status for video in Archive(archive).videos()}
+    assert states.pop(bad.name) == "failed"
+    assert set(states.values()) == {"indexed"}
 
 
 def during(
