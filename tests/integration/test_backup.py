@@ -19,7 +19,7 @@ import pytest
 from object_store import ObjectStore, object_store
 from store_records import MODELS, analyzed_video, person
 
-from vidsearch import Archive
+from vidsearch import Archive, generations
 from vidsearch.backup import check
 from vidsearch.errors import ArchiveUnavailable
 from vidsearch.snapshots import BackupFailed, listed
@@ -133,6 +133,24 @@ def test_only_the_last_snapshots_are_kept_where_that_is_wanted(
         check(safe, snapshot.name)
 
 
+def test_an_archive_with_rows_of_two_encoders_is_backed_up_with_both(
+    folder: Path, tmp_path: Path
+) -> None:
+    with Store.open(folder) as store:
+        beside = generations.begin(store, "another", 24, "", "")
+        beside.publish_many([analyzed_video("v1", shots=3, encoder_dim=24)])
+    before = held(folder)
+    done = Archive(folder).backup(tmp_path / "safe")
+    assert not any("cache" in path for path in done.snapshot.files)
+    Archive(tmp_path / "again").restore(tmp_path / "safe")
+    assert held(tmp_path / "again") == before
+    with Store.open(tmp_path / "again") as store:
+        (kept,) = store.others()
+        assert kept.rows().keyframe_vectors.shape[1] == 24
+        assert [video.video_id for video in kept.rows().videos] == ["id-v1"]
+    assert [f for f in Archive(tmp_path / "again").verify() if "picture" not in f.what] == []
+
+
 # --- beside a writer -----------------------------------------------------------------------------
 
 
@@ -214,6 +232,7 @@ def _killed(after: int, what: str, folder: Path, place: Path) -> bool:
     return code != 0
 
 
+@pytest.mark.slow
 def test_a_backup_that_is_killed_leaves_those_before_it(folder: Path, tmp_path: Path) -> None:
     safe = tmp_path / "safe"
     first, before = Archive(folder).backup(safe).snapshot, held(folder)
@@ -236,6 +255,7 @@ def test_a_backup_that_is_killed_leaves_those_before_it(folder: Path, tmp_path: 
     assert held(tmp_path / "now") == held(folder)
 
 
+@pytest.mark.slow
 def test_a_restore_that_is_killed_is_no_archive_and_is_gone_on_with(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -368,6 +388,7 @@ def test_backups_and_archives_may_lie_on_s3(
     assert listed(stored.path.parent / "safe")[0].name == first.snapshot.name
 
 
+@pytest.mark.slow
 def test_the_commands_say_what_they_did(real: Archive, tmp_path: Path) -> None:
     safe, again = tmp_path / "safe", tmp_path / "again"
     done = run("backup", safe, "--archive", real.path, "--check", "--json")

@@ -166,6 +166,7 @@ store.Store.open(Path(sys.argv[1])).close()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", OLD[:1] + OLD[-1:])
 def test_an_upgrade_that_is_killed_is_finished_by_the_next_writer(
     layout: int, tmp_path: Path

@@ -211,3 +211,41 @@ def test_it_waits_for_other_writers_and_for_folders_that_went(
         watcher.event("indexed", "c.mp4")
         summary = watcher.stop()
     assert (summary["indexed"], summary["gone"]) == (3, 0)
+
+
+def test_a_prefix_of_a_store_is_watched_by_looking(originals: Path, tmp_path: Path) -> None:
+    pytest.importorskip("moto")
+    pytest.importorskip("s3fs")
+    from object_store import object_store
+
+    from vidsearch.indexing import Indexed
+    from vidsearch.watch import Gone, Watching
+
+    def next_of(kind: type) -> Any:
+        return next(each for each in news if isinstance(each, kind))
+
+    with object_store() as store:
+        store.put("in/a.mp4", originals / "a.mp4")
+        news = Archive(tmp_path / "archive").watching([store.url("in/")], settle_s=0.5)
+        assert next_of(Watching).by == "every 1 s"
+        assert next_of(Indexed).video.path == store.url("in/a.mp4")
+        store.put("in/b.mp4", originals / "b.mp4")
+        assert next_of(Indexed).video.path == store.url("in/b.mp4")
+        store.client.delete_object(Bucket="footage", Key="in/a.mp4")
+        assert next_of(Gone).path == store.url("in/a.mp4")
+        news.close()
+    assert set(names(tmp_path / "archive")) == {"a.mp4", "b.mp4"}
+
+
+def test_without_the_package_folders_are_looked_at(
+    originals: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vidsearch.watch import Watching
+
+    monkeypatch.setitem(sys.modules, "watchfiles", None)  # as where it is not installed
+    shutil.copy2(originals / "a.mp4", folder / "a.mp4")
+    news = Archive(folder.parent / "archive").watching([folder], settle_s=4)
+    first = next(news)
+    assert isinstance(first, Watching)
+    assert first.by == "every 2 s"
+    news.close()
