@@ -254,6 +254,7 @@ def store() -> ObjectStore:  # type: ignore[misc]
         yield running
 
 
+@pytest.mark.slow  # a store that fails is asked again and again, with pauses
 def test_of_a_store_only_its_word_that_there_is_none_counts(
     store: ObjectStore, originals: Path, tmp_path: Path
 ) -> None:
