@@ -12,7 +12,7 @@ from vidsearch.schema import CONTENT
 
 VECTORS = 1e-4
 """How far values of vectors may lie apart that another process made."""
-_OWN = ("generation", "indexed_at")  # of each run
+_OWN = ("generation", "indexed_at", "place")  # of each run
 
 
 def rows_of(archive: Path) -> dict[str, list[dict[str, Any]]]:

@@ -14,14 +14,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidsearch import people as enrolment
 from vidsearch.errors import VidsearchError
 from vidsearch.opened import Opened, located
-from vidsearch.records import Answer, Hit, Person, Video
+from vidsearch.records import EXACT_BELOW, Answer, Hit, Person, Video
 from vidsearch.urls import absolute, is_there
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from vidsearch.reindexing import Outcome
     from vidsearch.restore import Restored
     from vidsearch.review import Question
+    from vidsearch.search_index import IndexState, Optimized
     from vidsearch.stats import Stats
     from vidsearch.store import ShotRow, Store
     from vidsearch.tasks import Analyst
@@ -69,7 +70,8 @@ class Archive:
     archive. `index` and questions raise `ModelUnavailable` where it is not here.
     `waiting` is told, in a sentence, when a method has to wait for another writer, under which
     licence a model stands that a new archive is made with in the place of a default, and whom
-    somebody newly enrolled looks like.
+    somebody newly enrolled looks like. From `exact_below` shots on indexes are kept, and questions
+    ask those instead of comparing every shot (see `vidsearch.candidates`).
     """
 
     def __init__(
@@ -80,9 +82,17 @@ class Archive:
         faces: str | None = None,
         waiting: Callable[[str], None] | None = None,
         device: str = "auto",
+        exact_below: int = EXACT_BELOW,
     ) -> None:
         self.path = located(path)
-        self._open = Opened(self.path, encoder=encoder, faces=faces, waiting=waiting, device=device)
+        self._open = Opened(
+            self.path,
+            encoder=encoder,
+            faces=faces,
+            waiting=waiting,
+            device=device,
+            exact_below=exact_below,
+        )
 
     # --- indexing --------------------------------------------------------------------------------
 
@@ -332,7 +342,7 @@ class Archive:
         `UnknownPerson` for a name of `people`, what enrolment raises for a picture given,
         `ArchiveMismatch` if the models' weights changed since, and `ArchiveUnavailable`.
         """
-        from vidsearch import given
+        from vidsearch import candidates, given
         from vidsearch.filters import chosen
         from vidsearch.query import parse
         from vidsearch.search import THRESHOLD, search
@@ -358,8 +368,11 @@ class Archive:
                 for source in self._located(given.listed(like))
             ],
         )
-        answer = search(
-            store.rows(),
+        lookup = store.lookup
+        answered = (
+            partial(search, store.rows()) if lookup is None else partial(candidates.answer, lookup)
+        )
+        answer = answered(
             self._open.encoder,
             self._open.scorer,
             query,
@@ -399,7 +412,10 @@ class Archive:
         from vidsearch.copies import best_first
 
         found = best_first(self.video(video))
-        rows, scorer, enrolled = self._tracks
+        store = self._open.comparable
+        lookup = store.lookup
+        rows = store.rows() if lookup is None else lookup.rows_of_video(found.video_id)
+        scorer, enrolled = self._open.scorer, store.people(pictures=False)
         return self._timeline(rows, scorer, found, tuple(enrolled), _or_default(threshold))
 
     @cached_property
@@ -414,11 +430,15 @@ class Archive:
 
         Raises `UnknownPerson`.
         """
+        from vidsearch import candidates
         from vidsearch.appearances import appearances
 
-        rows, scorer, enrolled = self._tracks
+        store, scorer = self._open.comparable, self._open.scorer
+        enrolled, least = store.people(pictures=False), _or_default(threshold)
         known = enrolment.find(person, enrolled)
-        return appearances(rows, scorer, known, enrolled, threshold=_or_default(threshold))
+        lookup = store.lookup
+        rows = lookup and candidates.rows_with(lookup, scorer, known, enrolled, least)
+        return appearances(rows or store.rows(), scorer, known, enrolled, threshold=least)
 
     def together(self, *people: str, threshold: float | None = None) -> Listing[Together]:
         """When two people or more are on screen at the same time, by video and time.
@@ -1019,6 +1039,24 @@ class Archive:
         verify.drop_copies(self.path)
         with self._open.writer() as store:
             return verify.repair(store, faults)
+
+    def indexes(self) -> list[IndexState]:
+        """The indexes of a large archive as they are; none of one that is searched exactly."""
+        return self._open.reader.indexes()
+
+    def optimize(self, *, say: Callable[[str], None] | None = None) -> Optimized:
+        """Merge files, drop what is old, bring the indexes of a large archive up to date.
+
+        Every run of `index` does what is worth it; this does all. `say` is told before each step,
+        else `waiting` is.
+        """
+        from vidsearch.health import size_of
+        from vidsearch.search_index import Optimized
+
+        with self._open.writer() as store:
+            before = size_of(self.path)
+            store.optimize(force=True, say=say or self._open.tell)
+            return Optimized(before, size_of(self.path), tuple(store.indexes()))
 
     def backup(
         self, place: str | os.PathLike[str], *, keep: int | None = None, wait_s: float = 600.0

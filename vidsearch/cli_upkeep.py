@@ -1,4 +1,4 @@
-"""Commands that keep an archive in order: forget, move people, verify, count, dump, doubles.
+"""Commands that keep an archive in order: forget, move people, verify, optimize, count, doubles.
 
 Those about people are added to `vidsearch people`.
 """
@@ -140,7 +140,12 @@ def verify(folder: Path, repair: bool, as_json: bool) -> int:
     was said of faces stay.
     """
     from vidsearch.archive import Archive
-    from vidsearch.present_upkeep import faults_as_json, print_faults, print_repaired
+    from vidsearch.present_upkeep import (
+        faults_as_json,
+        indexes_behind,
+        print_faults,
+        print_repaired,
+    )
 
     archive = Archive(folder, waiting=say)
     if repair:
@@ -153,11 +158,34 @@ def verify(folder: Path, repair: bool, as_json: bool) -> int:
             print_repaired(done)
     else:
         left = tuple(archive.verify())
+        behind = indexes_behind(archive) if not left else []
         if as_json:
-            print_json({"faults": faults_as_json(left)})
+            print_json({"faults": faults_as_json(left), "warnings": behind})
         else:
             print_faults(left)
+        for sentence in behind:
+            say(sentence)
     return 1 if left else 0
+
+
+@click.command()
+@archive_option
+@json_option
+def optimize(folder: Path, as_json: bool) -> int:
+    """Merge small files, remove old versions, bring the indexes of a large archive up to date.
+
+    Every run of `vidsearch index` does as much of this as is worth it, so nobody has to. Questions
+    go on meanwhile.
+    """
+    from vidsearch.archive import Archive
+    from vidsearch.present_upkeep import optimized_as_json, print_optimized
+
+    done = Archive(folder, waiting=say).optimize()
+    if as_json:
+        print_json(optimized_as_json(done))
+    else:
+        print_optimized(done)
+    return 0
 
 
 @click.command()
@@ -217,4 +245,4 @@ def duplicates(folder: Path, near: float | None, as_json: bool) -> int:
     return 0 if found else NOTHING_FOUND
 
 
-COMMANDS = (verify, stats, duplicates)
+COMMANDS = (verify, optimize, stats, duplicates)

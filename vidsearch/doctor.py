@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +26,7 @@ from vidsearch.present import counted
 from vidsearch.urls import Place
 
 if TYPE_CHECKING:
+    from vidsearch.search_index import IndexState
     from vidsearch.stamp import Stamp
 
 Status = Literal["ok", "absent", "warning", "failed"]
@@ -369,6 +370,7 @@ def _archive(folder: Place) -> Iterator[Finding]:
     try:
         with Store.open(folder, read_only=True) as store:
             health, kept = store.health(), generations.kept(store)
+            indexes = store.indexes()
     except VidsearchError as error:
         # Who reads this has followed its last sentence already.
         said = str(error).removesuffix(" If this stays so, look with: vidsearch doctor")
@@ -400,5 +402,23 @@ def _archive(folder: Place) -> Iterator[Finding]:
         said = f"{counted(health.orphans, 'row')} of an interrupted run"
         remedy = "nothing to do: no reader sees them and the next `vidsearch index` sweeps them"
         yield Finding("archive", "orphans", said, "warning", remedy)
+    yield from _indexes(folder, indexes)
     for number, problem in enumerate(health.problems, 1):
         yield Finding("archive", f"problem {number}", problem, "warning")
+
+
+def _indexes(folder: Place, states: Sequence[IndexState]) -> Iterator[Finding]:
+    """The indexes of a large archive; a small one has none and needs none."""
+    from vidsearch.search_index import is_behind
+
+    remedy = f"vidsearch optimize --archive {shlex.quote(str(folder))}"
+    for each in states:
+        name = f"index of {each.table}.{each.column}"
+        if each.rows is None:
+            said = f"absent: {counted(each.tail, 'row')} compared one by one"
+        else:
+            said = f"{counted(each.rows, 'row')}, {each.tail} came since"
+        behind = is_behind(each)
+        yield Finding(
+            "archive", name, said, "warning" if behind else "ok", remedy if behind else ""
+        )

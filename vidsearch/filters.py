@@ -81,7 +81,7 @@ def within(rows: Rows, filters: Filters) -> Within:
     """
     after = 0.0 if filters.since is None else filters.since
     before = np.inf if filters.until is None else filters.until
-    wanted = np.array([_wanted(video, filters) for video in rows.videos], bool)
+    wanted = np.array([wanted_video(video, filters) for video in rows.videos], bool)
     shots = wanted[rows.shot_video] & (rows.shot_end_s > after) & (rows.shot_start_s < before)
     shots &= _long_enough(rows, filters) & _with_faces(rows, filters)
     parts = (rows.part_end_s > after) & (rows.part_start_s < before)
@@ -178,7 +178,8 @@ def _period(date: str, said: str) -> tuple[float, float]:
         raise InvalidQuery(f"{said!r} is no date of the calendar") from error
 
 
-def _wanted(video: Video, filters: Filters) -> bool:
+def wanted_video(video: Video, filters: Filters) -> bool:
+    """Whether a video is searched, as far as its path and date say."""
     return _named(video, filters.videos) and _dated(video, filters.dates)
 
 

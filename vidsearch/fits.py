@@ -28,7 +28,7 @@ import numpy as np
 
 from idclip.encoders import encode_people, takes_people
 from idclip.identity import IdentityScorer
-from vidsearch.context import RARITY, background_of, log_odds
+from vidsearch.context import OFFSET, RARITY, SLOPE, background_of, log_odds
 from vidsearch.gallery import mean_faces
 from vidsearch.question import Like, Scene
 from vidsearch.records import Ints, Reals, Rows, Vector
@@ -86,6 +86,41 @@ def likeness_odds(vectors: Vector, picture: Vector, typical: Vector) -> Reals:
     length = np.linalg.norm(vectors - typical, axis=1) * np.linalg.norm(away)
     cosine = (vectors @ away - typical @ away) / np.maximum(length, 1e-6)
     return np.asarray(LIKE_SLOPE * cosine - LIKE_OFFSET - np.log(RARITY), np.float64)
+
+
+def directions(
+    encoder: Encoder, scorer: IdentityScorer, asked: Scene | Like, typical: Vector
+) -> Vector:
+    """Where the pictures lie that fit, [M, D]: the larger the product with one, the better.
+
+    For a scene that is exact: its log odds grow with the products, of several texts with the
+    largest, of two ways to ask with the mean of both; so the mean direction is among them. For
+    likeness it is near enough to find candidates by.
+    """
+    if isinstance(asked, Like):
+        return np.asarray(asked.vector - typical, np.float32)[None]
+    told = [texts - background_of(encoder) / 2 for texts in _texts(encoder, scorer, asked)]  # type: ignore[arg-type]
+    if len(told) > 1:
+        told.append(np.mean([texts.mean(axis=0) for texts in told], axis=0, keepdims=True))
+    return np.concatenate(told).astype(np.float32)
+
+
+def most(
+    encoder: Encoder, asked: Scene | Like, products: Sequence[float], typical: Vector
+) -> float:
+    """The log odds of a picture with at most these `products` with its `directions`.
+
+    Of likeness that is so for pictures that are no nearer to the mean one than they use to be.
+    """
+    if isinstance(asked, Like):
+        away = asked.vector - typical
+        usual = np.sqrt(max(1 - float(typical @ typical), 1e-6)) * np.linalg.norm(away)
+        cosine = (max(products) - float(typical @ away)) / max(float(usual), 1e-6)
+        return float(LIKE_SLOPE * cosine - LIKE_OFFSET - np.log(RARITY))
+    background = background_of(encoder)  # type: ignore[arg-type]  # a Protocol is not Hashable
+    level = float(typical @ background) / 2
+    evidence = encoder.logit_scale * (max(products) - level)
+    return float(SLOPE * evidence - OFFSET - np.log(RARITY))
 
 
 def _texts(encoder: Encoder, scorer: IdentityScorer, asked: Scene) -> list[Vector]:

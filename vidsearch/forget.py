@@ -179,6 +179,23 @@ def resume(store: Store) -> None:
                 _rewrite(each, of)
     with explained(store.folder, "written"):
         file.unlink()
+    for each in (store, *store.others()):
+        each.optimize()  # indexes went with the tables that they were of
+
+
+def expect_commit(folder: urls.Place, content: str, table: str, version: int) -> None:
+    """Before a commit to a table that has `version` and changes no row: it is no rewriting.
+
+    Does nothing where nobody is being forgotten. Raises OSError.
+    """
+    if not is_unfinished(folder):
+        return
+    work = json.loads((folder / _JOURNAL).read_text("utf-8"))
+    for each in work.get("rows") or [work]:
+        mine = each.get("content", content) == content
+        if mine and each["versions"].get(table) == version:
+            each["versions"][table] = version + 1
+    write_whole(folder / _JOURNAL, json.dumps(work))
 
 
 def _rows_of(store: Store, found: Traces) -> dict[str, object]:

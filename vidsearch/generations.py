@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidsearch import columns
+from vidsearch import columns, search_index
 from vidsearch.errors import VidsearchError
 from vidsearch.health import size_of
 from vidsearch.records import Video
@@ -187,14 +187,14 @@ def _parts(folder: Place, content: str) -> list[Place]:
         outside = [] if isinstance(folder, Path) else [columns.copies(inner)]
         return [inner, *outside]
     copies = [columns.copies(folder) / f"{name}.arrow" for name in ROWS]
-    return [*(folder / f"{name}.lance" for name in ROWS), *copies]
+    return [*(folder / f"{name}.lance" for name in ROWS), folder / search_index.FILE, *copies]
 
 
 def _delete(folder: Place, content: str) -> None:
     """Remove all files of a generation. Raises OSError."""
     for part in _parts(folder, content):
         if not isinstance(part, Path):
-            for each in list(part.rglob("*")):
+            for each in [*part.rglob("*"), part]:
                 each.unlink(missing_ok=True)
         elif part.is_dir():
             shutil.rmtree(part)

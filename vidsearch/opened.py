@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from idclip.devices import AUTO, CPU
 from vidsearch.errors import ArchiveUnavailable
 from vidsearch.inputs import printable
+from vidsearch.records import EXACT_BELOW
 from vidsearch.urls import Place, RemoteError, place
 
 if TYPE_CHECKING:
@@ -54,8 +55,10 @@ class Opened:
         faces: str | None,
         waiting: Callable[[str], None] | None,
         device: str = AUTO,
+        exact_below: int = EXACT_BELOW,
     ) -> None:
         self.folder = folder
+        self.exact_below = exact_below
         self.waiting = waiting
         self._asked_encoder = encoder
         self._asked_faces = faces
@@ -152,7 +155,7 @@ class Opened:
         """The store, for reading; raises `ArchiveMismatch` where other models were asked for."""
         from vidsearch.store import Store
 
-        store = Store.open(self.folder, read_only=True)
+        store = Store.open(self.folder, read_only=True, exact_below=self.exact_below)
         self._refuse_others(store)
         return store
 
@@ -175,7 +178,9 @@ class Opened:
         """The store as its one writer; another is waited for, then `ArchiveBusy` is raised."""
         from vidsearch.store import Store
 
-        with Store.open(self.folder, wait_s=wait_s, waiting=self.waiting) as store:
+        with Store.open(
+            self.folder, wait_s=wait_s, waiting=self.waiting, exact_below=self.exact_below
+        ) as store:
             self._refuse_others(store)
             yield store
 

@@ -134,9 +134,11 @@ def shown_of(answer: Answer) -> str:
     if not answer.hits or (first == 1 and not answer.further):
         return ""
     if answer.by_video:
-        whole = f"videos {first} to {last} of {answer.n_videos} ({counted(answer.total, 'shot')})"
+        least = "at least " if answer.at_least else ""
+        shots = counted(answer.total, "shot")
+        whole = f"videos {first} to {last} of {least}{answer.n_videos} ({shots})"
     else:
-        whole = f"shots {first} to {last} of {answer.total}"
+        whole = f"shots {first} to {last} of {'at least ' if answer.at_least else ''}{answer.total}"
     return f"{whole}; next: --offset {last}" if answer.further else whole
 
 
@@ -155,6 +157,7 @@ def answer_as_json(answer: Answer) -> dict[str, Any]:
         "context": answer.context,
         "message": answer.message,
         "total": answer.total,
+        "at_least": answer.at_least,
         "offset": answer.offset,
         "further": answer.further,
         "groups": [

@@ -14,13 +14,16 @@ import click
 
 from vidsearch.inputs import printable
 from vidsearch.present import counted, person_as_json, print_rows
+from vidsearch.records import EXACT_BELOW
 from vidsearch.timecodes import timecode
 
 if TYPE_CHECKING:
+    from vidsearch.archive import Archive
     from vidsearch.audit import Line
     from vidsearch.duplicates import SharedFootage, Span
     from vidsearch.generations import Kept
     from vidsearch.people_folder import Arrival
+    from vidsearch.search_index import Optimized
     from vidsearch.stats import Stats
     from vidsearch.verify import Fault, Repaired
 
@@ -96,6 +99,33 @@ def print_repaired(done: Repaired) -> None:
             click.echo(f"    vidsearch index {shlex.quote(printable(path))}")
     if not done.mended and not done.left:
         click.echo("the archive is sound")
+
+
+def indexes_behind(archive: Archive) -> list[str]:
+    """A sentence for each index that lacks or is behind: no fault, but questions are slower."""
+    from vidsearch.search_index import is_behind
+
+    return [
+        f"the index of {each.table}.{each.column} lacks {each.tail} rows, which are compared one by"
+        f" one: vidsearch optimize --archive {shlex.quote(str(archive.path))}"
+        for each in archive.indexes()
+        if is_behind(each)
+    ]
+
+
+def optimized_as_json(done: Optimized) -> dict[str, Any]:
+    """Bytes before and after, and the indexes: rows in each, rows that came since (`tail`)."""
+    return asdict(done)
+
+
+def print_optimized(done: Optimized) -> None:
+    """What became of the files, and a row for each index."""
+    click.echo(f"the archive has {_bytes(done.size)}, it had {_bytes(done.size_before)}")
+    if not done.indexes:
+        click.echo(f"no indexes: under {EXACT_BELOW:,} shots every question compares all of them")
+        return
+    rows = [(each.table, each.column, str(each.rows), str(each.tail)) for each in done.indexes]
+    print_rows(("index of", "column", "rows>", "not in it>"), rows)
 
 
 def stats_as_json(stats: Stats) -> dict[str, Any]:

@@ -21,6 +21,8 @@ Reals = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 Status = Literal["indexed", "partial", "failed"]
 SAME_MOMENT_S = 0.25  # a box drawn on a picture of another moment would lie
+EXACT_BELOW = 100_000
+"""Shots from which on an archive keeps indexes (`vidsearch.search_index`)."""
 SAID_BY_HAND = "said by hand"  # in the place of a photo, where somebody said who a face is
 LabelKind = Literal["person", "same", "apart", "ignored", "people"]
 
@@ -304,6 +306,7 @@ class Answer:
 
     `total` shots of `n_videos` videos answer in all; the hits are those shown of them after the
     first `offset`, one of each video where `by_video`. `further` is whether more come after them.
+    Of a large archive not every shot is looked at: where there may be more, `at_least` is true.
     `tree` is how the question was read, drawn as lines.
     """
 
@@ -318,6 +321,7 @@ class Answer:
     by_video: bool = False
     further: bool = False
     tree: str = ""
+    at_least: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,8 +358,11 @@ class Rows:
     figure_vectors: Vector  # [G, D]
     labels: tuple[Label, ...] = ()  # what people said of faces
     label_track: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # -1: of no track
+    typical: Vector | None = None  # of the whole archive, where these are rows chosen from it
 
     @cached_property
     def typical_picture(self) -> Vector:
-        """The mean of all keyframe vectors [D]."""
+        """The mean of all keyframe vectors of the archive [D]."""
+        if self.typical is not None:
+            return self.typical
         return np.asarray(self.keyframe_vectors.mean(axis=0), np.float32)

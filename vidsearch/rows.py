@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -11,13 +11,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vidsearch.labels import tracks_at
-from vidsearch.records import Rows
+from vidsearch.records import Label, Rows, Video
 from vidsearch.schema import CONTENT, labels_from, videos_from
 
 Ints = NDArray[np.int64]
 _DTYPES = {
     pa.int32(): np.int32,
     pa.int64(): np.int64,
+    pa.float16(): np.float16,
     pa.float32(): np.float32,
     pa.float64(): np.float64,
 }
@@ -31,15 +32,32 @@ def join(tables: Mapping[str, pa.Table]) -> Rows:
     that table is given.
     """
     published = [entry for entry in videos_from(tables["videos"]) if entry[1]]
-    published.sort(key=lambda entry: entry[1])
+    labels = labels_from(tables["labels"]) if "labels" in tables else []
+    return joined(published, tables, labels)
+
+
+def joined(
+    published: Iterable[tuple[Video, int]],
+    tables: Mapping[str, pa.Table],
+    labels: Sequence[Label],
+    typical: NDArray[np.float32] | None = None,
+) -> Rows:
+    """The same of `published` videos and their generations; of some rows of an archive as well.
+
+    `typical` is the archive's mean picture then. Rows of shots that are not there are left out.
+    """
+    published = sorted(published, key=lambda entry: entry[1])
     generations = np.array([generation for _, generation in published], np.int64)
     shots, keyframes, faces, figures = (
         _visible(_arrays(tables[name]), generations) for name in CONTENT
     )
     shot_keys = _shot_keys(shots, generations)
+    if typical is not None:
+        keyframes, faces, figures = (
+            _of_shots(each, shot_keys, generations) for each in (keyframes, faces, figures)
+        )
     look_shot = np.searchsorted(shot_keys, _shot_keys(faces, generations))
     look_track, first = _tracks(look_shot, faces["track"])
-    labels = labels_from(tables["labels"]) if "labels" in tables else []
     figure_shot = np.searchsorted(shot_keys, _shot_keys(figures, generations))
     track_keys = _track_keys(look_shot[first], faces["track"][first])
     figure_keys = _track_keys(figure_shot, figures["track"])
@@ -70,7 +88,7 @@ def join(tables: Mapping[str, pa.Table]) -> Rows:
         figure_track=np.searchsorted(track_keys, figure_keys[whose]),
         figure_vectors=figures["vector"] if whose.all() else figures["vector"][whose],
     )
-    return replace(rows, labels=tuple(labels), label_track=tracks_at(rows, labels))
+    return replace(rows, labels=tuple(labels), label_track=tracks_at(rows, labels), typical=typical)
 
 
 def is_whole(rows: Rows) -> bool:
@@ -129,17 +147,31 @@ def _arrays(table: pa.Table) -> dict[str, NDArray[Any]]:
         column = table.column(field.name)
         column = column.combine_chunks() if len(column) else pa.nulls(0, field.type)
         listed = pa.types.is_fixed_size_list(field.type)
-        values = column.flatten() if listed else column
-        numbers = np.frombuffer(values.buffers()[1], _DTYPES[values.type])
-        numbers = numbers[values.offset : values.offset + len(values)]
-        arrays[field.name] = numbers.reshape(-1, field.type.list_size) if listed else numbers
+        arrays[field.name] = vectors_of(column) if listed else _numbers(column)
     return arrays
+
+
+def vectors_of(column: pa.Array) -> NDArray[np.float32]:
+    """Lists of a fixed size as an array [N, size]; not copied, but from float16 to float32."""
+    numbers = _numbers(column.flatten()).reshape(-1, column.type.list_size)
+    return numbers.astype(np.float32) if numbers.dtype == np.float16 else numbers
+
+
+def _numbers(column: pa.Array) -> NDArray[Any]:
+    numbers = np.frombuffer(column.buffers()[1], _DTYPES[column.type])
+    return numbers[column.offset : column.offset + len(column)]
 
 
 def _visible(columns: dict[str, NDArray[Any]], generations: Ints) -> dict[str, NDArray[Any]]:
     """The rows of published generations (sorted); the columns themselves if that is all."""
     seen = np.isin(columns["generation"], generations)
     return columns if seen.all() else {name: column[seen] for name, column in columns.items()}
+
+
+def _of_shots(columns: dict[str, NDArray[Any]], shots: Ints, generations: Ints) -> dict[str, Any]:
+    """The rows of shots that are there: a writer may have removed one between two reads."""
+    there = np.isin(_shot_keys(columns, generations), shots)
+    return columns if there.all() else {name: column[there] for name, column in columns.items()}
 
 
 def _shot_keys(columns: dict[str, NDArray[Any]], generations: Ints) -> Ints:

@@ -67,6 +67,8 @@ def _support(rows: Rows, shots: Ints, sure: Mask, best: Reals) -> Reals:
         inside = np.flatnonzero((other >= 0) & (other < len(rows.shot_video)))
         there = inside[sure[other[inside]]]
         there = there[rows.shot_video[shots[there]] == rows.shot_video[other[there]]]
+        apart = rows.shot_index[other[there]] - rows.shot_index[shots[there]]
+        there = there[apart == step]  # not all shots of a large archive are read
         if len(there):
             alike = np.einsum(
                 "ij,ij->i", _pictures(rows, shots[there]), _pictures(rows, other[there])

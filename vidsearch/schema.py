@@ -14,6 +14,9 @@
 - `clusters`: one row a face track that `people discover` has seen. Like `labels` it knows a face by
   video, time and box, and has no generation: both outlive the rows of a video.
 - `jobs`: one row a run of `index` that had something to do.
+
+Rows of `shots`, `keyframes`, `faces` and `figures` carry the `place` of their shot, one number that
+an index finds them by (see `place_of`).
 """
 
 from __future__ import annotations
@@ -88,8 +91,24 @@ ORDER: dict[str, tuple[str, ...]] = {
 }
 
 
-_OWNER = (("video_id", pa.string()), ("generation", pa.int64()), ("shot", pa.int32()))
+_OWNER = (
+    ("video_id", pa.string()),
+    ("generation", pa.int64()),
+    ("shot", pa.int32()),
+    ("place", pa.int64()),
+)
+_APART = 1_000_003
+PLACE_IN_SQL = f"generation + {_APART} * CAST(shot AS BIGINT)"
 _SPAN = (("start_s", pa.float64()), ("end_s", pa.float64()))
+
+
+def place_of(generation: Any, shot: Any) -> Any:
+    """One number for a shot of a generation, or int64 [N] for as many of both.
+
+    Generations are nanoseconds, so two shots share a number next to never; who looks rows up by
+    it checks their `generation` and `shot` all the same.
+    """
+    return generation + _APART * shot
 
 
 def schemas(stamp: Stamp) -> dict[str, pa.Schema]:
@@ -306,7 +325,7 @@ def content_rows(
     memory that the video's records take. Vectors must have passed `check_lengths`.
     """
     rows = (
-        {"video_id": analyzed.video.video_id, "generation": generation, "shot": shot.index} | row
+        _owner(analyzed.video.video_id, generation, shot.index) | row
         for analyzed, generation in videos
         for shot in analyzed.shots
         for row in _ROWS[table](shot)
@@ -315,6 +334,11 @@ def content_rows(
         yield pa.RecordBatch.from_arrays(
             [_column([row[field.name] for row in some], field) for field in schema], schema=schema
         )
+
+
+def _owner(video_id: str, generation: int, shot: int) -> dict[str, Any]:
+    place = place_of(generation, shot)
+    return {"video_id": video_id, "generation": generation, "shot": shot, "place": place}
 
 
 def check_lengths(videos: Iterable[AnalyzedVideo], tables: dict[str, pa.Schema]) -> None:

@@ -88,7 +88,7 @@ def search(
         return _strangers(query)
     searched = within(rows, filters)
     if not searched.shots.any():
-        return _answer_of(query, nowhere(rows, filters))
+        return answer_of(query, nowhere(rows, filters))
     people = {
         leaf.person.person_id: seek(rows, scorer, leaf.person, enrolled, searched, threshold)
         for leaf in leaves(query.tree)
@@ -96,7 +96,7 @@ def search(
     }
     shown = searched.shots & may_answer(query.tree, people, len(rows.shot_video))
     if not shown.any():
-        return _answer_of(query, missing.sentence(query.tree, people, searched.shots))
+        return answer_of(query, missing.sentence(query.tree, people, searched.shots))
     keyframes = np.flatnonzero(shown[rows.keyframe_shot] & searched.keyframes)
     asked = _asked(rows, encoder, scorer, query.tree, searched, people, keyframes)
     return _answer(query, asked, paging)
@@ -187,7 +187,7 @@ def _answer(query: Query, asked: Asked, paging: Paging) -> Answer:
     )
     hits = [_hit(asked, int(at), float(score[at])) for at in best[page.places]]
     message = _doubt(query, hits) if hits else selection.beyond(page, paging)
-    found = _answer_of(query, message)
+    found = answer_of(query, message)
     return replace(
         found,
         hits=explain.compared(_paged(hits, page, paging)),
@@ -291,7 +291,8 @@ def _doubt(query: Query, hits: Sequence[Hit]) -> str:
     return doubt
 
 
-def _answer_of(query: Query, message: str) -> Answer:
+def answer_of(query: Query, message: str) -> Answer:
+    """An answer without hits that says why."""
     names = tuple(person.name for person in query.people)
     return Answer(query.text, names, query.context, message, (), tree=explain.drawing(query.tree))
 
@@ -300,4 +301,4 @@ def _strangers(query: Query) -> Answer:
     message = "\n".join(name.message() for name in query.unknown)
     if any(name.forced for name in query.unknown):
         raise UnknownPerson(message)
-    return _answer_of(query, message)
+    return answer_of(query, message)

@@ -18,10 +18,12 @@ from vidsearch.errors import ArchiveMismatch, ArchiveUnavailable
 from vidsearch.urls import Place, RemoteError
 from vidsearch.whole import write_whole
 
-SCHEMA = 6
+SCHEMA = 7
 """2 since the stamp knows of weights; 3 since `videos` knows its detector; 4 since there are
 figures, and `videos` knows what editors need; 5 since there are jobs; 6 since there are generations
-of rows. Older ones are read as ever; the next writer adds what is missing, empty."""
+of rows; 7 since rows of videos carry the `place` of their shot. Older ones are read as ever; the
+next writer adds what is missing."""
+SINCE_PLACE = 7
 _FILE = "archive.json"
 
 

@@ -19,7 +19,6 @@ writer keeps up to date (`vidsearch.columns`), so that a question needs no impor
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,11 +27,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from vidsearch import audit, columns
+from vidsearch import audit, columns, search_index
 from vidsearch.columns import Columns
 from vidsearch.errors import ArchiveUnavailable, VidsearchError
 from vidsearch.health import Health, examine, orphans
-from vidsearch.records import AnalyzedVideo, Job, Label, Member, Person, Rows, Video
+from vidsearch.records import EXACT_BELOW, AnalyzedVideo, Job, Label, Member, Person, Rows, Video
 from vidsearch.rows import is_whole, join
 from vidsearch.schema import (
     COMMON,
@@ -53,7 +52,15 @@ from vidsearch.schema import (
     video_rows,
     videos_from,
 )
-from vidsearch.stamp import SCHEMA, Generation, Stamp, is_archive, read_stamp, write_stamp
+from vidsearch.stamp import (
+    SCHEMA,
+    SINCE_PLACE,
+    Generation,
+    Stamp,
+    is_archive,
+    read_stamp,
+    write_stamp,
+)
 from vidsearch.tables import Tables, explained
 from vidsearch.urls import Place
 
@@ -62,6 +69,7 @@ if TYPE_CHECKING:
 
     from vidsearch.lease import Lease
     from vidsearch.lock import WriterLock
+    from vidsearch.lookup import Lookup
 
 NO_GENERATION = 0  # of a video that failed: it has no rows
 # Within a long run the files are looked at after this many commits: each commit lists all files of
@@ -71,12 +79,15 @@ _COMMITS_BEFORE_OPTIMIZING = 64
 # largest file, which keeps the cost of all merges near that of one, or until files are really many.
 _FEW_FILES, _MANY_FILES = 8, 200
 _SHARE_WORTH_MERGING = 0.25
-_AT_ONCE = datetime.timedelta(milliseconds=1)  # 0 draws a warning
 _TRIES = 20
 # Rows are deleted from `shots` first and read from it last: whoever finds all shots of a video has
 # read all its other rows before any of them was deleted.
 _READ_ORDER = ("videos", "figures", "faces", "keyframes", "shots")
 _DELETE_ORDER = _READ_ORDER[:0:-1]
+
+
+def _silent(said: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -98,8 +109,15 @@ class Store:
     Every method raises `ArchiveUnavailable` if the folder is full, read-only or damaged.
     """
 
-    def __init__(self, folder: Place, stamp: Stamp, lock: WriterLock | Lease | None) -> None:
+    def __init__(
+        self,
+        folder: Place,
+        stamp: Stamp,
+        lock: WriterLock | Lease | None,
+        exact_below: int = EXACT_BELOW,
+    ) -> None:
         self.folder = folder
+        self.exact_below = exact_below
         self.stamp = stamp
         self._lock = lock
         self._schemas = schemas(stamp)
@@ -112,6 +130,7 @@ class Store:
         self._enrolled: tuple[str, list[Person]] | None = None
         self._is_guest = False  # whether another store holds the lock, and gives it back
         self._others: tuple[Store, ...] = ()
+        self._lookup: tuple[dict[str, str], Lookup | None] | None = None
 
     # --- opening ---------------------------------------------------------------------------------
 
@@ -166,8 +185,11 @@ class Store:
         read_only: bool = False,
         wait_s: float = 60.0,
         waiting: Callable[[str], None] | None = None,
+        exact_below: int = EXACT_BELOW,
     ) -> Store:
         """Open an archive, as its one writer unless `read_only`.
+
+        From `exact_below` shots on it keeps indexes (`vidsearch.search_index`).
 
         Another writer is waited for, `wait_s` seconds at most; `waiting` is told so once, in a
         sentence. Rows that a killed writer left are swept. Raises `ArchiveUnavailable` where there
@@ -175,7 +197,7 @@ class Store:
         """
         stamp = read_stamp(folder)
         if read_only:
-            return cls(folder, stamp, None)
+            return cls(folder, stamp, None, exact_below)
         from vidsearch import forget, generations
         from vidsearch.lock import writer_lock
 
@@ -184,7 +206,7 @@ class Store:
             lock.acquire(wait_s, waiting)
         try:
             # Again: whom we waited for may have switched to another generation.
-            store = cls(folder, read_stamp(folder), lock)
+            store = cls(folder, read_stamp(folder), lock, exact_below)
             store._bring_up_to_date()
             generations.sweep(store)
             if forget.is_unfinished(folder):
@@ -198,7 +220,7 @@ class Store:
 
     def of(self, generation: Generation) -> Store:
         """The same archive with the rows of another generation, under the same right to write."""
-        store = Store(self.folder, self.stamp.of(generation), self._lock)
+        store = Store(self.folder, self.stamp.of(generation), self._lock, self.exact_below)
         store._is_guest = True
         return store
 
@@ -218,13 +240,27 @@ class Store:
 
         The stamp is written first: with it an older vidsearch refuses the archive, which it could
         not read any more. It is tables and columns that are looked at, so a writer that is killed
-        in between leaves the rest to the next.
+        in between leaves the rest to the next. Only `place` is added before the stamp: rows that an
+        older vidsearch added would have none, and nobody would find them.
         """
+        if self.stamp.schema < SINCE_PLACE:
+            for each in (self, *(self.of(generation) for generation in self.stamp.others)):
+                each._add_places()
         if self.stamp.schema < SCHEMA:
             self.stamp = replace(self.stamp, schema=SCHEMA)
             with explained(self.folder, "written"):
                 write_stamp(self.folder, self.stamp)
         self._add_what_is_new()
+
+    def _add_places(self) -> None:
+        from vidsearch import forget
+
+        with explained(self.folder, "written"):
+            for name in CONTENT:
+                if self._tables.lacks_column(name, "place"):
+                    forget.expect_commit(self.folder, self.stamp.content, name, self.version(name))
+                    self._tables.add_place(name)
+                    self._commits += 1
 
     def _add_what_is_new(self) -> None:
         with explained(self.folder, "written"):
@@ -246,7 +282,10 @@ class Store:
                 each.close()
             if self._lock is not None and self._commits:
                 for name in TABLES:
-                    self._columns.of(name)
+                    if name in self._copied():
+                        self._columns.of(name)
+                    else:  # one that somebody had made is of another state now
+                        self._columns.forget(name)
         finally:
             self._tables.close()
             if self._lock is not None and not self._is_guest:
@@ -436,7 +475,9 @@ class Store:
             published = {generation for _, generation in self._catalogue().values()}
             for name in CONTENT:
                 # From the copies: where there is nothing to sweep, lancedb is not imported.
-                lost = orphans(self._columns.of(name)[1], published)
+                copied = name in self._copied()
+                found = self._columns.of(name)[1] if copied else self._generations_in(name)
+                lost = orphans(found, published)
                 if lost:
                     self._tables.open(name).delete(_generation_in(lost))
                     self._commits += 1
@@ -448,17 +489,66 @@ class Store:
         with explained(self.folder, "written"):
             for name in TABLES:
                 self._columns.forget(name)
+            for name in self._copied():
                 self._columns.of(name)
 
-    def optimize(self) -> None:
-        """Merge small files and drop old versions where it is worth it, keeping readers alive."""
+    def optimize(self, *, force: bool = False, say: Callable[[str], None] = _silent) -> None:
+        """Merge small files and drop old versions where it is worth it, keeping readers alive.
+
+        A large archive gets its indexes, or they are brought up to date. All that can be done is
+        done with `force`. `say` is told before each step that takes time.
+        """
         with explained(self.folder, "written"):
             for name in ("videos", *CONTENT):
                 table = self._tables.open(name)
-                if _scattered(table.stats()):
+                if force or _scattered(table.stats()):
+                    say(f"merging the files of {name}")
                     # No other process writes, so files of no version were left by a killed one;
                     # a reader that misses a file of an old version reads the latest (`_read`).
-                    table.optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
+                    self._tables.tidy(name)
+                    self._commits += 1
+            if self.is_large and search_index.renew(self._tables, say=say, force=force):
+                self._commits += 1
+
+    # --- large archives --------------------------------------------------------------------------
+
+    @property
+    def is_large(self) -> bool:
+        """Whether there are so many shots that indexes are kept."""
+        return sum(video.n_shots for video in self.videos()) >= self.exact_below
+
+    @property
+    def lookup(self) -> Lookup | None:
+        """The way to rows by index; None for an archive that is small or has no indexes yet."""
+        if not self.is_large:
+            return None
+        keys = {name: self._columns.key(name) for name in ("videos", "labels", "keyframes")}
+        if self._lookup is None or self._lookup[0] != keys:
+            from vidsearch.lookup import Lookup
+
+            known = search_index.read(self._tables.rows_folder)
+            published = self._published()
+            found = known and Lookup(self._tables, known, published, self.labels())
+            self._lookup = keys, found or None
+        return self._lookup[1]
+
+    def indexes(self) -> list[search_index.IndexState]:
+        """The indexes of a large archive as they are; none of a small one."""
+        with explained(self.folder, "read"):
+            return search_index.states(self._tables) if self.is_large else []
+
+    def _published(self) -> dict[int, Video]:
+        return {gen: video for video, gen in self._catalogue().values() if gen != NO_GENERATION}
+
+    def _copied(self) -> tuple[str, ...]:
+        """The tables whose copies for searches are kept current: not the rows of a large archive.
+
+        Whoever reads all of those has the copies made.
+        """
+        return tuple(name for name in TABLES if name not in CONTENT or not self.is_large)
+
+    def _generations_in(self, name: str) -> pa.Table:
+        return self._tables.read(name, ["generation"])
 
     # --- people ----------------------------------------------------------------------------------
 
@@ -596,12 +686,16 @@ class Store:
     def _rewrite(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         self._hold()
         with explained(self.folder, "written"):
+            if name in CONTENT:
+                search_index.forget(
+                    self._tables.rows_folder
+                )  # a table that is written anew has no indexes
             self._tables.overwrite(name, rows)
             self._purge(name)
 
     def _purge(self, name: str) -> None:
         """Keep nothing of the past of a table: no old version, no copy made of one."""
-        self._tables.open(name).optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
+        self._tables.tidy(name)
         self._columns.forget(name)
         self._commits += 1
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import datetime
 import errno
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,22 @@ from typing import Any
 import pyarrow as pa
 
 from vidsearch.errors import ArchiveUnavailable
-from vidsearch.schema import LATER, ROWS
+from vidsearch.schema import LATER, PLACE_IN_SQL, ROWS
 from vidsearch.store_errors import explanation_of_store
 from vidsearch.urls import Place
+
+_AT_ONCE = datetime.timedelta(milliseconds=1)  # 0 draws a warning
+_SAMPLE = 64  # vectors a partition from which its centre is learnt
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """An index: of which column, rows in it, rows that came since."""
+
+    name: str
+    column: str
+    rows: int
+    tail: int
 
 
 class Tables:
@@ -73,6 +87,14 @@ class Tables:
             database.drop_table(name)
         database.create_table(name, schema=self._schemas[name])
 
+    def lacks_column(self, name: str, column: str) -> bool:
+        """Whether a table is there, of an older layout that has no such column."""
+        return not self.lacks(name) and column not in self.open(name).schema.names
+
+    def add_place(self, name: str) -> None:
+        """Give a table of an older layout the column `place`."""
+        self.open(name).add_columns({"place": PLACE_IN_SQL})
+
     def batches(self, name: str) -> Iterator[pa.RecordBatch]:
         """All rows of a table in its latest version, some at a time, in their order."""
         if self.lacks(name):
@@ -92,13 +114,109 @@ class Tables:
             every = pa.RecordBatchReader.from_batches(first.schema, chain([first], rows))
             self.open(name).add(every)
 
-    def read(self, name: str, wanted: Sequence[str] = (), where: str | None = None) -> pa.Table:
-        """Columns of a table (all if none are named) in its latest version; no rows of none."""
+    def read(
+        self,
+        name: str,
+        wanted: Sequence[str] = (),
+        where: str | None = None,
+        limit: int | None = None,
+    ) -> pa.Table:
+        """Columns of a table (all if none are named) in its latest version; no rows of none.
+
+        `where` is SQL, and `limit` the most rows that are read, the first ones.
+        """
         if self.lacks(name):
-            empty = self._schemas[name].empty_table()
+            empty = self.nothing(name)
             return empty.select(list(wanted)) if wanted else empty
+
+        def query(table: Any) -> Any:
+            asked = table.search()
+            return asked if limit is None else asked.limit(limit)
+
+        return self._answered(name, query, wanted, where)
+
+    def nearest(
+        self,
+        name: str,
+        vector: Sequence[float],
+        n: int,
+        wanted: Sequence[str],
+        where: str | None = None,
+        *,
+        probes: int,
+    ) -> pa.Table:
+        """Columns of the `n` rows whose `vector` has about the greatest cosine, and `_distance`.
+
+        Of the index's partitions `probes` are looked at; rows that are in no index are all
+        compared. `where` (SQL) is applied before, so `n` rows come if so many fit.
+        """
+
+        def query(table: Any) -> Any:
+            asked = table.search(vector, vector_column_name="vector").distance_type("cosine")
+            return asked.limit(n).nprobes(probes)
+
+        return self._answered(name, query, [*wanted, "_distance"], where)
+
+    def nothing(self, name: str) -> pa.Table:
+        """No rows of a table."""
+        return self._schemas[name].empty_table()
+
+    def count(self, name: str, where: str | None = None) -> int:
+        """How many rows fit."""
+        return 0 if self.lacks(name) else int(self.open(name).count_rows(where))
+
+    def sample(self, name: str, column: str, n: int) -> pa.Array:
+        """A column of `n` rows (of all if there are fewer), spread evenly over a table."""
+        table = self.open(name)
+        rows = int(table.count_rows())
+        offsets = [at * rows // n for at in range(n)] if rows > n else list(range(rows))
+        return table.take_offsets(offsets).select([column]).to_arrow()[column].combine_chunks()
+
+    # --- indexes ---------------------------------------------------------------------------------
+
+    def indexes(self, name: str) -> dict[str, Indexed]:
+        """The indexes of a table by column; none of a table that is not there."""
+        if self.lacks(name):
+            return {}
+        table, found = self.open(name), {}
+        for each in table.list_indices():
+            stats = table.index_stats(each.name)
+            if stats is not None and len(each.columns) == 1:
+                rows, tail = stats.num_indexed_rows, stats.num_unindexed_rows
+                found[each.columns[0]] = Indexed(each.name, each.columns[0], rows, tail)
+        return found
+
+    def index_numbers(self, name: str, column: str) -> None:
+        """Index a column of numbers, so that rows are found by value without a scan."""
+        from lancedb.index import BTree
+
+        self.open(name).create_index(column, config=BTree())
+
+    def index_vectors(self, name: str, partitions: int) -> None:
+        """Index the column `vector` for the cosine, anew where there is an index already.
+
+        RaBitQ codes in inverted lists; `benchmarks/scale.py` compares it with the others.
+        """
+        from lancedb.index import IvfRq
+
+        how = IvfRq(distance_type="cosine", num_partitions=partitions, sample_rate=_SAMPLE)
+        self.open(name).create_index("vector", config=how)
+
+    def drop_indexes(self, name: str) -> None:
+        """Take all indexes off a table; their files go with the next `tidy`."""
+        for each in self.indexes(name).values():
+            self.open(name).drop_index(each.name)
+
+    def tidy(self, name: str) -> None:
+        """Merge small files, bring indexes up to date, remove every old version from the disk."""
+        self.open(name).optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
+
+    def _answered(
+        self, name: str, asked: Callable[[Any], Any], wanted: Sequence[str], where: str | None
+    ) -> pa.Table:
+        """What a query of a table gives, asked again where the writer merged files meanwhile."""
         for attempts_left in reversed(range(3)):
-            query = self.open(name).search()
+            query = asked(self.open(name))
             if wanted:
                 query = query.select(list(wanted))
             if where is not None:

@@ -23,7 +23,7 @@ from vidsearch.invariants import bad_jpeg, broken
 from vidsearch.names import key
 from vidsearch.records import Person
 from vidsearch.schema import CONTENT, ORDER, SEARCHED, TABLES, videos_from
-from vidsearch.stamp import Stamp, read_stamp
+from vidsearch.stamp import SINCE_PLACE, Stamp, read_stamp
 from vidsearch.urls import Place
 
 if TYPE_CHECKING:
@@ -164,6 +164,8 @@ def _tables(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
             if field.name in there.names and there.field(field.name).type != field.type
         ]
         missing = [f.name for f in schema if f.name not in there.names] if name != "videos" else []
+        if stamp.schema < SINCE_PLACE:
+            missing = [column for column in missing if column != "place"]
         for column in (*wrong, *missing):
             yield _lost(f"{name}.{column}", "the column is absent or of another kind")
 

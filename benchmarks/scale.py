@@ -1,0 +1,323 @@
+"""Questions to archives of up to ten million shots, by indexes and by comparing everything.
+
+    python -m benchmarks.scale make --archive DIR --shots 1000000 [--data ../shared/data]
+    python -m benchmarks.scale variants --archive DIR [--kind rq pq hnsw sq]
+    python -m benchmarks.scale ask --archive DIR
+    python -m benchmarks.scale exact --archive DIR      (at a million shots: 8 GB of memory)
+    python -m benchmarks.scale busy --archive DIR
+    python -m benchmarks.scale report DIR...
+
+`make` writes an archive as a job does, eight videos a commit, each of 1,000 shots of 6 s, with all
+upkeep (one over 100,000 shots from ready rows in the place of records); it may be stopped and
+called again. Vectors are mixtures of those of real photos (Flickr8k)
+with scenes and near-doubles, faces those of `tests/large_archive.py`; there are no pictures. `ask`
+times questions, each asked before, and `exact` compares everything, so that what the indexes lose
+is seen. `busy` asks beside a process that appends and merges. `variants` compares indexes on the
+archive's keyframes alone. All keep what they measured in DIR; `report` puts it together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+REPO = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(REPO / "tests")]
+
+from large_archive import Maker  # noqa: E402
+
+from idclip.encoders import load_encoder  # noqa: E402
+from idclip.faces import load_faces  # noqa: E402
+from idclip.identity import IdentityScorer  # noqa: E402
+from vidsearch import Archive  # noqa: E402
+from vidsearch.context import background_of  # noqa: E402
+from vidsearch.health import size_of  # noqa: E402
+from vidsearch.schema import schemas  # noqa: E402
+from vidsearch.store import Store  # noqa: E402
+
+DATA = REPO.parent / "shared" / "data"
+SHOTS_EACH, GROUP, PHOTOS = 1000, 8, 2500
+RECORDS = 100_000  # shots up to which an archive is written from records, as a job writes it
+Times = dict[str, list[float]]
+NEVER = 10**12  # shots: so many are compared one by one
+CONTEXTS = (
+    "people sitting in an audience",
+    "a man giving a speech outdoors",
+    "a dog in the snow",
+    "a plane on a runway",
+    "a red car in a street",
+    "children playing football",
+    "a woman cooking in a kitchen",
+    "a crowd at night with lights",
+    "a boat on a lake",
+    "close up of hands",
+    "an old church",
+    "two men shaking hands",
+    "a football stadium",
+    "a girl with a guitar",
+    "police cars",
+    "a climber on a rock",
+)
+PEOPLE = ("Olga Once", "Sam Sometimes", "Otto Often", *(f"Person {n:02d}" for n in range(7)))
+QUESTIONS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
+    "context": tuple((text, {}) for text in CONTEXTS),
+    "person": tuple((name, {}) for name in PEOPLE),
+    "person in 1 shot": (("Olga Once", {}), ("Olga Once in a street", {})),
+    "person and context": tuple(
+        (f"{name} {('giving a speech', 'outdoors', 'in a street')[n % 3]}", {})
+        for n, name in enumerate(PEOPLE)
+    ),
+    "context, not context": tuple((f"{text}, not a woman", {}) for text in CONTEXTS[:8]),
+    "context, not person": tuple((f"{text}, not Otto Often", {}) for text in CONTEXTS[:8]),
+    "context, videos": tuple((text, {"video": "/videos/0*"}) for text in CONTEXTS[:8]),
+    "context, date": tuple((text, {"date": "2020-10"}) for text in CONTEXTS[:8]),
+    "context, no face": tuple((text, {"faces": "0"}) for text in CONTEXTS[:8]),
+    "person, time": tuple((name, {"since": 600.0, "until": 1800.0}) for name in PEOPLE[1:]),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("do", choices=("make", "variants", "ask", "exact", "busy", "report"))
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--archive", type=Path)
+    parser.add_argument("--shots", type=int, default=1_000_000)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop `make` after so many")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--kind", nargs="+", default=["rq", "pq", "sq", "hnsw"])
+    options = parser.parse_args()
+    if options.do == "make":
+        make(options.archive, options.shots, options.minutes, options.data)
+    elif options.do == "variants":
+        from benchmarks import scale_variants
+
+        scale_variants.compare(options.archive, options.kind, queries())
+    elif options.do == "report":
+        from benchmarks import scale_report
+
+        print(scale_report.report(options.folders))
+    else:
+        {"ask": ask, "exact": exact, "busy": busy}[options.do](options.archive)
+
+
+# --- what is kept of each step -------------------------------------------------------------------
+
+
+def known(archive: Path) -> dict[str, Any]:
+    """What was measured on an archive so far."""
+    file = archive / "measured.json"
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def keep(archive: Path, **facts: Any) -> None:
+    """Add to what was measured."""
+    (archive / "measured.json").write_text(json.dumps(known(archive) | facts, indent=1))
+
+
+def peak_gb() -> float:
+    """The most memory that this process has had, mapped files included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+# --- making --------------------------------------------------------------------------------------
+
+
+def photos(data: Path, cache: Path) -> NDArray[np.float32]:
+    """The vectors [N, D] of `PHOTOS` photos of Flickr8k."""
+    if cache.exists():
+        return np.asarray(np.load(cache), np.float32)
+    from PIL import Image
+
+    encoder, found = load_encoder("concept"), []
+    with tarfile.open(data / "flickr8k/images.tar") as archive:
+        for member in archive:
+            stored = archive.extractfile(member)
+            if stored is not None and len(found) < PHOTOS:
+                picture = Image.open(io.BytesIO(stored.read())).convert("RGB")
+                found.append(encoder.encode_images([np.asarray(picture)])[0])
+    np.save(cache, np.stack(found))
+    return np.stack(found)
+
+
+def make(folder: Path, shots: int, minutes: float, data: Path) -> None:
+    """Fill an archive, or go on with it; then bring it up to date as the end of a run does."""
+    encoder, model = load_encoder("concept"), load_faces()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    vectors = photos(data, folder.parent / "photos.npy")
+    maker = Maker(vectors, IdentityScorer.for_model(model.name))
+    if not Store.exists(folder):
+        Store.create(
+            folder,
+            encoder=encoder.name,
+            encoder_dim=encoder.dim,
+            face_model=model.name,
+            face_dim=model.dim,
+        )
+        with Store.open(folder) as store:
+            store.put_people(maker.cast.people)
+    measured, began = known(folder), time.monotonic()
+    written_s, making_s = measured.get("written_s", 0.0), measured.get("making_s", 0.0)
+    with Store.open(folder) as store:
+        first = len(store.videos())
+        while first * SHOTS_EACH < shots and time.monotonic() - began < 60 * minutes:
+            n = min(GROUP, -(-shots // SHOTS_EACH) - first)
+            start = time.monotonic()
+            write = _group(store, maker, range(first, first + n), shots)
+            made = time.monotonic()
+            write()
+            making_s += made - start
+            written_s += time.monotonic() - made
+            first += n
+            if first % 80 == 0:
+                print(f"{first * SHOTS_EACH:,} shots, {written_s:.0f} s", flush=True)
+        start = time.monotonic()
+        whole = first * SHOTS_EACH >= shots
+        if whole:
+            store.optimize(say=print)
+        indexing_s = time.monotonic() - start
+    facts = {"written_s": written_s, "making_s": making_s, "shots": first * SHOTS_EACH}
+    if whole and "indexing_s" not in measured:
+        facts |= {"indexing_s": indexing_s, "peak_writer_gb": peak_gb()}
+    keep(folder, **facts, **sizes(folder))
+
+
+def _group(store: Store, maker: Maker, numbers: range, shots: int) -> Callable[[], None]:
+    """Makes some videos; what it gives stores them. Of large archives as ready rows."""
+    every = shots // 300
+    if shots <= RECORDS:
+        made = list(maker.videos(len(numbers), SHOTS_EACH, first=numbers[0], every=every))
+        return lambda: store.publish_many(made)
+    tables = schemas(store.stamp)
+    generations = [time.time_ns() + n for n in range(len(numbers))]
+    each = [
+        maker.batches(number, generation, SHOTS_EACH, tables, every)
+        for number, generation in zip(numbers, generations, strict=True)
+    ]
+    videos = [(video, generation) for (video, _), generation in zip(each, generations, strict=True)]
+
+    def rows(name: str) -> Iterator[pa.RecordBatch]:
+        return (batches[name] for _, batches in each if name in batches)
+
+    return lambda: store.publish_rows(videos, rows)
+
+
+def sizes(folder: Path) -> dict[str, Any]:
+    """Bytes of the tables, of their indexes, and of one archive."""
+    indexes = {p.name: size_of(p / "_indices") for p in folder.glob("*.lance")}
+    return {
+        "bytes": size_of(folder) - size_of(folder / "cache"),
+        "index_bytes": {name: size for name, size in indexes.items() if size},
+        "table_bytes": {p.name: size_of(p) - indexes[p.name] for p in folder.glob("*.lance")},
+    }
+
+
+# --- questions -----------------------------------------------------------------------------------
+
+
+def queries() -> NDArray[np.float32]:
+    """The directions [Q, D] of the contexts."""
+    encoder = load_encoder("concept")
+    return np.asarray(encoder.encode_texts(list(CONTEXTS)) - background_of(encoder) / 2)
+
+
+def _answers(archive: Archive) -> dict[str, list[list[tuple[str, int, float]]]]:
+    return {
+        kind: [
+            [(hit.video_id, hit.shot, hit.score) for hit in archive.query(text, **wishes).hits]
+            for text, wishes in questions
+        ]
+        for kind, questions in QUESTIONS.items()
+    }
+
+
+def _times(archive: Archive, rounds: int) -> tuple[Times, Times]:
+    """Milliseconds of each question of each kind, all kinds in turn; and of all cores together."""
+    found: Times = {kind: [] for kind in QUESTIONS}
+    cores: Times = {kind: [] for kind in QUESTIONS}
+    for _ in range(rounds):
+        for kind, questions in QUESTIONS.items():
+            for text, wishes in questions:
+                began, worked = time.perf_counter(), time.process_time()
+                archive.query(text, **wishes)
+                found[kind].append(1e3 * (time.perf_counter() - began))
+                cores[kind].append(1e3 * (time.process_time() - worked))
+    return found, cores
+
+
+def ask(folder: Path) -> None:
+    """Ask by the indexes: answers, times, memory."""
+    archive = Archive(folder)
+    began = time.monotonic()
+    archive.query(CONTEXTS[0])
+    first_s = time.monotonic() - began
+    answers = _answers(archive)  # and everything is warm
+    times, cores = _times(archive, 3)
+    keep(folder, answers=answers, times=times, cores=cores)
+    keep(folder, first_s=first_s, peak_reader_gb=peak_gb(), load=os.getloadavg()[0])
+    for kind, each in times.items():
+        print(f"{kind:22} p50 {np.median(each):.1f} ms, cores {np.median(cores[kind]):.1f} ms")
+
+
+def exact(folder: Path) -> None:
+    """Ask by comparing everything, as an archive without indexes does."""
+    archive = Archive(folder, exact_below=NEVER)
+    began = time.monotonic()
+    archive.query(CONTEXTS[0])
+    copies_s = time.monotonic() - began
+    answers, (times, cores) = _answers(archive), _times(archive, 1)
+    keep(folder, exact=answers, exact_times=times, exact_cores=cores)
+    keep(folder, copies_s=copies_s, peak_exact_gb=peak_gb())
+
+
+def _append(folder: Path, videos: int, started: Any) -> None:
+    maker = Maker(np.load(folder.parent / "photos.npy"), IdentityScorer.for_model("default"))
+    made = list(maker.videos(videos, SHOTS_EACH, first=900_000))
+    with Store.open(folder) as store:
+        started.set()
+        for at in range(0, videos, GROUP):
+            store.publish_many(made[at : at + GROUP])
+        store.optimize(force=True)
+        store.remove_videos([each.video.video_id for each in made])
+
+
+def busy(folder: Path) -> None:
+    """Ask beside a process that appends videos, merges all files and brings indexes up to date."""
+    archive = Archive(folder)
+    _times(archive, 1)
+    quiet, _ = _times(archive, 1)
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    writer = context.Process(target=_append, args=(folder, 24, started))
+    writer.start()
+    started.wait(600)
+    beside: dict[str, list[float]] = {kind: [] for kind in QUESTIONS}
+    while writer.is_alive():
+        for kind, each in _times(archive, 1)[0].items():
+            beside[kind] += each
+    writer.join()
+    keep(folder, quiet_times=quiet, busy_times=beside, busy_exit=writer.exitcode)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that `work` takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

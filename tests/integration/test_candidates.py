@@ -1,0 +1,249 @@
+"""A large archive is answered by its indexes as it would be by comparing everything."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from large_archive import Maker, captions
+
+from idclip.encoders import load_encoder
+from idclip.faces import load_faces
+from idclip.identity import IdentityScorer
+from vidsearch import Archive, candidates
+from vidsearch.filters import Filters
+from vidsearch.query import parse
+from vidsearch.records import Answer, Label
+from vidsearch.search import search
+from vidsearch.selection import Paging
+from vidsearch.store import Store
+
+VIDEOS, SHOTS = 40, 150
+LARGE = 1000  # shots from which this archive counts as large
+ENCODER = load_encoder("concept")
+SCORER = IdentityScorer.for_model(load_faces().name)
+
+
+@dataclass(frozen=True)
+class Both:
+    """The same archive, answered by its indexes and by comparing everything."""
+
+    folder: Path
+    maker: Maker
+
+    def ask(self, text: str, **wishes: Any) -> tuple[Answer, Answer]:
+        store = Store.open(self.folder, read_only=True, exact_below=LARGE)
+        people = store.people(pictures=False)
+        query = parse(text, people)
+        assert store.lookup is not None
+        found = candidates.answer(store.lookup, ENCODER, SCORER, query, people, **wishes)
+        return found, search(store.rows(), ENCODER, SCORER, query, people, **wishes)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Both:
+    texts = captions(
+        ["a man", "a woman", "a child", "a crowd", "a dog", "a car", "an old couple"],
+        ["in a kitchen", "giving a speech", "running", "at a table", "asleep", "in the rain"],
+        ["by the sea", "at night", "in a street", "in a forest", "in an office"],
+    )
+    maker = Maker(ENCODER.encode_texts(texts), SCORER)
+    folder = tmp_path_factory.mktemp("large") / "archive"
+    model = load_faces()
+    Store.create(
+        folder,
+        encoder=ENCODER.name,
+        encoder_dim=ENCODER.dim,
+        face_model=model.name,
+        face_dim=model.dim,
+    )
+    with Store.open(folder, exact_below=LARGE) as store:
+        store.publish_many(list(maker.videos(VIDEOS, SHOTS, every=100)))
+        store.put_people(maker.cast.people)
+        store.optimize()
+    return Both(folder, maker)
+
+
+@pytest.fixture
+def both(made: Both, tmp_path: Path) -> Both:
+    """One to be changed."""
+    shutil.copytree(made.folder, tmp_path / "archive")
+    return Both(tmp_path / "archive", made.maker)
+
+
+def shots(answer: Answer) -> list[tuple[str, int]]:
+    return [(hit.video_id, hit.shot) for hit in answer.hits]
+
+
+def recall(found: Answer, exact: Answer) -> float:
+    """Of the shots that comparing everything finds, and of none all: ties may fall otherwise."""
+    there = {hit.score for hit in exact.hits}
+    tied = [hit for hit in found.hits if any(abs(hit.score - score) < 1e-9 for score in there)]
+    both = len(set(shots(found)) & set(shots(exact)))
+    return max(both, len(tied)) / len(exact.hits) if exact.hits else float(not found.hits)
+
+
+CONTEXTS = [
+    "a woman giving a speech at night",
+    "a dog in the rain by the sea",
+    "a crowd in a street",
+    "a car at night not in a street",
+    "a child asleep or an old couple at a table",
+]
+PEOPLE = [
+    "Olga Once",
+    "Sam Sometimes",
+    "Otto Often",
+    "Olga Once at a table",
+    "Sam Sometimes giving a speech",
+    "Otto Often in a forest",
+    "Otto Often and Sam Sometimes",
+    "Sam Sometimes or Olga Once",
+    "Sam Sometimes or a dog asleep",
+    "Otto Often, not in a street",
+    "a man in an office, not Otto Often",
+    "not Otto Often",
+]
+
+
+def test_contexts_are_answered_as_by_comparing_everything(made: Both) -> None:
+    found = [recall(*made.ask(text)) for text in CONTEXTS]
+    assert np.mean(found) >= 0.95
+    assert min(found) >= 0.8
+
+
+@pytest.mark.parametrize("text", PEOPLE)
+def test_people_are_answered_as_by_comparing_everything(made: Both, text: str) -> None:
+    found, exact = made.ask(text)
+    assert recall(found, exact) >= 0.9
+    assert found.people == exact.people
+    if not exact.hits:
+        assert found.message == exact.message
+
+
+def test_scores_and_evidence_depend_on_no_index(made: Both) -> None:
+    found, exact = made.ask("Sam Sometimes giving a speech")
+    same = {(hit.video_id, hit.shot): hit for hit in exact.hits}
+    assert recall(found, exact) == 1
+    for hit in found.hits:
+        other = same[hit.video_id, hit.shot]
+        assert hit.score == pytest.approx(other.score, abs=2e-3)  # the mean picture is of a sample
+        assert hit.people[0].probability == pytest.approx(other.people[0].probability, abs=1e-5)
+
+
+def test_a_person_in_one_shot_is_found_whatever_else_is_asked(made: Both) -> None:
+    for text in ("Olga Once", "Olga Once in a kitchen", "Olga Once, not by the sea"):
+        found, exact = made.ask(text)
+        assert shots(found) == shots(exact) == [("id-v000001", exact.hits[0].shot)]
+        assert not found.at_least
+
+
+def test_who_is_nowhere_is_told_with_the_same_words(made: Both) -> None:
+    found, exact = made.ask("Person 01", filters=Filters(videos="v000003*"))
+    assert (found.hits, exact.hits) == ((), ())
+    assert found.message.startswith("No shot shows Person 01 (best probability ")
+    assert found.message == exact.message
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(videos="/videos/0[1-7]/*"),
+        Filters(videos="v000007.mp4"),
+        Filters(since=300.0, until=600.0),
+        Filters(faces=(0, 0)),
+        Filters(faces=(1, 1), videos="/videos/[0-2]*"),
+        Filters(dates=(1.6e9 + 86400 * 10, 1.6e9 + 86400 * 25)),
+        Filters(min_duration=5.0),
+    ],
+)
+def test_filters_narrow_before_the_nearest_are_chosen(made: Both, filters: Filters) -> None:
+    for text in ("a woman giving a speech", "Otto Often at night"):
+        found, exact = made.ask(text, filters=filters)
+        assert recall(found, exact) >= 0.9, text
+        assert len(found.hits) == len(exact.hits)
+
+
+def test_filters_that_leave_nothing_say_why(made: Both) -> None:
+    for filters in (Filters(videos="none*"), Filters(dates=(0.0, 1.0))):
+        found, exact = made.ask("a dog", filters=filters)
+        assert found.hits == ()
+        assert found.message == exact.message
+    found, _ = made.ask("a dog", filters=Filters(min_duration=1000.0))
+    assert found.message == "No shot is left by the filters together: take one away"
+
+
+def test_pages_and_the_best_shot_of_each_video(made: Both) -> None:
+    first, _ = made.ask("a crowd in a street", paging=Paging(k=5))
+    second, exact = made.ask("a crowd in a street", paging=Paging(k=5, offset=5))
+    assert not set(shots(first)) & set(shots(second))
+    assert recall(second, exact) >= 0.8
+    assert second.further
+    each, exact = made.ask("a crowd in a street", paging=Paging(k=10, by_video=True))
+    assert len({hit.video_id for hit in each.hits}) == 10
+    assert recall(each, exact) >= 0.8
+
+
+def test_more_are_read_until_the_page_is_full(made: Both) -> None:
+    found, _ = made.ask("a dog in the rain", paging=Paging(k=900))
+    assert len(found.hits) == 900
+    assert found.at_least
+
+
+def test_shots_that_came_since_are_found_without_a_new_index(both: Both) -> None:
+    new = next(both.maker.videos(1, SHOTS, first=900))
+    with Store.open(both.folder, exact_below=LARGE) as store:
+        before = {(each.table, each.column): each for each in store.indexes()}
+        store.publish_many([new])
+        after = {(each.table, each.column): each for each in store.indexes()}
+        assert after["keyframes", "vector"].tail == SHOTS
+        assert after["keyframes", "vector"].rows == before["keyframes", "vector"].rows
+    shot = new.shots[40]
+    picture = shot.keyframes[0].vector
+    store = Store.open(both.folder, read_only=True, exact_below=LARGE)
+    assert store.lookup is not None
+    keyframes, _ = store.lookup.nearest_keyframes(picture[None], 5)
+    assert shot.keyframes[0].time_s in keyframes["time_s"].to_pylist()
+    text = "Otto Often at night"
+    found, exact = both.ask(text, filters=Filters(videos="v000900.mp4"))
+    assert shots(found) == shots(exact) != []
+
+
+def test_removed_videos_are_found_no_more(both: Both) -> None:
+    found, _ = both.ask("a dog in the rain by the sea")
+    gone = found.hits[0].video_id
+    with Store.open(both.folder, exact_below=LARGE) as store:
+        store.remove_videos([gone])
+    found, exact = both.ask("a dog in the rain by the sea")
+    assert gone not in {hit.video_id for hit in found.hits}
+    assert recall(found, exact) >= 0.9
+
+
+def test_what_somebody_said_of_a_face_counts(both: Both) -> None:
+    found, _ = both.ask("Otto Often")
+    shown = found.hits[0]
+    with Store.open(both.folder, exact_below=LARGE) as store:
+        olga = next(p for p in store.people() if p.name == "Olga Once")
+        face = shown.people[0]
+        store.add_labels(
+            [Label("l", shown.video_id, face.time_s, face.box, olga.person_id, True, 1.0)]
+        )
+    found, exact = both.ask("Olga Once")
+    assert (shown.video_id, shown.shot) in shots(found)
+    assert shots(found) == shots(exact)
+
+
+def test_timelines_and_appearances_read_only_what_they_need(made: Both) -> None:
+    archive, exact = Archive(made.folder, exact_below=LARGE), Archive(made.folder)
+    for name in ("Olga Once", "Sam Sometimes"):
+        found, whole = archive.appearances(name), exact.appearances(name)
+        assert [*found] == [*whole] != []
+    times = np.arange(0.0, SHOTS * 6.0, 1.7)
+    found, whole = archive.timeline("v000001.mp4"), exact.timeline("v000001.mp4")
+    assert [found.at(t).people for t in times] == [whole.at(t).people for t in times]
+    assert any(whole.at(t).people for t in times)
+    assert archive._open.reader._rows is None  # not all rows of the archive

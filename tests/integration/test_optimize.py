@@ -1,0 +1,249 @@
+"""Indexes of a large archive: made and renewed by the writer, beside readers, through kills."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from large_archive import Maker, captions
+
+from idclip.encoders import load_encoder
+from idclip.faces import load_faces
+from idclip.identity import IdentityScorer
+from vidsearch import Archive, forget, records, search_index, verify
+from vidsearch.cli import main
+from vidsearch.search_index import IndexState, is_behind
+from vidsearch.store import Store
+
+SHOTS, LARGE = 200, 1000
+VECTORS = ("keyframes", "vector")
+QUESTION = "a dog in the rain by the sea"
+
+
+@pytest.fixture(scope="module")
+def maker() -> Maker:
+    encoder, faces = load_encoder("concept"), load_faces()
+    texts = captions(
+        ["a man", "a crowd", "a dog", "a car"],
+        ["in a kitchen", "giving a speech", "in the rain"],
+        ["by the sea", "at night", "in an office"],
+    )
+    return Maker(encoder.encode_texts(texts), IdentityScorer.for_model(faces.name))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, maker: Maker) -> Path:
+    """An archive of 800 shots, whose people are enrolled."""
+    encoder, faces = load_encoder("concept"), load_faces()
+    Store.create(
+        tmp_path / "archive",
+        encoder=encoder.name,
+        encoder_dim=encoder.dim,
+        face_model=faces.name,
+        face_dim=faces.dim,
+    )
+    with Store.open(tmp_path / "archive") as store:
+        store.publish_many(list(maker.videos(4, SHOTS)))
+        store.put_people(maker.cast.people)
+    return tmp_path / "archive"
+
+
+def grown(folder: Path, maker: Maker, videos: int, first: int = 10) -> None:
+    """Add videos, as a run of `index` would."""
+    with Store.open(folder, exact_below=LARGE) as store:
+        store.publish_many(list(maker.videos(videos, SHOTS, first=first)))
+        store.optimize()
+
+
+def index_of(folder: Path) -> dict[tuple[str, str], IndexState]:
+    found = Archive(folder, exact_below=LARGE).indexes()
+    return {(each.table, each.column): each for each in found}
+
+
+def hits(archive: Archive, question: str = QUESTION) -> list[tuple[str, int]]:
+    return [(hit.video_id, hit.shot) for hit in archive.query(question).hits]
+
+
+def test_indexes_come_by_themselves_when_an_archive_has_grown(folder: Path, maker: Maker) -> None:
+    grown(folder, maker, 0)
+    assert index_of(folder) == {}
+    assert Store.open(folder, read_only=True, exact_below=LARGE).lookup is None
+    before = hits(Archive(folder, exact_below=LARGE))
+    grown(folder, maker, 6)
+    made = index_of(folder)
+    assert made[VECTORS].rows == 10 * SHOTS
+    assert {each.tail for each in made.values()} == {0}
+    assert {"shots", "keyframes", "faces"} <= {table for table, _ in made}
+    archive, exact = Archive(folder, exact_below=LARGE), Archive(folder)
+    assert hits(archive) == hits(exact) != before
+    assert hits(archive, "Olga Once") == hits(exact, "Olga Once") != []
+
+
+def test_a_few_new_rows_are_worth_no_new_index_but_many_are(
+    folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown(folder, maker, 6)
+    monkeypatch.setattr(search_index, "_TAIL", 300)
+    grown(folder, maker, 1, first=20)
+    assert (index_of(folder)[VECTORS].rows, index_of(folder)[VECTORS].tail) == (2000, 200)
+    grown(folder, maker, 1, first=30)
+    assert (index_of(folder)[VECTORS].rows, index_of(folder)[VECTORS].tail) == (2400, 0)
+
+
+def test_an_index_is_made_anew_with_more_lists_when_the_archive_has_outgrown_it(
+    folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown(folder, maker, 2)
+    known = search_index.read(folder)
+    assert known is not None
+    assert known.made_for["keyframes"] == 6 * SHOTS
+    monkeypatch.setattr(search_index, "_GROWN", 1.5)
+    grown(folder, maker, 4, first=20)
+    known = search_index.read(folder)
+    assert known is not None
+    assert known.made_for["keyframes"] == 10 * SHOTS
+
+
+def test_optimize_does_all_by_hand(
+    folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = CliRunner()
+    small = runner.invoke(main, ["optimize", "--archive", str(folder)])
+    assert small.exit_code == 0
+    assert "no indexes: under 100,000 shots every question compares all of them" in small.stdout
+    grown(folder, maker, 6)
+    with Store.open(folder, exact_below=LARGE) as store:
+        store.publish_many(list(maker.videos(1, SHOTS, first=50)))
+    assert index_of(folder)[VECTORS].tail == SHOTS
+    monkeypatch.setattr(Archive.__init__, "__kwdefaults__",
+                        Archive.__init__.__kwdefaults__ | {"exact_below": LARGE})  # fmt: skip
+    done = runner.invoke(main, ["optimize", "--archive", str(folder), "--json"])
+    told = json.loads(done.stdout)
+    assert {each["tail"] for each in told["indexes"]} == {0}
+    assert told["size"] > 0
+    assert "merging the files of keyframes" in done.stderr
+    assert index_of(folder)[VECTORS] == IndexState(*VECTORS, 11 * SHOTS, 0)
+
+
+def test_doctor_and_verify_tell_of_an_index_that_lacks(
+    folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown(folder, maker, 6)
+    monkeypatch.setattr(records, "EXACT_BELOW", LARGE)
+    for function in (Archive.__init__, Store.__init__, Store.open.__func__):  # type: ignore[attr-defined]
+        if function.__kwdefaults__:
+            defaults = function.__kwdefaults__ | {"exact_below": LARGE}
+            monkeypatch.setattr(function, "__kwdefaults__", defaults)
+    runner = CliRunner()
+    sound = runner.invoke(main, ["verify", "--archive", str(folder), "--json"])
+    assert json.loads(sound.stdout)["warnings"] == []
+    with Store.open(folder, exact_below=LARGE) as store:
+        store._tables.drop_indexes("keyframes")
+    told = runner.invoke(main, ["verify", "--archive", str(folder), "--json"])
+    assert not any("index" in fault["what"] for fault in json.loads(told.stdout)["faults"])
+    from vidsearch.doctor import diagnose
+
+    found = {finding.name: finding for finding in diagnose(folder).findings}
+    lacking = found["index of keyframes.vector"]
+    assert (lacking.status, lacking.value) == ("warning", "absent: 2000 rows compared one by one")
+    assert lacking.remedy == f"vidsearch optimize --archive {folder}"
+    assert found["index of shots.place"].status == "ok"
+    assert hits(Archive(folder, exact_below=LARGE)) == hits(Archive(folder, exact_below=10**9))
+
+
+def test_questions_go_on_while_indexes_are_made_and_files_are_merged(
+    folder: Path, maker: Maker
+) -> None:
+    grown(folder, maker, 6)
+    expected = hits(Archive(folder, exact_below=LARGE), "Olga Once")
+    answers: list[list[tuple[str, int]]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        reader = Archive(folder, exact_below=LARGE)
+        while not stop.is_set():
+            answers.append(hits(reader, "Olga Once"))
+            assert len(reader.query(QUESTION).hits) == 10
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        with Store.open(folder, exact_below=LARGE) as store:
+            for number in range(3):
+                store.publish_many(list(maker.videos(1, SHOTS, first=60 + number)))
+                store.optimize(force=True)
+        stop.set()
+        asking.result(timeout=120)
+    assert len(answers) > 2
+    assert answers == [expected] * len(answers)
+
+
+def make_indexes(folder: Path, started: object) -> None:
+    with Store.open(folder, exact_below=LARGE) as store:
+        started.set()  # type: ignore[attr-defined]
+        while True:
+            search_index.forget(folder)
+            for name in ("keyframes", "faces", "shots"):
+                store._tables.drop_indexes(name)
+            store.optimize(force=True)
+
+
+@pytest.mark.slow
+def test_a_writer_that_is_killed_while_it_makes_indexes_leaves_a_sound_archive(
+    folder: Path, maker: Maker
+) -> None:
+    grown(folder, maker, 6)
+    expected = hits(Archive(folder, exact_below=LARGE))
+    context, rng = multiprocessing.get_context("spawn"), random.Random(4)
+    for _ in range(3):
+        started = context.Event()
+        writer = context.Process(target=make_indexes, args=(folder, started))
+        writer.start()
+        assert started.wait(120)
+        time.sleep(rng.uniform(0.0, 0.6))
+        os.kill(writer.pid, signal.SIGKILL)  # type: ignore[arg-type]
+        writer.join()
+        assert hits(Archive(folder, exact_below=LARGE)) == expected
+    grown(folder, maker, 0)
+    assert not any(is_behind(each) for each in index_of(folder).values())
+    assert index_of(folder)[VECTORS].rows == 10 * SHOTS
+    assert [f for f in verify.examine(folder) if "picture" not in f.what] == []
+    with Store.open(folder, exact_below=LARGE) as store:
+        for _ in range(2):  # what one replaces goes with the next
+            store.optimize(force=True)
+    folders = {path.name for path in (folder / "keyframes.lance" / "_indices").iterdir()}
+    assert len(folders) == 3  # of what the killed ones left nothing is on the disk
+
+
+def test_of_who_is_forgotten_nothing_stays_in_an_index(folder: Path, maker: Maker) -> None:
+    grown(folder, maker, 6)
+    archive = Archive(folder, exact_below=LARGE)
+    name = "Otto Often"
+    with Store.open(folder, read_only=True) as store:
+        rows = store._tables.read("faces", ["video_id", "shot", "track", "vector"]).to_pylist()
+    found = archive.traces_of(name)
+    theirs = [r for r in rows if r["track"] in found.tracks.get((r["video_id"], r["shot"]), ())]
+    assert len(theirs) > 10
+    old = {path: path.stat().st_ino for path in folder.rglob("*") if "_indices" in path.parts}
+    assert old
+    archive.forget_person(name)
+    assert not forget.is_unfinished(folder)
+    pieces = [np.array(r["vector"], np.float32).tobytes()[at : at + 16]
+              for r in theirs for at in range(0, 1024, 256)]  # fmt: skip
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert not any(piece in data for piece in pieces), path
+            assert old.get(path) != path.stat().st_ino, path  # no index of before is there
+    made = index_of(folder)
+    assert made["faces", "vector"].rows == len(rows) - len(theirs)
+    assert hits(archive) == hits(Archive(folder))

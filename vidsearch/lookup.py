@@ -1,0 +1,167 @@
+"""Rows of a large archive, looked up by its indexes: the nearest ones, those of shots, of videos.
+
+What comes of it is a `Rows` of some shots, from which a question is answered as from all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vidsearch.records import Ints, Label, Rows, Vector, Video
+from vidsearch.rows import joined
+from vidsearch.schema import ORDER, SEARCHED
+from vidsearch.search_index import Known
+from vidsearch.tables import Tables, explained
+
+_PROBES = 100  # inverted lists that are looked at for up to so many rows:
+_FOR_ROWS = 2000
+_MOST_PROBES = 400
+_AT_ONCE = 5000  # places in one condition
+
+
+class Lookup:
+    """The rows of an archive that has indexes, as long as nothing is committed to it.
+
+    `videos` are those published, by generation. `remembered` is what was found out about people, by
+    whatever that depends on.
+
+    Every method raises `ArchiveUnavailable` where the tables cannot be read.
+    """
+
+    def __init__(
+        self, tables: Tables, known: Known, videos: Mapping[int, Video], labels: Sequence[Label]
+    ) -> None:
+        self.typical = known.mean
+        self.videos = videos
+        self.labels = labels
+        self._tables = tables
+        self.remembered: dict[object, Any] = {}
+        self._video = lru_cache(maxsize=16)(
+            lambda number: self._rows([_in("generation", [number])])
+        )
+
+    def nearest_keyframes(
+        self, directions: Vector, n: int, where: str | None = None
+    ) -> tuple[pa.Table, list[float]]:
+        """The `n` keyframes nearest to each of `directions` [M, D], each once, as `SEARCHED` says.
+
+        `where` (SQL) narrows them before. Beside them, for each direction, the product with the
+        last of its keyframes, -inf where there were no more: none that is left out is nearer.
+        """
+        found, last = [], []
+        for direction in directions:
+            table = self._nearest("keyframes", direction, n, where)
+            cosine = 1 - float(table["_distance"][-1].as_py()) if len(table) == n else -np.inf
+            last.append(cosine * float(np.linalg.norm(direction)))
+            found.append(table.select(["place", *SEARCHED["keyframes"]]))
+        return _each_once(pa.concat_tables(found), "time_s"), last
+
+    def nearest_faces(self, face: Vector, n: int, where: str | None = None) -> pa.Table:
+        """The `n` looks nearest to a face [F], nearest first, as `SEARCHED` says, with `place`."""
+        return self._nearest("faces", face, n, where).select(["place", *SEARCHED["faces"]])
+
+    def places(self, table: str, where: str | None, n: int | None = None) -> Ints:
+        """The places of the first `n` rows that fit, of all for None; each once, in their order."""
+        with explained(self._tables.folder, "read"):
+            found = _integers(self._tables.read(table, ["place"], where, n), "place")
+        _, first = np.unique(found, return_index=True)
+        return found[np.sort(first)]
+
+    def count(self, table: str, where: str | None) -> int:
+        """How many rows fit."""
+        with explained(self._tables.folder, "read"):
+            return self._tables.count(table, where)
+
+    def shots(self, generations: Iterable[int]) -> pa.Table:
+        """`generation`, `place`, `start_s` and `end_s` of all shots of some videos."""
+        wanted = ["generation", "place", "start_s", "end_s"]
+        with explained(self._tables.folder, "read"):
+            return self._tables.read("shots", wanted, _in("generation", generations))
+
+    def rows_at(
+        self, places: Ints, *, faces: bool = True, keyframes: pa.Table | None = None
+    ) -> Rows:
+        """The rows of the shots at `places`, in archive order.
+
+        `faces` says whether anybody looks at those, `keyframes` are all that are wanted, where
+        they were read before.
+        """
+        return self._rows([_in("place", some) for some in _portions(places)], faces, keyframes)
+
+    def rows_of_video(self, video_id: str) -> Rows:
+        """All rows of a video, none of one that has none; the last few are kept."""
+        number = next((n for n, video in self.videos.items() if video.video_id == video_id), 0)
+        return self._video(number)
+
+    def _rows_of(self, generation: int) -> Rows:
+        return self._rows([_in("generation", [generation])])
+
+    @cached_property
+    def _has_figures(self) -> bool:
+        return self._tables.count("figures") > 0
+
+    def _nearest(self, name: str, vector: Vector, n: int, where: str | None) -> pa.Table:
+        probes = min(_MOST_PROBES, _PROBES * -(-n // _FOR_ROWS))
+        wanted = ["place", *SEARCHED[name]]
+        with explained(self._tables.folder, "read"):
+            return self._tables.nearest(name, vector.tolist(), n, wanted, where, probes=probes)
+
+    def _rows(
+        self, conditions: Sequence[str], faces: bool = True, keyframes: pa.Table | None = None
+    ) -> Rows:
+        def read(name: str) -> pa.Table:
+            some = [self._tables.read(name, SEARCHED[name], each) for each in conditions]
+            return pa.concat_tables(some) if some else self._nothing(name)
+
+        names = ["faces"] if faces else []
+        names += ["figures"] if faces and self._has_figures else []
+        names += [] if keyframes is not None else ["keyframes"]
+        with explained(self._tables.folder, "read"):
+            with ThreadPoolExecutor(3) as pool:
+                tables = dict(zip(names, pool.map(read, names), strict=True))
+            # Last: whoever finds a shot has read its other rows before any of them was deleted.
+            tables["shots"] = read("shots")
+        if keyframes is not None:
+            tables["keyframes"] = keyframes.select(list(SEARCHED["keyframes"]))
+        for name in ("figures", "faces"):
+            if name not in tables:
+                tables[name] = self._nothing(name)
+        ordered = {
+            name: table.sort_by([(column, "ascending") for column in ORDER[name]])
+            for name, table in tables.items()
+        }
+        there = np.unique(_integers(tables["shots"], "generation")).tolist()
+        published = [(self.videos[each], each) for each in there if each in self.videos]
+        ids = {video.video_id for video, _ in published}
+        labels = [label for label in self.labels if label.video_id in ids]
+        return joined(published, ordered, labels, self.typical)
+
+    def _nothing(self, name: str) -> pa.Table:
+        return self._tables.nothing(name).select(list(SEARCHED[name]))
+
+
+def _each_once(table: pa.Table, also: str) -> pa.Table:
+    moments = np.array(table[also].to_pylist(), np.float64)
+    order = np.lexsort((moments, places := _integers(table, "place")))
+    new = np.ones(len(order), bool)
+    new[1:] = (np.diff(places[order]) != 0) | (np.diff(moments[order]) != 0)
+    first = order[new]
+    return table.take(pa.array(np.sort(first).tolist()))
+
+
+def _integers(table: pa.Table, column: str) -> Ints:
+    return np.array(table[column].to_pylist(), np.int64)
+
+
+def _portions(places: Ints) -> list[Ints]:
+    return [places[at : at + _AT_ONCE] for at in range(0, len(places), _AT_ONCE)]
+
+
+def _in(column: str, values: Iterable[int]) -> str:
+    return f"{column} IN ({', '.join(str(int(value)) for value in values)})"

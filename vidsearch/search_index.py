@@ -1,0 +1,167 @@
+"""The indexes of a large archive: when they are made, and what keeps them current.
+
+Up to `records.EXACT_BELOW` shots every question compares all vectors, which takes milliseconds and
+misses nothing. From there on `vidsearch.candidates` asks indexes that Lance keeps with the tables:
+
+- of the vectors of keyframes and faces, RaBitQ codes in inverted lists;
+- of the `place` of rows, which finds the rows of a shot, and of the `generation`, which finds those
+  of a video.
+
+Nobody has to ask for them. The writer makes them at the end of a run, or within a long one, and
+brings them up to date when more than a few rows came since; rows that are in no index yet are
+compared one by one, so they are found all the same. Readers wait for nobody: an index appears by
+one commit, like rows. What a killed writer left half made is removed with the old versions.
+
+`indexes.json` beside the tables is written when all indexes are there, and an archive without
+it is searched exactly. It holds the mean of the keyframes' vectors, of a sample: every score needs
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidsearch.schema import CONTENT
+from vidsearch.urls import Place
+from vidsearch.whole import write_whole
+
+if TYPE_CHECKING:
+    from vidsearch.tables import Tables
+
+VECTORS = ("keyframes", "faces")
+NUMBERS = {
+    "shots": ("place", "generation"),
+    "keyframes": ("place", "generation"),
+    "faces": ("place", "generation"),
+    "figures": ("place", "generation"),
+}
+# Rows outside an index are compared one by one: 20,000 of them in a few milliseconds.
+_TAIL, _TAIL_SHARE = 20_000, 0.02
+_GROWN = (
+    4  # an index is made anew, with more partitions, for so many times the rows it was made for
+)
+_FEW = 1024  # rows under which vectors are not worth an index, nor enough to learn one from
+_SAMPLE = 50_000  # vectors whose mean stands for that of all
+FILE = "indexes.json"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What `indexes.json` says: the mean keyframe vector [D], and for how many rows (by table) the
+    indexes of vectors were last made."""
+
+    typical: tuple[float, ...]
+    made_for: dict[str, int]
+    made_at: float
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """The mean keyframe vector as an array, float32 [D]."""
+        return np.array(self.typical, np.float32)
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """One index as it is: rows in it and rows that are compared one by one; None where it lacks."""
+
+    table: str
+    column: str
+    rows: int | None
+    tail: int
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """What `optimize` left: bytes of the archive before and after, and the indexes it has."""
+
+    size_before: int
+    size: int
+    indexes: tuple[IndexState, ...]
+
+
+def read(folder: Place) -> Known | None:
+    """What is known of the indexes of the rows in a folder; None where there are none."""
+    try:
+        facts = json.loads((folder / FILE).read_bytes())
+        return Known(tuple(facts["typical"]), dict(facts["made_for"]), float(facts["made_at"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def forget(folder: Place) -> None:
+    """From now on the rows have no indexes, whatever lies in their tables. Raises OSError."""
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def states(tables: Tables) -> list[IndexState]:
+    """Every index that a large archive should have, those of tables too small for one left out."""
+    found = []
+    for table in CONTENT:
+        there, rows = tables.indexes(table), tables.count(table)
+        for column in _columns(table, rows):
+            if (index := there.get(column)) is None:
+                found.append(IndexState(table, column, None, rows))
+            else:
+                found.append(IndexState(table, column, index.rows, index.tail))
+    return found
+
+
+def is_behind(state: IndexState) -> bool:
+    """Whether an index lacks, or so much that it makes questions slow."""
+    return state.rows is None or state.tail > max(_TAIL, _TAIL_SHARE * state.rows)
+
+
+def renew(tables: Tables, *, say: Callable[[str], None], force: bool = False) -> bool:
+    """Make the indexes that lack, and bring up to date those that are behind; all if `force`.
+
+    `say` is told, in a few words, before each step that takes time. Gives whether there was any.
+    """
+    folder = tables.rows_folder
+    known = read(folder)
+    made_for = dict(known.made_for) if known else {}
+    changed = known is None
+    for table in CONTENT:
+        rows, there = tables.count(table), tables.indexes(table)
+        for column in _columns(table, rows):
+            if column != "vector" and column not in there:
+                tables.index_numbers(table, column)
+                changed = True
+        outgrown = rows > _GROWN * made_for.get(table, 0)
+        if table in VECTORS and rows >= _FEW and ("vector" not in there or outgrown):
+            say(f"indexing {rows} rows of {table}")
+            tables.index_vectors(table, partitions_for(rows))
+            made_for[table], changed = rows, True
+    behind = [each for each in states(tables) if is_behind(each) or (force and each.tail)]
+    for table in dict.fromkeys(state.table for state in behind):
+        say(f"bringing the indexes of {table} up to date")
+        tables.tidy(table)
+        changed = True
+    if changed:
+        known = Known(tuple(map(float, _mean(tables))), made_for, time.time())
+        write_whole(folder / FILE, json.dumps(asdict(known)))
+    return changed
+
+
+def partitions_for(rows: int) -> int:
+    """How many inverted lists: the root of the number of rows, which balances both steps."""
+    return max(1, math.isqrt(rows))
+
+
+def _columns(table: str, rows: int) -> tuple[str, ...]:
+    vector = ("vector",) if table in VECTORS and rows >= _FEW else ()
+    return (*NUMBERS[table], *vector) if rows else ()
+
+
+def _mean(tables: Tables) -> NDArray[np.float32]:
+    """The mean of keyframe vectors [D], of a sample spread over the whole table."""
+    from vidsearch.rows import vectors_of
+
+    return np.asarray(vectors_of(tables.sample("keyframes", "vector", _SAMPLE)).mean(axis=0))
