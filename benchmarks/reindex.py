@@ -91,20 +91,30 @@ def measure(video: Path, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", nargs="*", type=Path)
-    videos = parser.parse_args().videos or sorted(DATA.glob("*.mp4"))
-    rows = []
+    parser.add_argument("--note", default="", help="what to say of the machine: that it was busy")
+    given = parser.parse_args()
+    videos = given.videos or sorted(DATA.glob("*.mp4"))
+    rows: list[dict[str, Any]] = []
     for video in videos:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(measure(video, Path(folder)))
-            print(rows[-1], flush=True)
+        report(rows, given.note)  # after each: who stops it keeps what was measured
+    print(report(rows, given.note))
+
+
+def report(rows: list[dict[str, Any]], note: str = "") -> str:
+    """Write what was measured so far."""
     notes = [
         f"From `concept` to `{OTHER}`, one process; median of {ROUNDS} turns that take turns with"
         " each other, so the ratio is of neighbours in time.",
+        "The files are short, of ten seconds to two minutes: what a run costs whatever it does"
+        " (models, commits) weighs more than in an archive.",
         "`vectors differ`: the largest difference of a number, reindexed against indexed anew.",
         "`thumbnails`: vectors of the stored pictures, long side 320 pixels, against those of the"
         f" frames; first shots are those of {len(QUESTIONS)} questions.",
+        *([note] if note else []),
     ]
-    print(_report.write("reindex", "Another encoder for an archive", rows, notes))
+    return _report.write("reindex", "Another encoder for an archive", rows, notes)
 
 
 if __name__ == "__main__":
