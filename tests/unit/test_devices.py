@@ -59,6 +59,15 @@ def test_a_network_on_a_gpu_does_not_round_its_numbers() -> None:
     assert rest == "CPUExecutionProvider"
 
 
+def test_figures_of_a_processor_are_never_written_as_those_of_a_gpu(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from benchmarks import gpu_index
+
+    assert gpu_index.main(["--device", "cpu", "--job", "--write"]) == 2
+    assert "--write is for figures of a GPU" in capsys.readouterr().err
+
+
 def _command(*arguments: object) -> tuple[int, str, float]:
     began = time.monotonic()
     done = subprocess.run(
