@@ -78,6 +78,7 @@ class Shelf:
         """Keep the pickled shots of a piece; raises OSError where the disk is full."""
         self._at[number] = (self._file.seek(0, 2), len(shots))
         self._file.write(shots)
+        self._file.flush()
 
     def take(self, number: int) -> tuple[Shot, ...]:
         """The shots of a piece."""

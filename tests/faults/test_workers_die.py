@@ -80,7 +80,7 @@ def test_a_file_that_breaks_its_worker_is_put_in_quarantine(
     assert [video.path for video in asked.indexed] == [str(bad)]
 
 
-@pytest.mark.parametrize("stage", ["piece0", "piece2", "encode", "write"])
+@pytest.mark.parametrize("stage", ["piece2", "encode", "write"])
 def test_a_worker_killed_in_a_piece_costs_that_piece_alone(
     two_nodes: TwoNodes, tmp_path: Path, stage: str
 ) -> None:

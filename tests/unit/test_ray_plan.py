@@ -141,3 +141,16 @@ def test_the_progress_of_a_video_is_that_of_all_its_pieces() -> None:
     together = works[2].told(replace(news, seconds=10.0))
     assert (together.seconds, together.frames, together.shots) == (40.0, 200, 4)
     assert works[2].told(replace(news, seconds=20.0)).seconds == 50.0
+
+
+def test_where_the_disk_is_full_one_worker_does_the_whole_file() -> None:
+    job = plan(9 * MB)
+    works = split(job, 3)
+    assert job.passed(works[0], passed(0, 2), shots(0), 1.0) is None
+    kept = works[0].split
+    assert kept is not None
+    kept.shelf._file = open("/dev/full", "wb+", buffering=0)  # noqa: SIM115  closed by the plan
+    assert job.passed(works[1], passed(1, 2), shots(1), 1.0) is None
+    whole = job.take()
+    assert (whole.piece, whole.size) == (None, 9 * MB)
+    assert all(work.is_moot for work in works)
