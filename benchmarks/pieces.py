@@ -5,12 +5,15 @@
 The White House clip in `examples/media`, its packets repeated until it is long enough. Both ways
 index it on a Ray cluster of two cores into new archives, in turn; the rows must be the same. What
 is decoded twice is counted by the frames that each worker decoded; a worker's memory is the most
-that it held resident, looked at five times a second, its models included.
+that it held resident, looked at five times a second, its models included. Beside the time that it
+took stand the seconds of processor time that the workers used, which other work on the machine
+disturbs less: those of the busiest worker are what a job waits for on idle machines.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -47,6 +50,7 @@ class Way:
 
     seconds: list[float] = field(default_factory=list)
     peak_mib: float = 0.0
+    cpu_s: list[float] = field(default_factory=list)  # of each worker, in the latest run
     decoded: int = 0
     pieces: int = 1
 
@@ -85,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "their models. The rows of both were compared and are the same.",
         f"Decoded twice: {twice_s / borders:.1f} s of video at each border, without being "
         f"described twice: {twice_s / borders / 6:.1f} % of a piece of the default ten minutes.",
-        "The machine had other work at the time: only the ratio tells something.",
+        f"The load of the machine was {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores when this "
+        "ended: with more than its cores, only the seconds of the processor tell something.",
     ]
     if given.write:
         print(_report.write("pieces", "A long video in pieces", rows, notes))
@@ -101,20 +106,29 @@ def indexed(archive: Path, video: Path, piece_minutes: float, way: Way) -> None:
         decoded.append(last.frames if last is not None else 0)
         return passed(plan, work, found, *rest)
 
-    with patch.object(Plan, "passed", counted), watched_memory() as peaks:
+    with patch.object(Plan, "passed", counted), watched() as workers:
         began = time.perf_counter()
         options = JobOptions("auto", piece_minutes=piece_minutes)
         Archive(archive).index([video], analyst=on_ray(options))
-        seconds = time.perf_counter() - began
-    way.seconds.append(seconds)
-    way.peak_mib = max(way.peak_mib, max(peaks.values(), default=0) / 2**20)
+        way.seconds.append(time.perf_counter() - began)
+    way.peak_mib = max(way.peak_mib, *(each.peak / 2**20 for each in workers.values()))
+    way.cpu_s = [each.last_s - each.first_s for each in workers.values()]
     way.decoded, way.pieces = sum(decoded), len(decoded) or 1
 
 
+@dataclass
+class Worker:
+    """Of one process: processor seconds when it was first and last seen; the most bytes it held."""
+
+    first_s: float
+    last_s: float = 0.0
+    peak: int = 0
+
+
 @contextmanager
-def watched_memory() -> Iterator[dict[int, int]]:
-    """The most that each worker process held, in bytes, by its number."""
-    peaks: dict[int, int] = {}
+def watched() -> Iterator[dict[int, Worker]]:
+    """What the workers of the cluster do meanwhile, by their process numbers."""
+    workers: dict[int, Worker] = {}
     over = threading.Event()
 
     def watch() -> None:
@@ -122,15 +136,18 @@ def watched_memory() -> Iterator[dict[int, int]]:
             for process in psutil.Process().children(recursive=True):
                 try:
                     if " ".join(process.cmdline()).startswith("ray::index"):
-                        held = process.memory_info().rss
-                        peaks[process.pid] = max(peaks.get(process.pid, 0), held)
+                        times = process.cpu_times()
+                        spent_s = times.user + times.system
+                        worker = workers.setdefault(process.pid, Worker(spent_s))
+                        worker.last_s = spent_s
+                        worker.peak = max(worker.peak, process.memory_info().rss)
                 except psutil.Error:  # it has just ended
                     continue
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        yield peaks
+        yield workers
     finally:
         over.set()
         thread.join()
@@ -142,6 +159,8 @@ def row(name: str, way: Way, n_frames: int, base: Way) -> dict[str, Any]:
         "pieces": way.pieces,
         "seconds": statistics.median(way.seconds),
         "speed": statistics.median(base.seconds) / statistics.median(way.seconds),
+        "CPU s of all workers": sum(way.cpu_s),
+        "of the busiest": max(way.cpu_s),
         "peak MiB of a worker": way.peak_mib,
         "decoded twice": max(0, way.decoded - n_frames) / n_frames if way.decoded else 0.0,
     }
