@@ -38,6 +38,7 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.intp]
 
 WEIGHTS = Path(__file__).parent / "weights" / "faces"
+_BLOCK = 4096  # faces compared with all strangers at once
 # Face models with a cohort and a calibration of their own, and the folder these stand in.
 CALIBRATED = {"default": WEIGHTS}
 
@@ -153,6 +154,23 @@ class IdentityScorer:
         """`vectors` [N, F] with their cohort statistics."""
         mean, std = self.cohort_stats(vectors)
         return Faces(vectors, np.asarray(qualities, np.float32), mean, std)
+
+    def beside(self, faces: Faces, others: Floats) -> Faces:
+        """`faces` [N] as they are where `others` [O, F] are enrolled beside the person asked for.
+
+        These count among the strangers of whom the nearest make a face's mean: what comes as near
+        to one of them as to the person says little of either. The deviation stays.
+        """
+        if not len(self.cohort) or not len(others):
+            return faces
+        strangers = np.concatenate([self.cohort, others]).T
+        mean = np.empty_like(faces.cohort_mean)
+        for start in range(0, len(mean), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            scores = faces.vectors[block].astype(np.float32) @ strangers
+            best = np.partition(scores, -self.nearest, axis=1)[:, -self.nearest :]
+            mean[block] = best.mean(axis=1)
+        return faces._replace(cohort_mean=mean)
 
     def probabilities(
         self, looks: Faces, track_of: Ints, n_tracks: int, photos: Faces, *, enrolled: int = 1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from idclip.identity import Faces, IdentityScorer
 from vidsearch.gallery import faces_of, mean_faces
 from vidsearch.labels import said_of
-from vidsearch.records import SAID_BY_HAND, Ints, Person, Reals, Rows
+from vidsearch.records import SAID_BY_HAND, Ints, Person, Reals, Rows, Vector
 
 Mask = NDArray[np.bool_]
 BY_HAND = -1
@@ -55,8 +55,11 @@ def seen(
     probability = alone.copy()
     # Only tracks that may become evidence are worth the comparison with everybody else.
     close = alone >= threshold / 2
-    if close.any() and len(enrolled) > 1:
-        probability[close] *= _share(rows, scorer, person, enrolled, look[close])
+    rivals = [p for p in enrolled if p.photos and p.person_id != person.person_id]
+    if close.any() and rivals:
+        faces = mean_faces([person, *rivals], scorer)
+        beside = _probabilities(rows, scorer, person, close, len(enrolled), faces.vectors[1:])[0]
+        probability[close] = beside[close] * _share(rows, scorer, faces, look[close])
     return _as_said(rows, Seen(person, probability, alone, look, photo), tracks)
 
 
@@ -81,9 +84,17 @@ def reference(found: Seen, track: int) -> str:
 
 
 def _probabilities(
-    rows: Rows, scorer: IdentityScorer, person: Person, tracks: Mask, enrolled: int
+    rows: Rows,
+    scorer: IdentityScorer,
+    person: Person,
+    tracks: Mask,
+    enrolled: int,
+    others: Vector | None = None,
 ) -> tuple[Reals, Ints, Ints]:
-    """P(person) [T], best look and best photo [T], computed for the `tracks` told only."""
+    """P(person) [T], best look and best photo [T], computed for the `tracks` told only.
+
+    `others` [O, F] are the mean faces of the others who are enrolled, where these are to compete.
+    """
     if not person.photos:
         nobody = np.zeros(len(tracks), np.int64)
         return np.zeros(len(tracks)), nobody, nobody
@@ -99,28 +110,27 @@ def _probabilities(
         of(rows.look_cohort_mean),
         of(rows.look_cohort_std),
     )
+    if others is not None:
+        faces = scorer.beside(faces, others)
     owner, photos = rows.look_track[looks], faces_of(person)
     matches = scorer.probabilities(faces, owner, len(tracks), photos, enrolled=enrolled)
     look = looks[np.maximum(matches.look, 0)] if len(looks) else matches.look
     return matches.probability.astype(np.float64), look, matches.photo
 
 
-def _share(
-    rows: Rows, scorer: IdentityScorer, person: Person, enrolled: Sequence[Person], looks: Ints
-) -> Reals:
-    """The share of `person` in the odds of everybody enrolled, at these looks.
+def _share(rows: Rows, scorer: IdentityScorer, people: Faces, looks: Ints) -> Reals:
+    """The share of the first of `people` in the odds of all of them, at these looks.
 
     0 where somebody else fits better. One look of a track and one mean face of a person, so that
     a thousand people are compared with a thousand tracks in one product.
     """
-    rivals = [p for p in enrolled if p.photos and p.person_id != person.person_id]
     shown = Faces(
         rows.look_vectors[looks],
         rows.look_quality[looks],
         rows.look_cohort_mean[looks],
         rows.look_cohort_std[looks],
     )
-    odds = _odds(scorer.pairs(shown, mean_faces([person, *rivals], scorer)).astype(np.float64))
+    odds = _odds(scorer.pairs(shown, people).astype(np.float64))
     own, others = odds[:, 0], odds[:, 1:]
     return np.where(own > others.max(axis=1, initial=0.0), own / odds.sum(axis=1), 0.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,38 @@ def test_each_of_many_people_is_named_and_nobody_by_another_name(
 
     assert (np.diag(table) > 0.5).all()
     assert (table - np.diag(np.diag(table))).max() < 0.5
+
+
+def test_others_who_are_enrolled_count_among_the_strangers(
+    scorer: IdentityScorer, world: World
+) -> None:
+    looks = world.faces(0, 4)
+    others = joined(*(world.faces(0, 1, blur=1.0) for _ in range(12))).vectors
+    cohort = np.concatenate([scorer.cohort, others])
+
+    beside = scorer.beside(looks, others)
+
+    larger = replace(scorer, cohort=cohort).cohort_stats(looks.vectors)[0]
+    assert beside.cohort_mean == pytest.approx(larger, abs=1e-6)
+    assert (beside.cohort_mean > looks.cohort_mean + 0.1).all()
+    assert (beside.cohort_std == looks.cohort_std).all()
+    photos = world.faces(0, 3)
+    assert (scorer.normalised(beside, photos) < scorer.normalised(looks, photos)).all()
+
+
+def test_others_who_look_different_change_nothing(scorer: IdentityScorer, world: World) -> None:
+    looks = world.faces(0, 5000)  # more than are compared at once
+    far = -looks.vectors[:1]
+
+    assert scorer.beside(looks, far).cohort_mean == pytest.approx(looks.cohort_mean, abs=1e-6)
+    assert scorer.beside(looks, far[:0]) is looks
+
+
+def test_a_model_without_a_cohort_has_nobody_beside() -> None:
+    cautious = IdentityScorer.uncalibrated("opencv:x")
+    faces = cautious.faces(unit(np.ones((2, 8))), np.ones(2, np.float32))
+
+    assert cautious.beside(faces, faces.vectors) is faces
 
 
 def test_a_poor_face_needs_a_better_score(scorer: IdentityScorer) -> None:
