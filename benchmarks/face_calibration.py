@@ -3,7 +3,8 @@
 `python -m benchmarks.face_calibration` writes `results/face_calibration.json`, `.md` and `.png`.
 People are enrolled by their first photos; their others, and the photos of all others, are to be
 named, as they are, degraded, degraded and turned, and as tracks of two looks. What is named is what
-vidsearch would name: P by the evidence and the odds of strangers, times the share among rivals.
+vidsearch would name: P by the evidence and the odds of strangers, others who are enrolled counted
+among the strangers nearest to a face, times the share among rivals.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks import _report, lfw
 from benchmarks.fit_faces import Ints, Variant, sample_of, variants_by
+from benchmarks.naming import against_others, nearest
 from idclip import calibrate
 from idclip.calibrate import Reliability, Sample, Tracks, reliability
 from idclip.calibrate_plot import draw
@@ -41,9 +43,16 @@ KNOWN = (0.5, 0.1, 0.02)  # shares of faces that are of somebody enrolled
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Tracks [T] against people as enrolled by `photos` of theirs [G]: evidence, and pair odds."""
+    """Tracks [T] against people as enrolled by `photos` of theirs [G]: evidence, and pair odds.
+
+    `looks` [N] are those of all tracks, `best` [N] their nearest in the cohort, `means` [G, F] the
+    mean faces of people.
+    """
 
     tracks: Tracks
+    looks: Faces
+    best: Floats
+    means: Floats
     trust: Floats
     enrolled: NDArray[np.str_]
     photos: Ints
@@ -98,7 +107,7 @@ def judge(scorer: IdentityScorer, sample: Sample, tracks: Tracks) -> Judged:
     """All tracks against everybody by their first 1, 3 and 5 photos, where they have so many."""
     looks = sample.of(tracks.looks)
     first = Faces(*(part[tracks.starts] for part in looks))
-    enrolled, photos, allowed, evidence, rivals = [], [], [], [], []
+    enrolled, photos, allowed, evidence, rivals, means = [], [], [], [], [], []
     quality = np.zeros(len(tracks.starts))
     for person in np.unique(sample.person):
         mine = np.flatnonzero((sample.person == person) & (sample.copy == ""))
@@ -110,13 +119,24 @@ def judge(scorer: IdentityScorer, sample: Sample, tracks: Tracks) -> Judged:
             _, features = scorer.evidence(looks, tracks.starts, reference)
             quality = features[:, EVIDENCE.index("quality")]
             evidence.append(scorer.log_odds(features).astype(np.float32))
-            p = scorer.pairs(first, scorer.template(reference))[:, 0].astype(np.float64)
+            mean = scorer.template(reference)
+            means.append(mean.vectors[0])
+            p = scorer.pairs(first, mean)[:, 0].astype(np.float64)
             rivals.append((p / np.maximum(1 - p, 1e-9)).astype(np.float32))
             allowed.append(~np.isin(tracks.photo, sample.photo[mine[:count]]))
             enrolled.append(person)
             photos.append(count)
     columns = (np.stack(c, axis=1) for c in (allowed, evidence, rivals))
-    return Judged(tracks, trust(quality), np.array(enrolled), np.array(photos, np.intp), *columns)
+    return Judged(
+        tracks,
+        looks,
+        nearest(scorer, looks.vectors),
+        np.stack(means),
+        trust(quality),
+        np.array(enrolled),
+        np.array(photos, np.intp),
+        *columns,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +168,7 @@ def open_set(
     at = np.ix_(of_kind, gallery)
     known = np.isin(tracks.person[of_kind], judged.enrolled[gallery])
     use = judged.allowed[at].all(axis=1)
-    evidence = judged.evidence[at][use].astype(np.float64)
+    evidence = judged.evidence[at][use] - _lost(scorer, judged, of_kind[use], gallery)
     rivals = judged.rivals[at][use].astype(np.float64)
     good = judged.trust[of_kind][use][:, None]
     alone = good / (1 + scorer.strangers.among(len(gallery)) * np.exp(-np.clip(evidence, -30, 30)))
@@ -161,6 +181,17 @@ def open_set(
     return Draw(
         found.max(axis=1), right, known[use], odds.max(axis=1), odds.sum(axis=1), len(gallery)
     )
+
+
+def _lost(scorer: IdentityScorer, judged: Judged, tracks: Ints, gallery: Ints) -> Floats:
+    """The evidence that `tracks` lose to others of the gallery, float64 [K, G]."""
+    starts = judged.tracks.starts
+    counts = np.diff(np.append(starts, len(judged.best)))[tracks]
+    first = np.cumsum(counts) - counts
+    rows = np.repeat(starts[tracks] - first, counts) + np.arange(counts.sum())
+    looks = Faces(*(part[rows] for part in judged.looks))
+    lost = against_others(scorer, looks, first, judged.best[rows], judged.means[gallery])
+    return lost.astype(np.float64)
 
 
 def _with_more(tracks: Tracks) -> NDArray[np.str_]:

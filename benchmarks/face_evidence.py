@@ -29,7 +29,8 @@ PARTS = {
     "best photo in the place of the mean": (
         "best", "quality", "score_quality", "photo_quality", "photos", "looks",
     ),
-    "mean and best photo (shipped)": EVIDENCE,
+    "mean and best photo (shipped)": EVIDENCE[:-1],
+    "and nearness along the axes": EVIDENCE,
 }  # fmt: skip
 
 

@@ -99,20 +99,36 @@ class Measured:
 
 def measured(variant: int) -> Measured:
     """The chosen photos in one variant; kept in `build/lfw`, since measuring takes minutes."""
-    return Measured(**_kept(f"faces{variant}", lambda: _measure(variant)))
+    return Measured(
+        **_kept(f"faces{variant}", lambda: _measure(chosen(all_names(), variant), variant))
+    )
 
 
-def parts(network: Path, faces: Measured, variant: int) -> NDArray[np.float32]:
+def measured_cohort(variant: int) -> Measured:
+    """Up to 6 photos of everybody of the cohort; kept in `build/lfw`.
+
+    No network was trained on them, and nobody of the test is among them: to try scores on.
+    """
+    photos: dict[str, list[str]] = {}
+    for name in all_names():
+        if split_of(person_of(name)) == "cohort":
+            photos.setdefault(person_of(name), []).append(name)
+    names = [name for some in photos.values() for name in some[:6]]
+    return Measured(**_kept(f"cohort{variant}", lambda: _measure(names, variant)))
+
+
+def parts(network: Path, faces: Measured, variant: int, kind: str = "parts") -> NDArray[np.float32]:
     """What a network (`idclip.faces_default.quarters`) says of the faces, [N, 1024].
 
-    Rows without a face are zero. Kept in `build/lfw` by the network's digest.
+    Rows without a face are zero. Kept in `build/lfw` by the network's digest, the variant and what
+    `kind` of faces these are.
     """
     session = open_session(network)
 
     def of_crops(crops: Sequence[Image]) -> NDArray[np.float32]:
         return quarters(session, crops)
 
-    name = f"parts{variant}-{of_files([network])}"
+    name = f"{kind}{variant}-{of_files([network])}"
     return _kept(name, lambda: {"parts": _of_faces(faces, variant, of_crops)})["parts"]
 
 
@@ -142,10 +158,10 @@ def _kept(name: str, make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, N
         return {part: stored[part] for part in stored.files}
 
 
-def _measure(variant: int) -> dict[str, NDArray[Any]]:
+def _measure(photos: Sequence[str], variant: int) -> dict[str, NDArray[Any]]:
     detector = CenterFace(WEIGHTS / "centerface.onnx")
     names, found, points, features = [], [], [], []
-    for name, image, side in pictures(chosen(all_names(), variant), variant):
+    for name, image, side in pictures(photos, variant):
         landmarks, score = middle_face(detector, image, side)
         names.append(name)
         found.append(landmarks is not None)

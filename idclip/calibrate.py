@@ -65,7 +65,7 @@ class Tracks:
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """Every track against everybody as enrolled: `features` [T, G, 7] are those of `EVIDENCE`.
+    """Every track against everybody as enrolled: `features` [T, G, 8] are those of `EVIDENCE`.
 
     `same` [T, G]: it is that person. `allowed` [T, G]: the track is of no photo that they are
     enrolled by. `photos` [G] is how many these are, `enrolled` [G] who.
@@ -177,8 +177,10 @@ def fit_pairs(trials: Trials, strangers: float) -> dict[str, float]:
 
 
 def log_odds(features: Floats, weights: Mapping[str, float]) -> Floats:
-    """Evidence [...] of features [..., 7]."""
-    evidence: Floats = features @ np.array([weights[name] for name in EVIDENCE]) + weights["bias"]
+    """Evidence [...] of features [..., 8]."""
+    evidence: Floats = (
+        features @ np.array([weights.get(name, 0.0) for name in EVIDENCE]) + weights["bias"]
+    )
     return evidence
 
 

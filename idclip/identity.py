@@ -6,11 +6,13 @@ lie together, nearer to some enrolled people than many true matches. So a score 
 1. normalised against a cohort of strangers, from both sides (adaptive symmetric normalisation of
    speaker recognition; Matejka et al., Interspeech 2017): the cosine less the mean of the face's
    very best scores against the cohort, over the deviation of more of them: the nearest few say
-   how near a stranger of the same looks may come, a deviation takes more to be told;
+   how near a stranger of the same looks may come, a deviation takes more to be told. Others who
+   are enrolled count among these strangers (`IdentityScorer.beside`);
 2. pooled over the looks of a track, good faces weighing most, and over the photos of a person;
-3. turned into evidence, the logarithm of how much likelier it is of the same person than of two
-   people, by a logistic function of the pooled scores, of quality and of the numbers of photos and
-   looks, fitted on people who are in no test (`idclip.calibrate`);
+3. joined by how near the face comes along the axes in which strangers differ most
+   (`IdentityScorer.nearness`), and turned into evidence, the logarithm of how much likelier it is
+   of the same person than of two people, by a logistic function of these, of quality and of the
+   numbers of photos and looks, fitted on people who are in no test (`idclip.calibrate`);
 4. and into a probability by the odds of a stranger, `Strangers`: the more people are enrolled, the
    more chances a stranger has to resemble one of them, and the more evidence a name needs.
 
@@ -25,6 +27,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +46,16 @@ _BLOCK = 4096  # faces compared with all strangers at once
 CALIBRATED = {"default": WEIGHTS}
 
 
-EVIDENCE = ("score", "best", "quality", "score_quality", "photo_quality", "photos", "looks")
+EVIDENCE = (
+    "score",
+    "best",
+    "quality",
+    "score_quality",
+    "photo_quality",
+    "photos",
+    "looks",
+    "axes",
+)
 """What evidence is made of: see `IdentityScorer.evidence`."""
 
 
@@ -155,6 +167,32 @@ class IdentityScorer:
         mean, std = self.cohort_stats(vectors)
         return Faces(vectors, np.asarray(qualities, np.float32), mean, std)
 
+    @cached_property
+    def axes(self) -> Floats:
+        """How strangers differ: the covariance [F, F] of the cohort, by its mean length along it.
+
+        Of one zero where there is no cohort.
+        """
+        if not len(self.cohort):
+            return np.zeros((1, 1), np.float32)
+        spread = self.cohort - self.cohort.mean(axis=0)
+        covariance = spread.T @ spread / len(spread)
+        length = np.sqrt(np.maximum(((self.cohort @ covariance) * self.cohort).sum(axis=1), 1e-12))
+        scaled: Floats = covariance / np.square(length.mean())
+        return scaled
+
+    def nearness(self, looks: Faces, person: Floats) -> Floats:
+        """How near [N] `looks` come to the vector `person` [F] along the `axes`, about -1 to 1.
+
+        What people differ in most tells most, and a poor face is short in it. Beside `normalised`
+        it says how near a face is, whoever else is.
+        """
+        if not len(self.cohort):
+            return np.zeros(len(looks.vectors), np.float32)
+        along = self.axes @ person
+        near: Floats = looks.vectors @ (along / np.sqrt(max(float(person @ along), 1e-12)))
+        return near
+
     def beside(self, faces: Faces, others: Floats) -> Faces:
         """`faces` [N] as they are where `others` [O, F] are enrolled beside the person asked for.
 
@@ -198,29 +236,31 @@ class IdentityScorer:
             odds = self.log_odds(features) - np.log(self.strangers.among(enrolled))
             probability[tracks] = trust(quality) / (1 + np.exp(-np.clip(odds, -30, 30)))
         # Evidence: the look that adds most to its track, and the photo it resembles most.
-        order = np.lexsort((-_weight(looks.qualities) * score, track_of))
+        order = np.lexsort((-look_weights(looks.qualities) * score, track_of))
         look[tracks] = order[starts]
         shown = Faces(*(part[look[tracks]] for part in looks))
         photo[tracks] = self.normalised(shown, photos).argmax(axis=1)
         return Matches(probability, look, photo)
 
     def evidence(self, looks: Faces, starts: Ints, photos: Faces) -> tuple[Floats, Floats]:
-        """Scores of looks with a person [N], and the values of `EVIDENCE` for tracks [K, 7].
+        """Scores of looks with a person [N], and the values of `EVIDENCE` for tracks [K, 8].
 
         `starts` [K] is the first look of each track. `score` is that of the mean of all photos,
         `best` that of the one photo that fits the track best, both pooled over its looks, good ones
-        weighing most; `photos` and `looks` are the logarithms of how many there are.
+        weighing most; `photos` and `looks` are the logarithms of how many there are, `axes` is the
+        `nearness` to the mean of all photos.
         """
         person = self.template(photos)
         # One photo is its own mean, and needs to be compared once.
         several = len(photos.vectors) > 1
         parts = zip(person, photos, strict=True)
         compared = Faces(*(np.concatenate(part) for part in parts)) if several else person
-        weight = _weight(looks.qualities)
+        weight = look_weights(looks.qualities)
         total = np.add.reduceat(weight, starts)
         scores = np.ascontiguousarray(self.normalised(looks, compared).T)
         pooled = np.add.reduceat(weight * scores, starts, axis=1) / total
         quality = np.add.reduceat(weight * looks.qualities, starts) / total
+        near = self.nearness(looks, person.vectors[0])
         count = np.diff(np.append(starts, len(weight)))
         columns = (
             pooled[0],
@@ -230,17 +270,19 @@ class IdentityScorer:
             np.full(len(starts), person.qualities[0]),
             np.full(len(starts), np.log(len(photos.vectors))),
             np.log(count),
+            np.add.reduceat(weight * near, starts) / total,
         )
         return scores[0], np.stack(columns, axis=1)
 
     def log_odds(self, features: Floats) -> Floats:
-        """Evidence [K] of the values of `EVIDENCE` [K, 7]: log of P(given same) over P(given not).
+        """Evidence [K] of the values of `EVIDENCE` [K, 8]: log of P(given same) over P(given not).
 
         Raises `ValueError` for a model without `track_weights`.
         """
         if self.track_weights is None:
             raise ValueError("this face model has no weights for tracks: idclip calibrate-faces")
-        weights = np.array([self.track_weights[name] for name in EVIDENCE])
+        # What was fitted before there was a value knows nothing of it.
+        weights = np.array([self.track_weights.get(name, 0.0) for name in EVIDENCE])
         evidence: Floats = features @ weights + self.track_weights["bias"]
         return evidence
 
@@ -279,7 +321,7 @@ class IdentityScorer:
         return probability
 
 
-def _weight(qualities: Floats) -> Floats:
+def look_weights(qualities: Floats) -> Floats:
     """How much each look counts in its track."""
     weight: Floats = qualities**2 + 1e-4
     return weight

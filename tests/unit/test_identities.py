@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from benchmarks.identity_features import Seen
 from benchmarks.identity_product import rows_of
+from benchmarks.naming import against_others, named, nearest
 from idclip.identity import IdentityScorer
 from vidsearch import identities
+from vidsearch.gallery import faces_of
 from vidsearch.records import Person, Photo
 
 Vectors = NDArray[np.float32]
@@ -72,3 +74,29 @@ def test_nobody_stands_beside_the_only_one_enrolled() -> None:
     alone, after = probability(ANNA, [ANNA])
 
     assert alone == after > 0.5
+
+
+def test_the_benchmarks_name_as_the_product_does() -> None:
+    everybody = [ANNA, *ALIKE, *OTHERS]
+    looks = SCORER.faces(FACE[None], np.array([0.8], np.float32))
+
+    table = named(SCORER, looks, [faces_of(who) for who in everybody])
+
+    told = [probability(who, everybody)[1] for who in everybody]
+    assert 0.02 < told[0] < 0.95
+    assert table[0, told.index(max(told))] == pytest.approx(max(told), rel=1e-4)
+    assert (table[0, 1:] < 0.02).all()
+
+
+def test_the_benchmarks_take_from_a_track_what_the_product_takes() -> None:
+    photos, others = faces_of(ANNA), np.stack([who.photos[0].vector for who in (ANNA, *ALIKE)])
+    qualities = np.array([0.9, 0.4, 0.7, 0.6, 0.5], np.float32)
+    looks = SCORER.faces(np.concatenate([FACE[None], near(0.6, 4, seed=4)]), qualities)
+    starts = np.array([0, 2])
+
+    lost = against_others(SCORER, looks, starts, nearest(SCORER, looks.vectors), others)
+
+    plain = SCORER.log_odds(SCORER.evidence(looks, starts, photos)[1])
+    beside = SCORER.evidence(SCORER.beside(looks, others[1:]), starts, photos)[1]
+    assert (lost[:, 0] > 0.1).all()
+    assert lost[:, 0] == pytest.approx(plain - SCORER.log_odds(beside), rel=1e-3)
