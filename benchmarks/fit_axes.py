@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import lfw
-from benchmarks.face_ways import known
+from benchmarks.face_ways import AXES, known
 from idclip import calibrate
 from idclip.calibrate import FITTED_AT, Sample, Trials, logistic, reliability
 from idclip.faces import WEIGHTS
@@ -30,14 +30,13 @@ Floats = NDArray[Any]
 FOLDS = 4
 KINDS = (("",), ("degraded",))
 MIXES = (1.0, 100.0)  # strangers for each true match
-AXES = 3.0
 
 
 def main() -> None:
     """Fit, and write the weights and where they come from."""
     shipped = IdentityScorer.for_model("default")
     assert shipped.track_weights is not None
-    before = {**shipped.track_weights, "axes": AXES}
+    before = {"axes": AXES, **shipped.track_weights}
     parts = list(_trials(shipped))
     fitted = fit(parts, before)
     path = WEIGHTS / "calibration.json"

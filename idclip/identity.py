@@ -65,7 +65,7 @@ class Strangers(NamedTuple):
     `least`, and `each` more for everybody enrolled.
     """
 
-    least: float = 15000.0
+    least: float = 6000.0
     each: float = 10.0
 
     def among(self, enrolled: int) -> float:

@@ -278,6 +278,47 @@ def test_evidence_is_of_the_best_photo_as_well_as_of_all(
     assert (row["photos"], row["looks"]) == (pytest.approx(np.log(3)), 0)
 
 
+def test_nearness_counts_most_along_the_axes_in_which_strangers_differ() -> None:
+    spread = np.array([[4, 1, 0.2], [-4, 1, 0.2], [4, -1, 0.2], [-4, -1, -0.2]])
+    cohort = unit(spread)
+    scorer = IdentityScorer(cohort, 3, 1, {})
+    faces = scorer.faces(np.eye(3, dtype=np.float32), np.ones(3, np.float32))
+
+    mostly, hardly = scorer.nearness(faces, unit(np.array([1, 1, 0])))[:2]
+
+    covariance = np.cov(cohort.T, bias=True)
+    length = np.sqrt(np.einsum("ij,jk,ik->i", cohort, covariance, cohort)).mean()
+    person = unit(np.array([1, 1, 0]))
+    expected = covariance @ person / (np.sqrt(person @ covariance @ person) * length)
+    assert (mostly, hardly) == (pytest.approx(expected[0]), pytest.approx(expected[1]))
+    assert mostly > 2 * hardly > 0
+    own = [scorer.nearness(scorer.faces(c[None], np.ones(1)), c)[0] for c in cohort]
+    assert np.mean(own) == pytest.approx(1)
+
+
+def test_nearness_is_of_tracks_as_of_looks(scorer: IdentityScorer, world: World) -> None:
+    looks, photos = world.faces(0, 3), world.faces(0, 2)
+
+    _, features = scorer.evidence(looks, np.zeros(1, np.intp), photos)
+
+    near = scorer.nearness(looks, scorer.template(photos).vectors[0])  # all of one quality
+    assert features[0, EVIDENCE.index("axes")] == pytest.approx(near.mean(), rel=1e-4)
+    assert near.min() > scorer.nearness(world.faces(1, 1), photos.vectors[0])[0]
+
+
+def test_a_calibration_from_before_the_axes_still_holds(
+    scorer: IdentityScorer, world: World
+) -> None:
+    assert scorer.track_weights is not None
+    before = {name: weight for name, weight in scorer.track_weights.items() if name != "axes"}
+    older = replace(scorer, track_weights=before)
+    _, features = scorer.evidence(world.faces(0, 1), np.zeros(1, np.intp), world.faces(0, 1))
+
+    less = scorer.log_odds(features) - older.log_odds(features)
+
+    assert less == pytest.approx(scorer.track_weights["axes"] * features[:, -1], rel=1e-4)
+
+
 def test_what_was_fitted_for_a_model_is_found_by_its_name(
     scorer: IdentityScorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
