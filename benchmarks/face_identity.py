@@ -191,7 +191,7 @@ def _summary(way: Way, draws: Floats, variant: str) -> dict[str, object]:
     mean, std = draws.mean(axis=0), draws.std(axis=0)
     row: dict[str, object] = {
         f"{variant} rank 1": float(mean[0]),
-        f"{variant} at no error": f"{mean[1]:.2f} ± {std[1]:.2f}",
+        f"{variant} at no error": f"{mean[1]:.3f} ± {std[1]:.3f}",
         f"{variant} right at P 0.5": "",
         f"{variant} wrong at P 0.5": "",
     }
