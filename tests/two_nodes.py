@@ -61,7 +61,12 @@ def two_nodes_in(kills: Path, **head: Any) -> Iterator[TwoNodes]:
     from ray.cluster_utils import Cluster
 
     kills.mkdir(exist_ok=True)
-    arguments = {"num_cpus": 1, "object_store_memory": STORE_BYTES, **head}
+    arguments = {
+        "num_cpus": 1,
+        "object_store_memory": STORE_BYTES,
+        "include_dashboard": False,
+        **head,
+    }
     cluster = Cluster(initialize_head=True, head_node_args=arguments)
     try:
         nodes = TwoNodes(cluster, kills)
