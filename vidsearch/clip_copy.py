@@ -26,6 +26,7 @@ _KEPT = {".mp4": ".mp4", ".m4v": ".mp4", ".mov": ".mov", ".mkv": ".mkv", ".webm"
 
 # Streams without an index are sought by guessing, often too far: then from further back.
 _BACK_S = (0, 2, 10, 60, 10**6)
+_ASIDE_S = 3.0  # how far behind its pictures sound is looked for
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,20 @@ def _from_here(source: Any, stream: Any, first: int, end: int | None) -> list[An
     sounds = [each for each in source.streams.audio if each.codec_context is not None]
     pictures: list[Any] = []
     others: list[Any] = []
+    end_s = float("inf") if end is None else float(end * stream.time_base)
+    silent = {each.index for each in sounds}  # whose packets have not come to the end
     for packet in source.demux(stream, *sounds):
         if packet.pts is None or packet.dts is None or not packet.size:
             continue
+        at_s = float(packet.dts * packet.time_base)
         if packet.stream.index != stream.index:
             others.append(packet)
+            silent -= {packet.stream.index} if at_s >= end_s else set()
             continue
-        if end is not None and packet.dts >= end:
-            break
+        if at_s >= end_s:  # sound may lie behind the pictures that it belongs to
+            if not silent or at_s >= end_s + _ASIDE_S:
+                break
+            continue
         if packet.is_keyframe and packet.pts <= first:
             pictures = []  # a later keyframe is nearer
         if packet.is_keyframe or pictures:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,9 +26,12 @@ from urllib.parse import urlsplit
 from vidsearch.remote_errors import TALKATIVE, broke_off, code_of, explained
 from vidsearch.urls import RemoteError
 
-BLOCK = 1 << 20
-"""Bytes that are fetched at once where a file is read here and there."""
-_BLOCKS_KEPT = 24
+BLOCK = 4 << 20
+"""Bytes that are fetched at once where a file is read here and there; each fetch waits for the
+store to answer (benchmarks/results/remote_ways.md)."""
+READ = 1 << 17
+"""Bytes that one read of a file gives at most that is read here and there."""
+_BLOCKS_KEPT = 8
 
 _PACKAGES = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gcs")}
 # Listings are never kept: others write to the bucket. A store that fails or does not answer is
@@ -209,7 +213,7 @@ class Remote:
                 cache_type="blockcache",
                 cache_options=options,
             )
-            return ObjectFile(self, made)
+            return ObjectFile(self, made, READ)
 
     def read_bytes(self) -> bytes:
         with self._explained():
@@ -328,13 +332,16 @@ class Remote:
 class ObjectFile:
     """An object that is open for reading, at a position; what PyAV wants of a file.
 
-    `failure` is why the last read failed: a demuxer may take a failed read for the end.
+    `failure` is why the last read failed: a demuxer may take a failed read for the end. One read
+    gives `most` bytes at most, fewer than asked for: FFmpeg may ask for 16 MiB ahead, and takes
+    what it gets.
     """
 
-    def __init__(self, place: Remote, file: Any) -> None:
+    def __init__(self, place: Remote, file: Any, most: int = sys.maxsize) -> None:
         self.name = place.url
         self.failure: OSError | None = None
         self._file = file
+        self._most = most
         file.cache.fetcher = _patient(file.cache.fetcher)
 
     def read(self, size: int = -1) -> bytes:
@@ -342,7 +349,7 @@ class ObjectFile:
             raise self.failure
         try:
             with explained(self.name):
-                return bytes(self._file.read(size))
+                return bytes(self._file.read(min(size, self._most)))
         except OSError as error:
             self.failure = error
             raise

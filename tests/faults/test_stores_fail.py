@@ -24,6 +24,7 @@ from videos import encode
 
 from vidsearch import Archive
 from vidsearch.errors import VidsearchError
+from vidsearch.remote import BLOCK
 from workers import JobOptions, index_job
 
 pytestmark = pytest.mark.slow
@@ -207,9 +208,9 @@ def test_a_store_that_fails_is_asked_again_and_then_told_for_the_video_it_fails_
 ) -> None:
     films = [folder / f"film{number}.mp4" for number in range(4)]
     for number, film in enumerate(films):  # of which a worker has to read several parts
-        n_frames = 40 + 4 * number
-        encode(film, n_frames=n_frames, draw=noise, size=(960, 540), options={"crf": "0"})
-        assert film.stat().st_size > 6 << 20
+        n_frames = 48 + 4 * number
+        encode(film, n_frames=n_frames, draw=noise, size=(1280, 720), options={"crf": "0"})
+        assert film.stat().st_size > 3 * BLOCK
     for path in sorted(folder.iterdir()):
         footage.put(path.name, path)
     for_a_while_500, for_a_while_503, errors, silence = (film.name for film in films)
@@ -241,10 +242,10 @@ def test_slow_reads_are_no_standstill(
 ) -> None:
     """Each frame takes longer to come than a file may take that makes no progress."""
     film = tmp_path / "film.mp4"
-    encode(film, n_frames=12, gop=4, size=(2880, 1620), draw=noise, options={"crf": "0"})
+    encode(film, n_frames=12, gop=4, size=(3840, 2160), draw=noise, options={"crf": "0"})
     footage.put(film.name, film)
-    footage.bytes_per_s, stall_s = 1.5e6, 4.0
-    assert film.stat().st_size / 3 > stall_s * footage.bytes_per_s
+    footage.bytes_per_s, stall_s = 3e6, 4.0
+    assert film.stat().st_size / 3 > stall_s * footage.bytes_per_s > 2 * BLOCK
     report = index_job(
         tmp_path / "archive", [footage.url()], JobOptions(cluster.address, stall_s=stall_s)
     )

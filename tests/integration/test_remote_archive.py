@@ -169,6 +169,7 @@ def test_a_lease_is_renewed_for_as_long_as_it_is_held(
     other.release()
 
 
+@pytest.mark.slow
 def test_who_lost_the_lease_writes_no_more(
     store: ObjectStore, made: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
