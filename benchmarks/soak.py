@@ -138,7 +138,9 @@ class Soak:
                 if self._kill(kind, driver):
                     if kind != "worker at a stage":  # which is seen later
                         done.kills[kind] += 1
-                    mine |= kind == "driver"
+                    if kind == "driver":
+                        mine = True
+                        break
         if driver.wait() == -signal.SIGKILL and not mine:
             done.kills[f"driver {self.moment} a commit"] += 1
         self._seen(done)
