@@ -34,7 +34,7 @@ from vidsearch.clip_source import Stretch  # noqa: E402
 from vidsearch.containers import open_container  # noqa: E402
 from vidsearch.decoding import decode, probe  # noqa: E402
 from vidsearch.inputs import fingerprint  # noqa: E402
-from vidsearch.remote import BLOCK, ObjectFile, Remote  # noqa: E402
+from vidsearch.remote import BLOCK, READ, ObjectFile, Remote  # noqa: E402
 from vidsearch.urls import place  # noqa: E402
 
 DELAY_S = 0.02
@@ -122,7 +122,7 @@ def jump_about(container: Any) -> None:
 def with_way(url: Remote, way: str, block: int, act: Callable[[Any], None]) -> None:
     options = {"maxblocks": 24} if way in ("blockcache", "background") else {}
     file = url._fs.open(url._path, "rb", block_size=block, cache_type=way, cache_options=options)
-    with open_container(url, url.stat(), ObjectFile(url, file)) as container:
+    with open_container(url, url.stat(), ObjectFile(url, file, READ)) as container:
         act(container)
 
 

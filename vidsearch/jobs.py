@@ -27,6 +27,8 @@ EVERY_S = 60.0
 """How often the row of a run is written while it works."""
 KEPT = 1000
 """Jobs that are remembered, the latest."""
+PATHS_KEPT = 20
+"""Paths that are remembered of a run, which may have been given a list of a hundred thousand."""
 RUNNING, DONE, STOPPED, FAILED, KILLED = "running", "done", "stopped", "failed", "killed"
 
 
@@ -73,7 +75,7 @@ class _Journal:
             started_at=time.time(),
             host=socket.gethostname(),
             pid=os.getpid(),
-            paths=asked.paths,
+            paths=_some(asked.paths),
             by=asked.by,
         )
 
@@ -117,6 +119,12 @@ class _Journal:
         ]
         self._store.put_jobs([*others, job][-KEPT:])
         self._written_s = time.monotonic()
+
+
+def _some(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """The first of them, and how many more there were."""
+    more = len(paths) - PATHS_KEPT
+    return paths if more <= 0 else (*paths[:PATHS_KEPT], f"and {more} more")
 
 
 def listed(store: Store) -> list[Job]:

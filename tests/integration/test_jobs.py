@@ -44,6 +44,15 @@ def test_a_run_leaves_what_it_did_and_what_failed(tmp_path: Path, folder: Path) 
     assert 0 < job.started_at <= job.seen_at <= job.ended_at <= time.time()
 
 
+def test_of_a_long_list_of_paths_some_are_remembered(tmp_path: Path, folder: Path) -> None:
+    archive = Archive(tmp_path / "archive")
+    archive.index([folder, *(tmp_path / f"none{number}.mp4" for number in range(100))])
+    (job,) = archive.jobs()
+    assert job.paths[:2] == (str(folder), str(tmp_path / "none0.mp4"))
+    assert job.paths[20:] == ("and 81 more",)
+    assert job.failed == 101  # each of which is told, and tried again
+
+
 def test_a_run_with_nothing_to_do_leaves_nothing(tmp_path: Path, folder: Path) -> None:
     archive = Archive(tmp_path / "archive")
     (folder / "bad.mp4").unlink()
