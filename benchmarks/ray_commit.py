@@ -249,6 +249,7 @@ def by_writers(bench: Bench, size: int) -> None:
         bench.spent.commits += 1
     with Store.open(bench.folder) as store:
         store.optimize()
+        store._commits += 1  # those of the workers: the copies for searches are renewed
 
 
 WAYS: tuple[tuple[str, int, Callable[[Bench, int], None]], ...] = (

@@ -60,15 +60,15 @@ def test_readers_of_other_processes_miss_nothing_while_commits_are_merged(
             number += 1
             assert number < MOST_COMMITS
             if reader.poll() is not None:
-                break
+                pytest.fail(reader.communicate()[1])
             writer.publish_many([analyzed_video(f"v{number}")])
             with told.open("a") as file:
                 file.write(f"v{number} ")
             if not before and looks.read_text() > "0":
                 before = len(merges)
         # Merged on the way, by itself: nobody asked for it.
-        assert len(merges) == (number + 1) // BEFORE_MERGING
-        assert writer.health().tables["keyframes"].fragments <= BEFORE_MERGING + 1
+        assert number // (2 * BEFORE_MERGING) <= len(merges) <= number // (BEFORE_MERGING // 2)
+        assert writer.health().tables["keyframes"].fragments < number / 2
         with told.open("a") as file:
             file.write("end")
     _, errors = reader.communicate(timeout=120)
