@@ -84,9 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     borders = max(1, ways[f"pieces, {CORES} workers"].pieces - 1)
     notes = [
         f"{given.minutes:.0f} minutes of 640x360 H.264 with a shot of 2.3 s on average (the clip "
-        f"repeated by stream copy), pieces of {given.piece_minutes:g} minutes; medians of "
-        f"{given.rounds} in turn on a cluster of {CORES} cores, whose workers had loaded "
-        "their models. The rows of both were compared and are the same.",
+        f"repeated by stream copy), pieces of {given.piece_minutes:g} min; medians of "
+        f"{given.rounds} run(s) of each in turn on a cluster of {CORES} cores, whose workers had "
+        "loaded their models. The rows of both were compared and are the same.",
         f"Decoded twice: {twice_s / borders:.1f} s of video at each border, without being "
         f"described twice: {twice_s / borders / 6:.1f} % of a piece of the default ten minutes.",
         f"The load of the machine was {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores when this "
