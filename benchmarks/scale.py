@@ -4,16 +4,18 @@
     python -m benchmarks.scale variants --archive DIR [--kind rq pq hnsw sq]
     python -m benchmarks.scale ask --archive DIR
     python -m benchmarks.scale exact --archive DIR      (at a million shots: 8 GB of memory)
+    python -m benchmarks.scale contexts --archive DIR   (where `exact` takes too much)
     python -m benchmarks.scale busy --archive DIR
     python -m benchmarks.scale report DIR...
 
 `make` writes an archive as a job does, eight videos a commit, each of 1,000 shots of 6 s, with all
 upkeep (one over 100,000 shots from ready rows in the place of records); it may be stopped and
-called again. Vectors are mixtures of those of real photos (Flickr8k)
-with scenes and near-doubles, faces those of `tests/large_archive.py`; there are no pictures. `ask`
-times questions, each asked before, and `exact` compares everything, so that what the indexes lose
-is seen. `busy` asks beside a process that appends and merges. `variants` compares indexes on the
-archive's keyframes alone. All keep what they measured in DIR; `report` puts it together.
+called again. Vectors are mixtures of those of real photos (Flickr8k) with scenes and near-doubles,
+faces those of `tests/large_archive.py`; there are no pictures. `ask` times questions, each asked
+before, and `exact` compares everything, so that what the indexes lose is seen; `contexts` does so
+for contexts alone, batch by batch. `busy` asks beside a process that appends and merges. `variants`
+compares indexes on the archive's keyframes alone. All keep what they measured in DIR; `report` puts
+it together.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ from vidsearch.store import Store  # noqa: E402
 DATA = REPO.parent / "shared" / "data"
 SHOTS_EACH, GROUP, PHOTOS = 1000, 8, 2500
 RECORDS = 100_000  # shots up to which an archive is written from records, as a job writes it
+STEPS = ("make", "variants", "ask", "exact", "contexts", "busy", "report")
 Times = dict[str, list[float]]
 NEVER = 10**12  # shots: so many are compared one by one
 CONTEXTS = (
@@ -92,7 +95,7 @@ QUESTIONS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("do", choices=("make", "variants", "ask", "exact", "busy", "report"))
+    parser.add_argument("do", choices=STEPS)
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--archive", type=Path)
     parser.add_argument("--shots", type=int, default=1_000_000)
@@ -111,7 +114,9 @@ def main() -> None:
 
         print(scale_report.report(options.folders))
     else:
-        {"ask": ask, "exact": exact, "busy": busy}[options.do](options.archive)
+        {"ask": ask, "exact": exact, "contexts": contexts, "busy": busy}[options.do](
+            options.archive
+        )
 
 
 # --- what is kept of each step -------------------------------------------------------------------
@@ -265,7 +270,7 @@ def ask(folder: Path) -> None:
     archive.query(CONTEXTS[0])
     first_s = time.monotonic() - began
     answers = _answers(archive)  # and everything is warm
-    times, cores = _times(archive, 3)
+    times, cores = _times(archive, 2)
     keep(folder, answers=answers, times=times, cores=cores)
     keep(folder, first_s=first_s, peak_reader_gb=peak_gb(), load=os.getloadavg()[0])
     for kind, each in times.items():
@@ -281,6 +286,25 @@ def exact(folder: Path) -> None:
     answers, (times, cores) = _answers(archive), _times(archive, 1)
     keep(folder, exact=answers, exact_times=times, exact_cores=cores)
     keep(folder, copies_s=copies_s, peak_exact_gb=peak_gb())
+
+
+def contexts(folder: Path) -> None:
+    """The ten best shots of each context, of all, without what else `exact` looks at."""
+    import lancedb
+
+    wanted = queries()
+    best: list[list[tuple[float, str, int]]] = [[] for _ in wanted]
+    table = lancedb.connect(folder).open_table("keyframes")
+    columns = ["video_id", "shot", "vector"]
+    for batch in table.search().select(columns).to_batches(batch_size=8192):
+        vectors = np.asarray(batch["vector"].flatten(), np.float32).reshape(batch.num_rows, -1)
+        for each, products in zip(best, wanted @ vectors.T, strict=True):
+            for row in np.argsort(-products)[:10].tolist():
+                product, video = float(products[row]), batch["video_id"][row].as_py()
+                each.append((product, video, batch["shot"][row].as_py()))
+            each[:] = sorted(each, reverse=True)[:10]
+    found = [[(video, shot, product) for product, video, shot in each] for each in best]
+    keep(folder, exact_contexts=found)
 
 
 def _append(folder: Path, videos: int, started: Any) -> None:
