@@ -58,7 +58,7 @@ def compare(archive: Path, wanted: Sequence[str], queries: Array) -> None:
             "rows": rows,
             "build_s": took,
             "build_cpu_s": time.process_time() - before,
-            "bytes": size_of(_folder(archive) / "vectors.lance" / "_indices"),
+            "bytes": sum(each.size_bytes for each in table.list_indices()),
             "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
             "asked": [_asked(table, kind, n, queries, truth) for n in PROBES],
         }
