@@ -148,9 +148,9 @@ def _draw(measured: Sequence[Mapping[str, Any]]) -> None:
     shots = [each["shots"] for each in measured]
     cost.loglog(hours, [each["bytes"] / 1e9 for each in measured], "o-", label="archive, GB")
     indexes = [sum(each["index_bytes"].values()) / 1e9 for each in measured]
-    cost.loglog(hours, indexes, "o-", label="of these indexes, GB")
+    cost.loglog(hours, [each or np.nan for each in indexes], "o-", label="of these indexes, GB")
     cost.loglog(hours, [each["written_s"] for each in measured], "o-", label="writing, s")
-    cost.set(xlabel="hours of video", title="linear: what is stored")
+    cost.set(xlabel="hours of video", title="what is stored")
     for kind in ("context", "person", "person and context", "context, not person"):
         times = [float(np.median(each["cores"][kind])) for each in measured]
         asked.loglog(shots, times, "o-", label=kind)
@@ -161,7 +161,7 @@ def _draw(measured: Sequence[Mapping[str, Any]]) -> None:
         "k--",
         label="context, compared with all",
     )
-    asked.set(xlabel="shots", ylabel="processor time, p50, ms", title="sublinear: a question")
+    asked.set(xlabel="shots", ylabel="processor time, p50, ms", title="what a question takes")
     for axes in (cost, asked):
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
