@@ -21,7 +21,8 @@ DATA = (
 def report(folders: Sequence[Path]) -> str:
     """Write the results of the archives in `folders`, the smallest first; gives the Markdown."""
     measured = sorted((scale.known(each) for each in folders), key=lambda each: each["shots"])
-    said = [_questions(measured), _archives(measured), _variants(measured[-1])]
+    compared = [each for each in measured if "variants" in each]
+    said = [_questions(measured), _archives(measured), *map(_variants, compared[-1:])]
     _draw(measured)
     return "\n".join(said)
 
@@ -149,7 +150,6 @@ def _draw(measured: Sequence[Mapping[str, Any]]) -> None:
     cost.loglog(hours, [each["bytes"] / 1e9 for each in measured], "o-", label="archive, GB")
     indexes = [sum(each["index_bytes"].values()) / 1e9 for each in measured]
     cost.loglog(hours, [each or np.nan for each in indexes], "o-", label="of these indexes, GB")
-    cost.loglog(hours, [each["written_s"] for each in measured], "o-", label="writing, s")
     cost.set(xlabel="hours of video", title="what is stored")
     for kind in ("context", "person", "person and context", "context, not person"):
         times = [float(np.median(each["cores"][kind])) for each in measured]
@@ -158,7 +158,7 @@ def _draw(measured: Sequence[Mapping[str, Any]]) -> None:
     asked.loglog(
         [each["shots"] for each in whole],
         [float(np.median(each["exact_cores"]["context"])) for each in whole],
-        "k--",
+        "k*",
         label="context, compared with all",
     )
     asked.set(xlabel="shots", ylabel="processor time, p50, ms", title="what a question takes")
