@@ -219,13 +219,11 @@ class Reach:
         sure = sure[np.isin(sure, required)][: few // 2]
         if not len(directions):
             return np.unique(sure)
-        found, _ = self._lookup.nearest_keyframes(directions, 8 * few, self._narrowed.of_keyframes)
-        near = np.array(found["place"].to_pylist(), np.int64)
+        near = self._lookup.nearest_places(directions, 8 * few, self._narrowed.of_keyframes)
         near = near[np.isin(near, required)]
         if len(near) < DEPTHS[0] // 4:
             where = f"place IN ({', '.join(map(str, required.tolist()))})"
-            found, _ = self._lookup.nearest_keyframes(directions, few // 2, where)
-            near = np.array(found["place"].to_pylist(), np.int64)
+            near = self._lookup.nearest_places(directions, few // 2, where)
         return np.unique(np.concatenate([sure, near]))
 
     def _to_ask(self) -> Vector:

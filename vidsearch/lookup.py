@@ -62,6 +62,14 @@ class Lookup:
             found.append(table.select(["place", *SEARCHED["keyframes"]]))
         return _each_once(pa.concat_tables(found), "time_s"), last
 
+    def nearest_places(self, directions: Vector, n: int, where: str | None = None) -> Ints:
+        """The places of the same keyframes, whose vectors are not read."""
+        found = [
+            _integers(self._nearest("keyframes", each, n, where, ["place"]), "place")
+            for each in directions
+        ]
+        return np.unique(np.concatenate(found))
+
     def nearest_faces(self, face: Vector, n: int, where: str | None = None) -> pa.Table:
         """The `n` looks nearest to a face [F], nearest first, as `SEARCHED` says, with `place`."""
         return self._nearest("faces", face, n, where).select(["place", *SEARCHED["faces"]])
@@ -106,9 +114,11 @@ class Lookup:
     def _has_figures(self) -> bool:
         return self._tables.count("figures") > 0
 
-    def _nearest(self, name: str, vector: Vector, n: int, where: str | None) -> pa.Table:
+    def _nearest(
+        self, name: str, vector: Vector, n: int, where: str | None, wanted: Sequence[str] = ()
+    ) -> pa.Table:
         probes = min(_MOST_PROBES, _PROBES * -(-n // _FOR_ROWS))
-        wanted = ["place", *SEARCHED[name]]
+        wanted = wanted or ["place", *SEARCHED[name]]
         with explained(self._tables.folder, "read"):
             return self._tables.nearest(name, vector.tolist(), n, wanted, where, probes=probes)
 

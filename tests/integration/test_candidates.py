@@ -247,3 +247,13 @@ def test_timelines_and_appearances_read_only_what_they_need(made: Both) -> None:
     assert [found.at(t).people for t in times] == [whole.at(t).people for t in times]
     assert any(whole.at(t).people for t in times)
     assert archive._open.reader._rows is None  # not all rows of the archive
+
+
+def test_of_more_shots_of_somebody_than_are_read_those_that_fit_the_context_are(
+    made: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "FEW_SHOTS", 30)  # Otto is in some eighty
+    for text in ("Otto Often in a forest", "Otto Often by the sea at night"):
+        found, exact = made.ask(text)
+        assert found.at_least
+        assert recall(found, exact) >= 0.9
