@@ -32,6 +32,7 @@ from vidsearch.command import (
     numbers,
     print_json,
     say,
+    wait_option,
 )
 
 if TYPE_CHECKING:
@@ -68,15 +69,7 @@ def main() -> None:
     help="A threshold of the detector; may be repeated.",
 )
 @click.option("--force", is_flag=True, help="Index again what is indexed already.")
-@click.option(
-    "--wait",
-    "wait_s",
-    type=float,
-    default=600.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for another writer to finish.",
-)
+@wait_option
 @run_options
 def index(
     paths: Sequence[str],

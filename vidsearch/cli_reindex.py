@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vidsearch.cli_run import Run, run_options
-from vidsearch.command import SOME_FAILED, archive_option, numbers, print_json, say
+from vidsearch.command import SOME_FAILED, archive_option, numbers, print_json, say, wait_option
 
 if TYPE_CHECKING:
     from vidsearch.archive import Archive
@@ -38,15 +38,7 @@ if TYPE_CHECKING:
 @click.option("--back", is_flag=True, help="Answer from the rows of before the last reindex again.")
 @click.option("--confirm", is_flag=True, help="Remove the rows of before the last reindex.")
 @click.option("--drop", is_flag=True, help="Give up a reindex that is not finished.")
-@click.option(
-    "--wait",
-    "wait_s",
-    type=float,
-    default=600.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for another writer to finish.",
-)
+@wait_option
 @run_options
 def reindex(
     folder: Path,

@@ -130,6 +130,15 @@ archive_option = click.option(
     help="The archive folder, or s3://BUCKET/KEY (also $VIDSEARCH_ARCHIVE).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+wait_option = click.option(
+    "--wait",
+    "wait_s",
+    type=float,
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for another writer to finish.",
+)
 
 
 def sheet_option(help: str) -> Any:
