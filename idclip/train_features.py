@@ -120,7 +120,8 @@ def pictures(
     parts = [rows[at : at + CHUNK] for at in range(0, len(rows), CHUNK)]
     found = []
     for at, read in enumerate(Pictures(model, photos, None).batches(parts)):
-        with torch.no_grad(), model._half():
+        half = model.device.startswith("cuda")
+        with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=half):
             found.append(side.once(read).float())
         show(min(CHUNK * (at + 1), len(rows)), len(rows))
     table = ranks.whole(torch.cat(found), len(photos))

@@ -675,8 +675,10 @@ class Store:
         Nothing that was in it before and is not now stays on the disk.
         """
         with explained(self.folder, "written"):
-            batches = map(change, self._tables.batches(name))
-            self._rewrite(name, pa.RecordBatchReader.from_batches(self._schemas[name], batches))
+            schema = self._schemas[name]
+            # By name: columns that an upgrade added stand last in the table.
+            batches = (change(each).select(schema.names) for each in self._tables.batches(name))
+            self._rewrite(name, pa.RecordBatchReader.from_batches(schema, batches))
 
     def purge(self, name: str) -> None:
         """Keep nothing of the past of a table on the disk."""

@@ -48,6 +48,6 @@ def _archives(keys: list[tuple[str, ...]]) -> set[tuple[str, ...]]:
     """The folders that are archives: by the stamp and by the table beside it."""
     stamped = {parts[:-1] for parts in keys if parts[-1] == "archive.json"}
     tables = {
-        parts[:n] for parts in keys for n, part in enumerate(parts[:-1]) if part == "videos.lance"
+        parts[:n] for parts in keys for n, part in enumerate(parts[:-1]) if part == "people.lance"
     }
     return stamped & tables

@@ -46,7 +46,7 @@ def server(files: Path) -> Iterator[ObjectStore]:
         store.put("day/b.mkv", files / "b.mkv")
         store.put("day/notes.txt", b"no video")
         store.put("day/old/archive.json", b"{}")
-        store.put("day/old/videos.lance/x.mp4", files / "a.mp4")
+        store.put("day/old/people.lance/x.mp4", files / "a.mp4")
         yield store
 
 

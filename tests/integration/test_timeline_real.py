@@ -92,7 +92,7 @@ def in_a_process(folder: Path, *arguments: str, **environment: str) -> Done:
 
 def _shape(printed: str) -> str:
     """What is printed but for probabilities: another calibration may change those."""
-    bars = re.sub("[░▒▓█]", "█", re.sub(r"\(0\.\d\d\)", "(P)", printed))
+    bars = re.sub("[░▒▓█]", "█", re.sub(r"\([01]\.\d\d\)", "(P)", printed))
     return bars.partition("probability:")[0].strip()
 
 

@@ -74,9 +74,9 @@ def test_archives_are_passed_over_and_other_folders_with_such_a_file_are_not(
     tmp_path: Path,
 ) -> None:
     (video,) = touch(tmp_path, "a.mp4")
-    for folder in ("archive/videos.lance", "archive/cache", "mine"):
+    for folder in ("archive/people.lance", "archive/cache", "mine"):
         (tmp_path / folder).mkdir(parents=True)
-    touch(tmp_path / "archive", "archive.json", "cache/x.arrow", "videos.lance/x.mp4")
+    touch(tmp_path / "archive", "archive.json", "cache/x.arrow", "people.lance/x.mp4")
     _, mine = touch(tmp_path / "mine", "archive.json", "b.mp4")
     found = find_videos([tmp_path])
     assert found.files == (video, mine)
