@@ -117,17 +117,19 @@ class Archive:
         by: str = "",
         retry: bool = False,
         wait_s: float = 600.0,
+        asked: Sequence[PathLike] = (),
     ) -> Iterator[Event]:
         """The same as an iterator: one `Planned`, then `Progress`, `Indexed` and `Failed`.
 
         `paths` are files, folders (searched recursively) and globs. `jobs` files are analysed at
         the same time, each in a process. What is indexed and unchanged is left alone unless
         `force`. `analyst` replaces the local analysis (see `vidsearch.tasks.Analyst`), and `by`
-        says in `jobs` what it is. Another writer is waited for, `wait_s` seconds at most, then
-        `ArchiveBusy` is raised. A bad file is an event, never an exception; one in quarantine is
-        tried again only with `retry` or `force`. `ArchiveMismatch` and `ArchiveUnavailable` are
-        raised. Whatever was told as `Indexed` is on disk, so the iteration may be ended at any
-        moment. Where there is no archive and no file either, none is made.
+        says in `jobs` what it is, `asked` what is remembered there in the place of `paths`. Another
+        writer is waited for, `wait_s` seconds at most, then `ArchiveBusy` is raised. A bad file is
+        an event, never an exception; one in quarantine is tried again only with `retry` or `force`.
+        `ArchiveMismatch` and `ArchiveUnavailable` are raised. Whatever was told as `Indexed` is on
+        disk, so the iteration may be ended at any moment. Where there is no archive and no file
+        either, none is made.
         """
         from vidsearch import jobs as jobs_of
         from vidsearch.analysts import local
@@ -144,12 +146,13 @@ class Archive:
             return
         with self._open.made(wait_s) as store:
             recipe = recipe_of(store.stamp, name, thresholds).on(self._open.device)
-            asked = recipe.split_with if detector or thresholds else ""
+            split = recipe.split_with if detector or thresholds else ""
             analyst = analyst or local(jobs)
             events = index(
-                store, paths, recipe, analyst, force=force, split_with=asked, retry=retry
+                store, paths, recipe, analyst, force=force, split_with=split, retry=retry
             )
-            run = jobs_of.Asked(tuple(map(printable, paths)), by or jobs_of.here(jobs))
+            told = tuple(printable(absolute(path)) for path in asked or paths)
+            run = jobs_of.Asked(told, by or jobs_of.here(jobs))
             yield from jobs_of.remembered(store, events, run)
 
     def reindex(self, **options: object) -> tuple[IndexReport, Outcome]:
@@ -266,7 +269,7 @@ class Archive:
         from vidsearch import watch
 
         def index(files: Sequence[PathLike]) -> Iterator[Event]:
-            return self.indexing(files, **options)  # type: ignore[arg-type]
+            return self.indexing(files, asked=paths, **options)  # type: ignore[arg-type]
 
         known = watch.known_of(self.videos()) if self._open.exists else {}
         wake = None if poll_s is not None else watch.told_by_system(paths, stop)

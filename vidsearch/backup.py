@@ -165,7 +165,7 @@ def _listing(folder: Place) -> _Listing:
     """The files of an archive that make it up, by their path in it."""
     found: dict[str, tuple[Place, Stat]] = {}
     if isinstance(folder, Path):
-        for base, _, files in os.walk(folder):
+        for base, _, files in os.walk(folder, onerror=_unless_gone):
             for name in files:
                 file = Path(base) / name
                 with suppress(FileNotFoundError):
@@ -175,6 +175,12 @@ def _listing(folder: Place) -> _Listing:
             assert each.listed is not None
             found[each.url[len(folder.url) + 1 :]] = each, each.listed
     return {path: each for path, each in found.items() if _belongs(path)}
+
+
+def _unless_gone(error: OSError) -> None:
+    """A folder that cannot be read must not be left out; one that a writer removed may be."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _belongs(path: str) -> bool:

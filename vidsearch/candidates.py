@@ -80,6 +80,7 @@ class Narrowed:
     of_videos: str | None
     of_keyframes: str | None
     few: Ints | None
+    some: Ints  # the place of one shot that is left: who is in none is told of, not the filters
 
 
 def answer(
@@ -138,7 +139,7 @@ def _settled(found: Answer, unseen: float, paging: Paging) -> bool:
     """Whether the page is full of shots that nothing unseen can be better than."""
     if len(found.hits) < paging.k:
         return False
-    return paging.by_video or found.hits[-1].score >= float(scoring.odds(np.array(unseen))) - 1e-6
+    return found.hits[-1].score >= float(scoring.odds(np.array(unseen))) - 1e-6
 
 
 class Reach:
@@ -204,7 +205,8 @@ class Reach:
         return np.unique(np.concatenate([spots.places[:n] for spots in self._spots.values()]))
 
     def _rows_at(self, places: Ints) -> Rows:
-        return self._lookup.rows_at(places, faces=self._faces)
+        every = np.union1d(places, self._narrowed.some)
+        return self._lookup.rows_at(every, faces=self._faces)
 
     def _any(self, depth: int) -> tuple[Rows, float]:
         """The first shots: where only somebody is not wanted, all others are worth the same."""
@@ -385,7 +387,7 @@ def narrow(lookup: Lookup, filters: Filters) -> Narrowed:
     if filters.videos is not None or filters.dates is not None:
         generations = [g for g in generations if wanted_video(lookup.videos[g], filters)]
     if not generations:
-        return Narrowed((), None, None, None)
+        return Narrowed((), None, None, None, np.zeros(0, np.int64))
     all_of_them = len(generations) == len(lookup.videos)
     of_videos = None if all_of_them else _among(generations, sorted(lookup.videos))
     conditions = [of_videos] if of_videos else []
@@ -396,17 +398,18 @@ def narrow(lookup: Lookup, filters: Filters) -> Narrowed:
     few = None
     shots = sum(lookup.videos[each].n_shots for each in generations)
     of_shots = [*conditions, *_of_shots(filters)]
-    if shots <= FEW_SHOTS or _of_shots(filters):
-        where = " AND ".join(of_shots) or None
-        if lookup.count("shots", where) <= FEW_SHOTS * 10:
-            few = lookup.places("shots", where)
-            if len(few) > FEW_SHOTS:
-                conditions = [f"place IN ({', '.join(map(str, few.tolist()))})"]
+    where = " AND ".join(of_shots) or None
+    is_narrow = shots <= FEW_SHOTS or bool(_of_shots(filters))
+    if is_narrow and lookup.count("shots", where) <= FEW_SHOTS * 10:
+        few = lookup.places("shots", where)
+        if len(few) > FEW_SHOTS:
+            conditions = [f"place IN ({', '.join(map(str, few.tolist()))})"]
     return Narrowed(
         None if all_of_them else tuple(generations),
         of_videos,
         " AND ".join(conditions) or None,
         few,
+        lookup.places("shots", where, 1),
     )
 
 

@@ -177,7 +177,10 @@ def _there(folder: Place) -> Iterator[str]:
     with suppress(FileNotFoundError):
         names = [each.name for each in (folder / _FOLDER).iterdir()]
         yield from (f"{_FOLDER}/{name}" for name in names)
-    if any((folder / f"{name}.lance").is_dir() for name in ROWS):
+    copies = _parts(folder, "")[len(ROWS) :]
+    if any((folder / f"{name}.lance").is_dir() for name in ROWS) or any(
+        copy.exists() for copy in copies
+    ):
         yield ""
 
 

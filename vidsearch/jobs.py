@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from vidsearch.errors import VidsearchError
@@ -122,9 +123,14 @@ class _Journal:
 
 
 def _some(paths: tuple[str, ...]) -> tuple[str, ...]:
-    """The first of them, and how many more there were."""
+    """The first of them, folders before what has a suffix, and how many more there were."""
     more = len(paths) - PATHS_KEPT
-    return paths if more <= 0 else (*paths[:PATHS_KEPT], f"and {more} more")
+    if more <= 0:
+        return paths
+    return (
+        *sorted(paths, key=lambda path: PurePath(path).suffix != "")[:PATHS_KEPT],
+        f"and {more} more",
+    )
 
 
 def listed(store: Store) -> list[Job]:

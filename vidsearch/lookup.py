@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from vidsearch.records import Ints, Label, Rows, Vector, Video
-from vidsearch.rows import joined
+from vidsearch.rows import joined, vectors_of
 from vidsearch.schema import ORDER, SEARCHED
 from vidsearch.search_index import Known
 from vidsearch.tables import Tables, explained
@@ -57,8 +57,10 @@ class Lookup:
         found, last = [], []
         for direction in directions:
             table = self._nearest("keyframes", direction, n, where)
-            cosine = 1 - float(table["_distance"][-1].as_py()) if len(table) == n else -np.inf
-            last.append(cosine * float(np.linalg.norm(direction)))
+            # Not of `_distance`: codes tell of twice the cosine distance, and about. The order is
+            # about right too, so the best of the last ones counts.
+            vectors = vectors_of(table["vector"].combine_chunks())[-max(1, n // 10) :]
+            last.append(float((vectors @ direction).max()) if len(table) == n else -np.inf)
             found.append(table.select(["place", *SEARCHED["keyframes"]]))
         return _each_once(pa.concat_tables(found), "time_s"), last
 

@@ -148,14 +148,20 @@ def _later_lines(where: Place, snapshot: Snapshot, lost: Place | None) -> str | 
     Raises `BackupFailed` where it is no later state of it.
     """
     latest = snapshots.listed(where)[-1]
-    if lost is not None and (lost / audit.FILE).exists():
-        newest, whose = (lost / audit.FILE).read_bytes(), str(lost)
-    elif lost is None and audit.FILE in latest.files:
-        newest, whose = _content(where, latest, audit.FILE), latest.name
-    else:
+    records: list[tuple[bytes, str]] = []
+    if audit.FILE in latest.files:
+        records.append((_content(where, latest, audit.FILE), latest.name))
+    if lost is not None:
+        if (lost / audit.FILE).exists():
+            records.append(((lost / audit.FILE).read_bytes(), str(lost)))
+        elif not is_archive(lost):
+            raise BackupFailed(f"{lost} is no archive that could know who was forgotten")
+    if not records:
         return None
-    known = {line.line_id for line in audit.lines_in(newest)}
-    if not {line.line_id for line in _lines_of(where, snapshot)} <= known:
+    ids = [{line.line_id for line in audit.lines_in(content)} for content, _ in records]
+    known = max(ids, key=len)
+    newest, whose = records[ids.index(known)]
+    if not {line.line_id for line in _lines_of(where, snapshot)}.union(*ids) <= known:
         raise BackupFailed(
             f"What {whose} says of who was forgotten is no later state of the snapshot"
             f" {snapshot.name}: it is of another archive"

@@ -62,13 +62,12 @@ def _raised(probability: Reals, by: Reals) -> Reals:
 def _support(rows: Rows, shots: Ints, sure: Mask, best: Reals) -> Reals:
     """For each of `shots` the best P of a `sure` shot near it, times their likeness."""
     support = np.zeros(len(shots))
+    # By number, not by row: of a large archive not all shots are read.
+    number = rows.shot_video.astype(np.int64) << 32 | rows.shot_index
     for step in [*range(-NEAR, 0), *range(1, NEAR + 1)]:
-        other = shots + step
-        inside = np.flatnonzero((other >= 0) & (other < len(rows.shot_video)))
-        there = inside[sure[other[inside]]]
-        there = there[rows.shot_video[shots[there]] == rows.shot_video[other[there]]]
-        apart = rows.shot_index[other[there]] - rows.shot_index[shots[there]]
-        there = there[apart == step]  # not all shots of a large archive are read
+        wanted = number[shots] + step
+        other = np.minimum(np.searchsorted(number, wanted), len(number) - 1)
+        there = np.flatnonzero((number[other] == wanted) & sure[other])
         if len(there):
             alike = np.einsum(
                 "ij,ij->i", _pictures(rows, shots[there]), _pictures(rows, other[there])

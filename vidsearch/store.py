@@ -257,7 +257,7 @@ class Store:
 
         with explained(self.folder, "written"):
             for name in CONTENT:
-                if self._tables.lacks_column(name, "place"):
+                if self._tables.lacks_places(name):
                     forget.expect_commit(self.folder, self.stamp.content, name, self.version(name))
                     self._tables.add_place(name)
                     self._commits += 1
@@ -523,7 +523,7 @@ class Store:
         if not self.is_large:
             return None
         keys = {name: self._columns.key(name) for name in ("videos", "labels", "keyframes")}
-        if self._lookup is None or self._lookup[0] != keys:
+        if self._lookup is None or self._lookup[1] is None or self._lookup[0] != keys:
             from vidsearch.lookup import Lookup
 
             known = search_index.read(self._tables.rows_folder)

@@ -91,9 +91,18 @@ class Tables:
         """Whether a table is there, of an older layout that has no such column."""
         return not self.lacks(name) and column not in self.open(name).schema.names
 
+    def lacks_places(self, name: str) -> bool:
+        """Whether rows of a table have no `place`: it is older, or an older version added some."""
+        if self.lacks(name):
+            return False
+        return self.lacks_column(name, "place") or self.count(name, "place IS NULL") > 0
+
     def add_place(self, name: str) -> None:
-        """Give a table of an older layout the column `place`."""
-        self.open(name).add_columns({"place": PLACE_IN_SQL})
+        """Give a table of an older layout the column `place`, by one commit."""
+        if self.lacks_column(name, "place"):
+            self.open(name).add_columns({"place": PLACE_IN_SQL})
+        else:
+            self.open(name).update(where="place IS NULL", values_sql={"place": PLACE_IN_SQL})
 
     def batches(self, name: str) -> Iterator[pa.RecordBatch]:
         """All rows of a table in its latest version, some at a time, in their order."""
@@ -153,7 +162,8 @@ class Tables:
 
         def query(table: Any) -> Any:
             asked = table.search(vector, vector_column_name="vector").distance_type("cosine")
-            return asked.limit(n).nprobes(probes)
+            # More of them where a filter leaves too little in these: fewer than `n` rows are all.
+            return asked.limit(n).minimum_nprobes(probes).maximum_nprobes(0)
 
         return self._answered(name, query, [*wanted, "_distance"], where)
 

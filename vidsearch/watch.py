@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,7 @@ class _File:
     inode: tuple[int, int] | None
     since: float
     done: bool
+    lost: bool = False  # its root is not there
 
 
 @dataclass
@@ -116,7 +118,7 @@ class Ledger:
         return [
             each
             for each in self.files.values()
-            if not each.done and now - each.since >= self.settle_s
+            if not each.done and not each.lost and now - each.since >= self.settle_s
         ]
 
     def finish(self, files: Iterable[_File]) -> None:
@@ -127,7 +129,7 @@ class Ledger:
     def due_s(self) -> float:
         """Seconds until the next file may be settled, or until it is time to look anyway."""
         now = time.monotonic()
-        open_files = [each.since for each in self.files.values() if not each.done]
+        open_files = [f.since for f in self.files.values() if not (f.done or f.lost)]
         left = [self.settle_s - (now - since) for since in open_files]
         wait = min([*left, _LOST_LOOK_S if self._was_lost else _LOOK_S])
         return max(wait, _SHARE * self.looked_s, 0.05)
@@ -136,6 +138,7 @@ class Ledger:
         state, inode = (stat.st_size, stat.st_mtime_ns), _inode(stat)
         before = self.files.get(raw)
         if before is not None and before.state == state:
+            before.lost = False
             return before
         known = self.known.get(raw) == (stat.st_size, stat.st_mtime)
         since = now
@@ -150,6 +153,7 @@ class Ledger:
         for raw in [raw for raw in self.files if raw not in new]:
             shown = printable(raw)
             if any(shown.startswith(f"{root.rstrip('/')}/") for root in lost):
+                self.files[raw].lost = True
                 continue  # its disk is not there: that says nothing of it
             before = self.files.pop(raw)
             now = by_inode.get(before.inode) if before.inode else None
@@ -187,7 +191,7 @@ def watch(
     yield from news
     pause = _PAUSE_S
     while not stop():
-        batch = [each for each in ledger.ready()[:BATCH] if is_there(each.place)]
+        batch = list(islice((f for f in ledger.ready() if is_there(f.place)), BATCH))
         try:
             if batch:
                 yield from _run(index, batch)

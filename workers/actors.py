@@ -198,7 +198,10 @@ def _in_thread(work: Callable[[Report], T], latest: list[Progress]) -> Future[T]
 def _pieces(task: Task, order: Order, report: Report) -> tuple[Piece, ...]:
     from vidsearch.pieces import plan_pieces
 
-    return plan_pieces(task, order.recipe, order.piece_s)
+    try:
+        return plan_pieces(task, order.recipe, order.piece_s)
+    except Exception:  # whoever analyses it as a whole tells what is wrong with it
+        return ()
 
 
 def _found(

@@ -115,7 +115,9 @@ class Batcher:
     async def _run(self) -> None:
         while self._waiting:
             await self._others()
-            await self._answer(self._taken())
+            self._waiting = deque(each for each in self._waiting if not each.answer.done())
+            if self._waiting:  # who gave up waiting is not encoded for
+                await self._answer(self._taken())
 
     async def _others(self) -> None:
         """Wait until a batch is full, or its first picture has waited long enough."""

@@ -73,14 +73,15 @@ class SharedEncoder:
     def _answer(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
         import ray
 
-        until, said = time.monotonic() + GIVE_UP_S, ""
+        until, said, patience_s = time.monotonic() + GIVE_UP_S, "", PATIENCE_S
         for actor in self._turns():
             try:
                 asked = actor.encode.remote(prepared, self._origin)
-                ready, _ = ray.wait([asked], timeout=PATIENCE_S)
+                ready, _ = ray.wait([asked], timeout=patience_s)
                 if ready:
                     return np.array(ray.get(asked))
                 ray.cancel(asked)
+                patience_s *= 2  # it may have much to do: asking anew puts us last again
             except ray.exceptions.RayTaskError as error:
                 raise self._failed(error) from None
             except ray.exceptions.RayError as error:
@@ -133,6 +134,7 @@ class EncoderPool:
     most: int
     members: list[_Member] = field(default_factory=list)
     total: Served = field(default_factory=Served)
+    grows: bool = True  # to all GPUs: nobody said how many there are to be
 
     def start(self, n: int) -> None:
         """Start encoders and wait for them. Raises `VidsearchError` where they cannot begin."""
@@ -181,7 +183,8 @@ class EncoderPool:
 
     def grow(self) -> None:
         """Use GPUs that have come since."""
-        for _ in range(room(self.ray, self.share) - len(self.members) if self.on_gpus else 0):
+        free = room(self.ray, self.share) if self.on_gpus and self.grows else 0
+        for _ in range(free - len(self.members)):
             self._add()
 
     def end(self) -> None:
@@ -235,6 +238,7 @@ def started(
     """
     device = options.device if share else CPU
     pool = EncoderPool(ray, recipe.on(device), share, options.gpu_batch)
+    pool.grows = options.encoders is None
     pool.start(n)
     if pool.shared.about.device == CPU and options.encoders is None and options.num_gpus is None:
         pool.end()  # it would be slower than the workers together
@@ -265,7 +269,12 @@ def wanted(ray: Any, recipe: Recipe, options: JobOptions) -> tuple[int, float]:
     share = default if options.num_gpus is None else options.num_gpus
     if options.encoders is not None:
         return options.encoders, share
-    return (room(ray, share), share) if share else (0, 0.0)
+    n = room(ray, share) if share else 0
+    if share and not n:
+        raise VidsearchError(
+            f"no node has the {share:g} GPUs that --num-gpus asks for each encoder: take fewer"
+        )
+    return n, share
 
 
 def room(ray: Any, share: float) -> int:

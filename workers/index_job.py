@@ -317,6 +317,9 @@ class _Run:
         """Why a worker ended: what it left behind says, or that its node is gone."""
         if file.stopped:
             return Death.FILE, file.stopped
+        lost = self.ray.exceptions.NodeDiedError, self.ray.exceptions.LocalRayletDiedError
+        if isinstance(error, lost):
+            return Death.NODE, "its node went away"
         if file.process is None:
             return Death.KILLED, "its worker never began"
         alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
@@ -345,9 +348,16 @@ class _Run:
         return said
 
     def _end_what_hangs(self) -> None:
-        for stream, file in self.running.items():
-            if reason := file.overdue(self.options.stall_s):
-                file.stopped = reason
+        found = {s: f.overdue(self.options.stall_s) for s, f in self.running.items()}
+        late = [stream for stream, reason in found.items() if reason]
+        if not late:
+            return
+        # Of whom news waits we have not listened to: we were stopped, or wrote for long.
+        told, _ = self.ray.wait(late, num_returns=len(late), timeout=0, fetch_local=False)
+        for stream in late:
+            file = self.running[stream]
+            if stream not in told or file.work.is_moot:
+                file.stopped = found[stream]
                 self.ray.cancel(stream, force=True)
 
 

@@ -13,6 +13,7 @@ import logging
 import pickle
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -89,7 +90,8 @@ class Shelf:
 
     def close(self) -> None:
         """Let go of all."""
-        self._file.close()
+        with suppress(OSError):  # a full disk: what is left in the buffer is not wanted
+            self._file.close()
 
 
 @dataclass(eq=False)

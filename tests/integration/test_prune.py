@@ -57,6 +57,33 @@ def run(archive: Archive, *words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_root_is_known_however_it_was_said(
+    disks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk of which a stray file is all that is there: none of its videos is taken for gone."""
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = encode(tmp_path / "elsewhere" / "x.mp4", n_frames=9, size=(160, 90))
+    monkeypatch.chdir(disks)
+    many = [tmp_path / f"{n}.mp4" for n in range(30)]
+    for way in ("relative", "long list", "watched"):
+        archive = Archive(tmp_path / f"archive {way}")
+        archive.index([elsewhere])
+        if way == "watched":
+            news = archive.watching(["one"], settle_s=0, poll_s=0.1)
+            next(each for each in news if names(archive) >= {"a.mp4", "b.mp4"})
+            news.close()
+        else:
+            archive.index(["one"] if way == "relative" else [*many, "one"])
+        assert names(archive) >= {"a.mp4", "b.mp4", "x.mp4"}, way
+        for name in ("a.mp4", "b.mp4"):
+            (disks / "one" / name).rename(tmp_path / name)
+        (disks / "one" / "stray.txt").touch()
+        assert [kept.reason for kept in archive.prune().kept] == [NONE_LEFT], way
+        assert names(archive) >= {"a.mp4", "b.mp4", "x.mp4"}, way
+        for name in ("a.mp4", "b.mp4"):
+            (tmp_path / name).rename(disks / "one" / name)
+
+
 # --- what is gone --------------------------------------------------------------------------------
 
 
