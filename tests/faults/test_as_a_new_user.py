@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -193,7 +194,7 @@ def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again(
     started = head.ray("job", "submit", "--no-wait", "--submission-id", "third", "--", *job)
     assert started.returncode == 0
     deadline = time.monotonic() + 120
-    while " worker" not in head.ray("job", "logs", "third").stdout:
+    while not re.search(r"\d workers?\b", head.ray("job", "logs", "third").stdout):
         assert time.monotonic() < deadline
     head.ray("job", "stop", "third")
     assert "was stopped" in "".join(head.ray("job", "status", "third").stdout.splitlines())
