@@ -31,7 +31,9 @@ _watched = False
 def record(limit_bytes: int) -> None:
     """Begin anew in this process: what was recorded is gone, and so much memory may be held."""
     global _open, _limit_bytes, _watched
-    _open = _path(os.getpid()).open("w")
+    # Nobody else's link is followed: the folder is everybody's, and the name no secret.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+    _open = os.fdopen(os.open(_path(os.getpid()), flags, 0o600), "w")
     faulthandler.enable(_open)
     _limit_bytes = limit_bytes
     if not _watched:

@@ -81,6 +81,7 @@ def on_ray(options: JobOptions | str) -> Analyst:
         if not tasks:
             return
         ray = connect(chosen.address)
+        _check_room(ray, chosen)
         recipe = recipe.with_threads(chosen.threads)
         n, share = wanted(ray, recipe, chosen)
         check_nodes(ray, of_workers(recipe, shares=n > 0), _sample(tasks))
@@ -94,6 +95,19 @@ def on_ray(options: JobOptions | str) -> Analyst:
             run.end()
 
     return analyst
+
+
+def _check_room(ray: Any, options: JobOptions) -> None:
+    """Raise `VidsearchError` where this machine, if it is the cluster, has not a worker's cores.
+
+    Other clusters may start larger nodes.
+    """
+    cores = ray.cluster_resources().get("CPU", 0.0)
+    if options.address == "local" and options.cpus_per_worker > cores:
+        raise VidsearchError(
+            f"a worker wants {options.cpus_per_worker:g} cores, and this machine has {cores:g}:"
+            " take fewer with --cpus-per-worker"
+        )
 
 
 def _sample(tasks: Sequence[Task]) -> list[str]:
@@ -316,6 +330,8 @@ class _Run:
     def _judged(self, file: _Running, error: Exception) -> tuple[Death, str]:
         """Why a worker ended: what it left behind says, or that its node is gone."""
         if file.stopped:
+            if file.process is not None:
+                self._left_behind(file.process)  # which takes it away
             return Death.FILE, file.stopped
         lost = self.ray.exceptions.NodeDiedError, self.ray.exceptions.LocalRayletDiedError
         if isinstance(error, lost):

@@ -151,6 +151,14 @@ def test_where_no_cluster_answers_it_is_said_at_once_and_nothing_is_made(
     assert Archive(archive).videos() == []
 
 
+def test_more_cores_than_there_are_are_refused(folder: Path, tmp_path: Path) -> None:
+    ours = ("-m", "vidsearch", "index", folder, "--archive", tmp_path / "archive", "--ray", "local")
+    run = command(*ours, "--cpus-per-worker", "4096")
+    assert run.returncode == 2
+    assert "a worker wants 4096 cores" in run.stderr
+    assert "take fewer with --cpus-per-worker" in run.stderr
+
+
 def test_options_of_a_cluster_need_one(folder: Path, tmp_path: Path) -> None:
     run = command("-m", "vidsearch", "index", folder, "--cpus-per-worker", "2")
     assert run.returncode == 2
