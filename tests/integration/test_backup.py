@@ -342,6 +342,21 @@ def test_who_was_forgotten_since_does_not_come_back(
     assert _bytes_of(safe, jpeg) == []
 
 
+def test_an_archive_that_knows_of_nobody_hides_nobody_who_was_forgotten(
+    real: Archive, tmp_path: Path
+) -> None:
+    safe = tmp_path / "safe"
+    first = real.backup(safe).snapshot
+    real.forget_person("Lin-Manuel Miranda")
+    real.backup(safe)
+    with pytest.raises(BackupFailed, match="is no archive that could know who was forgotten"):
+        Archive(tmp_path / "again").restore(safe, snapshot=first.name, forgotten=tmp_path / "typo")
+    other = Archive(tmp_path / "other")
+    Archive(tmp_path / "again").restore(safe, snapshot=first.name)
+    other.restore(safe, snapshot=first.name, forgotten=tmp_path / "again")
+    assert other.people() == []
+
+
 def test_who_was_enrolled_again_since_stays(real: Archive, tmp_path: Path) -> None:
     name = "Joe Biden"  # forgotten when the archive was made
     photo = Path(__file__).parents[2] / "examples" / "media" / "people" / "Joe_Biden.jpg"

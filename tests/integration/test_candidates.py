@@ -14,7 +14,7 @@ from large_archive import Maker, captions
 from idclip.encoders import load_encoder
 from idclip.faces import load_faces
 from idclip.identity import IdentityScorer
-from vidsearch import Archive, candidates
+from vidsearch import Archive, candidates, scenes
 from vidsearch.filters import Filters
 from vidsearch.query import parse
 from vidsearch.records import Answer, Label
@@ -257,3 +257,18 @@ def test_of_more_shots_of_somebody_than_are_read_those_that_fit_the_context_are(
         found, exact = made.ask(text)
         assert found.at_least
         assert recall(found, exact) >= 0.9
+
+
+def test_neighbours_count_though_the_shots_between_are_not_read(made: Both) -> None:
+    store = Store.open(made.folder, read_only=True, exact_below=LARGE)
+    assert store.lookup is not None
+    some = store.lookup.rows_at(store.lookup.places("shots", None)[::2], faces=True)
+    every = store.rows()
+    assert 2 * len(some.shot_video) == len(every.shot_video)
+    best = np.random.default_rng(0).random(len(some.shot_video))
+    spread = np.zeros(2 * len(best))
+    spread[::2] = best
+    asked = np.arange(len(best))
+    by_some = scenes._support(some, asked, best > 0.5, best)
+    assert (by_some > 0).any()
+    assert by_some == pytest.approx(scenes._support(every, 2 * asked, spread > 0.5, spread))

@@ -140,6 +140,18 @@ def test_whom_an_old_archive_forgot_stays_forgotten(
         answering.enrol("Joe Biden", [example_media / "people" / "Joe_Biden.jpg"])
 
 
+def test_who_is_forgotten_by_an_upgraded_archive_leaves_nothing(answering: Archive) -> None:
+    person = answering.person("Lin-Manuel Miranda")
+    assert answering.forget_person(person.name)
+    after = Archive(answering.path)
+    assert person.name not in [each.name for each in after.people()]
+    assert after.query("a man sings", k=3).hits
+    assert after.verify() == []
+    known = (person.name.encode(), person.photos[0].jpeg, person.photos[0].vector.tobytes())
+    for file in (f for f in answering.path.rglob("*") if f.is_file()):
+        assert not any(each in file.read_bytes() for each in known), file
+
+
 _KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -57,6 +57,7 @@ def test_as_many_encoders_as_the_gpus_have_room_for_or_as_was_asked(
     [
         ((), {"device": "cuda"}, "the cluster has no GPU"),
         ((), {"num_gpus": 0.5}, "the cluster has no GPU"),
+        ((1.0, 1.0), {"num_gpus": 2.0}, "no node has the 2 GPUs"),
         ((1.0,), {"device": "cuda", "num_gpus": 0.0}, "needs shared encoders"),
         ((1.0,), {"device": "cuda", "encoders": 0}, "needs shared encoders"),
         ((1.0,), {"device": "cuda:1"}, "Ray chooses the GPU"),
