@@ -66,6 +66,7 @@ def test_workers_of_a_cluster_share_a_gpu(tmp_path: Path, folder: Path) -> None:
 
     Archive(tmp_path / "cpu", encoder="idclip:compact", device="cpu").index([folder])
     there = Archive(tmp_path / "there", encoder="idclip:compact")
+    ray.shutdown()  # what a test of another file may have left
     ray.init("local", include_dashboard=False, log_to_driver=False)
     try:
         analyst = on_ray(JobOptions("auto", device="cuda", num_gpus=0.5))

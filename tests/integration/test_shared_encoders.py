@@ -30,6 +30,7 @@ def cluster() -> Iterator[Any]:
     """This machine, said to have a GPU: what does not find one encodes on the processor."""
     import ray
 
+    ray.shutdown()  # what a test of another file may have left
     ray.init("local", num_cpus=3, num_gpus=1, include_dashboard=False, log_to_driver=False)
     yield ray
     ray.shutdown()
