@@ -60,3 +60,10 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
         row.get(name) if row.get(name) is not None else -1
         for name in ("video_id", "shot", "start_s", "track", "look", "frame")
     )
+
+
+def expected(folder: Path) -> Path:
+    """The archive that a run on this machine makes of the same files."""
+    archive = folder.parent / "expected"
+    Archive(archive).index([folder])
+    return archive

@@ -28,6 +28,7 @@ from vidsearch.command import (
     SOME_FAILED,
     Command,
     archive_option,
+    detector_option,
     json_option,
     numbers,
     print_json,
@@ -61,13 +62,7 @@ def main() -> None:
 @click.option("--encoder", help="Context encoder of a new archive (see `vidsearch models list`).")
 @click.option("--faces", help="Face model of a new archive: default, insightface:PACK, opencv:DIR.")
 @click.option("--detector", default=None, help="Shot detector: see `vidsearch detectors`.")
-@click.option(
-    "--detector-option",
-    "detector_options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A threshold of the detector; may be repeated.",
-)
+@detector_option
 @click.option("--force", is_flag=True, help="Index again what is indexed already.")
 @wait_option
 @run_options

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from vidsearch.cli_run import Run, run_options
-from vidsearch.command import SOME_FAILED, archive_option, numbers, print_json, say, wait_option
+from vidsearch.command import (
+    SOME_FAILED,
+    archive_option,
+    detector_option,
+    numbers,
+    print_json,
+    say,
+    wait_option,
+)
 
 if TYPE_CHECKING:
     from vidsearch.archive import Archive
@@ -20,13 +28,7 @@ if TYPE_CHECKING:
 @archive_option
 @click.option("--encoder", help="The context encoder to change to (see `vidsearch models list`).")
 @click.option("--detector", default=None, help="Find shots anew too: see `vidsearch detectors`.")
-@click.option(
-    "--detector-option",
-    "detector_options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A threshold of the detector; may be repeated.",
-)
+@detector_option
 @click.option(
     "--thumbnails",
     is_flag=True,

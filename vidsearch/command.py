@@ -130,6 +130,13 @@ archive_option = click.option(
     help="The archive folder, or s3://BUCKET/KEY (also $VIDSEARCH_ARCHIVE).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+detector_option = click.option(
+    "--detector-option",
+    "detector_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A threshold of the detector; may be repeated.",
+)
 wait_option = click.option(
     "--wait",
     "wait_s",

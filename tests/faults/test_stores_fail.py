@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from object_store import ObjectStore, object_store
-from stored_rows import assert_same_rows
+from stored_rows import assert_same_rows, expected
 from two_nodes import FAULTS, TwoNodes, hooks, two_nodes_in
 from videos import encode
 
@@ -44,13 +44,6 @@ def folder(tmp_path: Path) -> Path:
     for number in range(6):
         encode(videos / f"v{number}.mp4", n_frames=30 + number)
     return videos
-
-
-def expected(folder: Path) -> Path:
-    """The archive that a run on this machine makes of the same files."""
-    archive = folder.parent / "expected"
-    Archive(archive).index([folder])
-    return archive
 
 
 # --- the disk ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from shot_videos import shots_video
-from stored_rows import assert_same_rows
+from stored_rows import assert_same_rows, expected
 from two_nodes import TwoNodes
 from videos import encode
 
@@ -27,13 +27,6 @@ def folder(tmp_path: Path) -> Path:
     for number in range(4):
         encode(videos / f"v{number}.mp4", n_frames=30 + number)
     return videos
-
-
-def expected(folder: Path) -> Path:
-    """The archive that a run on this machine makes of the same files."""
-    archive = folder.parent / "expected"
-    Archive(archive).index([folder])
-    return archive
 
 
 def job(two_nodes: TwoNodes, folder: Path, **options: float) -> tuple[Path, IndexReport]:
