@@ -21,7 +21,7 @@ from vidsearch.cache_folder import cache_folder
 from vidsearch.errors import ArchiveUnavailable
 from vidsearch.schema import ORDER, SEARCHED
 from vidsearch.stamp import read_stamp
-from vidsearch.tables import Tables, explained
+from vidsearch.tables import Tables, explained, manifests
 from vidsearch.urls import Place
 
 _KEY = b"vidsearch:table"
@@ -34,19 +34,18 @@ def table_key(folder: Place, archive_id: str, table: str) -> str:
     Each commit adds one file to `_versions` and nothing else does, so the names in there tell
     states apart. Raises FileNotFoundError where there is no such table.
     """
-    names = sorted(_manifests(folder, table))
+    names = sorted(each.name for each in manifests(folder, table))
     return hashlib.sha256("/".join((archive_id, table, *names)).encode()).hexdigest()
 
 
-def n_versions(folder: Place, table: str) -> int:
-    """How many states of a Lance table are still on the disk."""
-    return len(_manifests(folder, table))
+def is_tidy(folder: Place, table: str) -> bool:
+    """Whether nothing of the past of a Lance table is on the disk: it has one state, in one file.
 
-
-def _manifests(folder: Place, table: str) -> list[str]:
-    versions = folder / f"{table}.lance" / "_versions"
-    names = [each.name for each in versions.iterdir()]
-    return [name for name in names if name.endswith(".manifest")]
+    A second file may also be of a writer that was killed before its commit.
+    """
+    data = folder / f"{table}.lance" / "data"
+    n_files = sum(1 for _ in data.iterdir()) if data.is_dir() else 0
+    return n_files <= 1 and len(manifests(folder, table)) <= 1
 
 
 def copies(folder: Place) -> Path:

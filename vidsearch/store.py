@@ -470,7 +470,7 @@ class Store:
             for folder in {self._tables.folder, self._tables.rows_folder}:
                 columns.sweep(folder)
             for name in () if self._is_guest else COMMON:
-                if columns.n_versions(self.folder, name) > 1:
+                if not columns.is_tidy(self.folder, name):
                     self._purge(name)
             published = {generation for _, generation in self._catalogue().values()}
             for name in CONTENT:

@@ -24,6 +24,8 @@ from vidsearch.store_errors import explanation_of_store
 from vidsearch.urls import Place
 
 _AT_ONCE = datetime.timedelta(milliseconds=1)  # 0 draws a warning
+_LAST_VERSION = 2**64 - 1
+_DIGITS = len(str(_LAST_VERSION))
 _SAMPLE = 64  # vectors a partition from which its centre is learnt
 
 
@@ -220,6 +222,13 @@ class Tables:
     def tidy(self, name: str) -> None:
         """Merge small files, bring indexes up to date, remove every old version from the disk."""
         self.open(name).optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
+        # Lance goes by the clock: what was written within that millisecond, or by a machine whose
+        # clock is ahead of this one's, is still there.
+        old = sorted(manifests(self.place(name), name), key=_version)[:-1]
+        if old:
+            for manifest in old:
+                manifest.unlink(missing_ok=True)
+            self.open(name).optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
 
     def _answered(
         self, name: str, asked: Callable[[Any], Any], wanted: Sequence[str], where: str | None
@@ -252,6 +261,21 @@ class Tables:
                 storage_options=storage_options(folder),
             )
         return self._connections[str(folder)]
+
+
+def manifests(folder: Place, table: str) -> list[Place]:
+    """The files that each name one state of a Lance table: those that are still on the disk.
+
+    Raises FileNotFoundError where there is no such table.
+    """
+    there = (folder / f"{table}.lance" / "_versions").iterdir()
+    return [each for each in there if each.name.endswith(".manifest")]
+
+
+def _version(manifest: Place) -> int:
+    """The number in a manifest's name; in the newer way of naming they count down."""
+    number = int(manifest.stem)
+    return number if len(manifest.stem) < _DIGITS else _LAST_VERSION - number
 
 
 def storage_options(folder: Place) -> dict[str, str]:

@@ -178,7 +178,7 @@ def _left_over(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
     for path in sorted(halves, key=str):
         yield Fault(f"a file was left half written: {path.name}", path.name, "sweep")
     for name in _ONE_VERSION:
-        if columns.n_versions(folder, name) > 1:
+        if not columns.is_tidy(folder, name):
             yield Fault(f"old versions of {name} are still on the disk", name, "sweep")
 
 

@@ -28,6 +28,7 @@ from vidsearch.records import AnalyzedVideo, Shot, Video
 from vidsearch.schema import CONTENT, LATER, SLICE, content_rows, schemas
 from vidsearch.stamp import SCHEMA
 from vidsearch.store import ShotRow, Store
+from vidsearch.verify import examine
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -420,6 +421,50 @@ def test_what_a_killed_removal_left_of_a_person_goes_with_the_next_writer(folder
     with Store.open(folder):
         pass
     assert not _holds(folder, secret)
+
+
+def test_nothing_of_a_person_stays_that_a_machine_wrote_whose_clock_is_ahead(folder: Path) -> None:
+    secret = b"the picture of anna"
+    gone = person("Anna Rossi", jpeg=secret)
+    began = int(time.time())
+    with Store.open(folder) as store:
+        store.add_person(gone)
+    assert _set_clock_ahead(folder / "people.lance", range(began, int(time.time()) + 1)) > 0
+    with Store.open(folder) as store:
+        store.remove_person(gone.person_id)
+        assert not _holds(folder, secret)
+        assert len(list((folder / "people.lance" / "_versions").glob("*.manifest"))) == 1
+        store.add_person(person("Bruno"))
+    assert [each.name for each in Store.open(folder, read_only=True).people()] == ["Bruno"]
+
+
+def test_what_a_killed_enrolment_wrote_goes_with_the_next_writer(folder: Path) -> None:
+    secret = b"the picture of anna"
+    with Store.open(folder) as store:
+        store.add_person(person("Bruno"))
+    (folder / "people.lance" / "data" / "0123.lance").write_bytes(secret)
+    assert "people" in {fault.subject for fault in examine(folder)}
+    with Store.open(folder):
+        pass
+    assert not _holds(folder, secret)
+    assert "people" not in {fault.subject for fault in examine(folder)}
+
+
+def _set_clock_ahead(table: Path, seconds: range) -> int:
+    """Date the versions of a table that were made in these seconds an hour later; how many."""
+    changed = 0
+    for manifest in (table / "_versions").glob("*.manifest"):
+        content = manifest.read_bytes()
+        for second in seconds:  # of a protobuf Timestamp: field 1, a varint
+            content = content.replace(b"\x08" + _varint(second), b"\x08" + _varint(second + 3600))
+        changed += content != manifest.read_bytes()
+        manifest.write_bytes(content)
+    return changed
+
+
+def _varint(number: int) -> bytes:
+    low, rest = number & 127, number >> 7
+    return bytes([low | 128]) + _varint(rest) if rest else bytes([low])
 
 
 def _holds(folder: Path, secret: bytes) -> bool:
