@@ -258,7 +258,7 @@ def _batch(
     for field in schema:
         values = every[field.name]
         if pa.types.is_fixed_size_list(field.type):
-            flat = pa.array(np.asarray(values, np.float32).ravel(), field.type.value_type)
+            flat = pa.array(np.asarray(values, field.type.value_type.to_pandas_dtype()).ravel())
             arrays.append(pa.FixedSizeListArray.from_arrays(flat, field.type.list_size))
         else:
             arrays.append(pa.array(values, field.type))

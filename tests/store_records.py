@@ -22,9 +22,10 @@ MODELS = {
 
 
 def unit(rng: np.random.Generator, n: int, dim: int) -> NDArray[np.float32]:
-    """`n` random directions, float32 [n, dim]."""
+    """`n` random directions, float32 [n, dim], that an archive's float16 holds as they are."""
     vectors = rng.standard_normal((n, dim), dtype=np.float32)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float16).astype(np.float32)
 
 
 def analyzed_video(

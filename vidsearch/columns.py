@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from vidsearch.cache_folder import cache_folder
 from vidsearch.errors import ArchiveUnavailable
-from vidsearch.schema import ORDER, SEARCHED
+from vidsearch.schema import ORDER, SEARCHED, full_numbers
 from vidsearch.stamp import read_stamp
 from vidsearch.tables import Tables, explained, manifests
 from vidsearch.urls import Place
@@ -137,6 +137,7 @@ class Columns:
             order = [(column, "ascending") for column in ORDER[name]]
             with explained(self._tables.folder, "read"):
                 table = self._tables.read(name, SEARCHED[name]).sort_by(order).combine_chunks()
+            table = table.cast(full_numbers(table.schema))  # mapped as they are, and not converted
             if self.key(name) != key:
                 return "", table
             # A copy is for speed only: a reader may have no right to write it, and a full disk is

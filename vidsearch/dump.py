@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vidsearch.errors import VidsearchError
-from vidsearch.schema import CONTENT
+from vidsearch.schema import CONTENT, full_numbers
 
 if TYPE_CHECKING:
     from vidsearch.store import Store
@@ -62,11 +62,11 @@ def _seen(
 def _write(file: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
     from pyarrow import parquet
 
-    part, rows = file.with_suffix(".part"), 0
+    part, rows, schema = file.with_suffix(".part"), 0, full_numbers(schema)
     try:
         with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
             for batch in batches:
-                writer.write_batch(batch)
+                writer.write_batch(batch.cast(schema))
                 rows += batch.num_rows
         part.replace(file)
     finally:

@@ -23,6 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vidsearch.records import Video
+from vidsearch.rows import vectors_of
 from vidsearch.schema import CONTENT
 from vidsearch.tables import Tables
 
@@ -261,14 +262,9 @@ def _are_possible(batch: pa.RecordBatch) -> NDArray[np.bool_]:
 def _is_unit(column: pa.Array) -> NDArray[np.bool_]:
     """Which vectors of a fixed-size list column have unit length; one that is absent has not."""
     there = np.array(column.is_valid().to_pylist(), bool)
-    size = column.type.list_size
-    values = (
-        np.asarray(column.fill_null([0.0] * size).flatten())
-        if not there.all()
-        else (np.asarray(column.flatten()))
-    )
-    lengths = np.linalg.norm(values.reshape(-1, size), axis=1)
-    return np.asarray(there & (np.abs(lengths - 1) <= _UNIT))
+    lengths = np.zeros(len(column))
+    lengths[there] = np.linalg.norm(vectors_of(column.drop_null()), axis=1)
+    return np.asarray(np.abs(lengths - 1) <= _UNIT)
 
 
 def bad_jpeg(picture: bytes | None) -> bool:

@@ -98,6 +98,7 @@ _OWNER = (
     ("place", pa.int64()),
 )
 _APART = 1_000_003
+_NUMBERS = {"float16": pa.float16(), "float32": pa.float32()}
 PLACE_IN_SQL = f"generation + {_APART} * CAST(shot AS BIGINT)"
 _SPAN = (("start_s", pa.float64()), ("end_s", pa.float64()))
 
@@ -113,8 +114,8 @@ def place_of(generation: Any, shot: Any) -> Any:
 
 def schemas(stamp: Stamp) -> dict[str, pa.Schema]:
     """The schema of every table, with the vector lengths of the archive's models."""
-    context = pa.list_(pa.float32(), stamp.encoder_dim)
-    face = pa.list_(pa.float32(), stamp.face_dim)
+    number = _NUMBERS[stamp.numbers]
+    context, face = pa.list_(number, stamp.encoder_dim), pa.list_(number, stamp.face_dim)
     return {
         "videos": _videos(),
         "shots": _shots(context),
@@ -126,6 +127,18 @@ def schemas(stamp: Stamp) -> dict[str, pa.Schema]:
         "clusters": _clusters(),
         "jobs": _jobs(),
     }
+
+
+def full_numbers(schema: pa.Schema) -> pa.Schema:
+    """The same columns with vectors of float32, as they are computed with."""
+    return pa.schema(
+        [
+            field.with_type(pa.list_(pa.float32(), field.type.list_size))
+            if pa.types.is_fixed_size_list(field.type)
+            else field
+            for field in schema
+        ]
+    )
 
 
 def _videos() -> pa.Schema:
@@ -422,9 +435,9 @@ def _column(values: Sequence[Any], field: pa.Field) -> pa.Array:
 
 
 def vectors_column(values: Sequence[Vector | None], kind: pa.FixedSizeListType) -> pa.Array:
-    """Vectors as one fixed-size list column."""
+    """Vectors as one fixed-size list column, rounded to its kind of numbers."""
     missing = np.array([value is None for value in values], bool)
-    flat = np.zeros((len(values), kind.list_size), np.float32)
+    flat = np.zeros((len(values), kind.list_size), kind.value_type.to_pandas_dtype())
     for row, value in enumerate(values):
         if value is not None:
             flat[row] = value

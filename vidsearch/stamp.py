@@ -18,11 +18,11 @@ from vidsearch.errors import ArchiveMismatch, ArchiveUnavailable
 from vidsearch.urls import Place, RemoteError
 from vidsearch.whole import write_whole
 
-SCHEMA = 7
+SCHEMA = 8
 """2 since the stamp knows of weights; 3 since `videos` knows its detector; 4 since there are
 figures, and `videos` knows what editors need; 5 since there are jobs; 6 since there are generations
-of rows; 7 since rows of videos carry the `place` of their shot. Older ones are read as ever; the
-next writer adds what is missing."""
+of rows; 7 since rows of videos carry the `place` of their shot; 8 since vectors may be of halves.
+Older ones are read as ever; the next writer adds what is missing."""
 SINCE_PLACE = 7
 _FILE = "archive.json"
 
@@ -53,7 +53,8 @@ class Stamp:
     (`idclip.digests`), "" in an archive made before they were noted, or by other models than ours.
     `content`, `detector` and `began_at` are those of the `Generation` that questions are answered
     from; `beside` is the one that can be gone back to until it is confirmed, and `building` the one
-    that is being made.
+    that is being made. `numbers` is the kind that vectors of videos are stored in, "float16" or, in
+    an archive made before layout 8, "float32".
     """
 
     archive_id: str
@@ -69,6 +70,7 @@ class Stamp:
     content: str = ""
     detector: str = ""
     began_at: float = 0.0
+    numbers: str = "float32"
     beside: Generation | None = None
     building: Generation | None = None
 
@@ -112,6 +114,7 @@ class Stamp:
             __version__,
             encoder_weights,
             face_weights,
+            numbers="float16",
         )
 
     def check(
@@ -246,7 +249,10 @@ def read_stamp(folder: Place) -> Stamp:
         for kept in ("beside", "building"):
             if facts.get(kept) is not None:
                 facts[kept] = Generation(**facts[kept])
-        return Stamp(**facts)
+        stamp = Stamp(**facts)
+        if stamp.numbers not in ("float16", "float32"):
+            raise TypeError(f"no such numbers: {stamp.numbers}")
+        return stamp
     except TypeError as error:
         raise ArchiveUnavailable(
             f"The stamp {folder / _FILE} is damaged ({error}). Put it back from a backup, or move"

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from store_records import ENCODER_DIM, FACE_DIM, MODELS, analyzed_video, person
 
@@ -116,6 +117,23 @@ def test_the_rows_to_search_are_those_that_were_stored(store: Store) -> None:
         (rows.look_cohort_std, [track.cohort_std for _, track in tracks]),
     ):
         np.testing.assert_array_equal(found, np.concatenate(wanted))
+
+
+def test_vectors_are_stored_as_halves_and_read_as_the_float32_that_is_nearest(store: Store) -> None:
+    given = analyzed_video("a", shots=4)
+    exact = np.random.default_rng(1).standard_normal((4, ENCODER_DIM), dtype=np.float32)
+    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    shots = tuple(
+        replace(shot, keyframes=(replace(shot.keyframes[0], vector=vector),))
+        for shot, vector in zip(given.shots, exact, strict=True)
+    )
+    store.publish_many([replace(given, shots=shots)])
+    found = reader(store).rows().keyframe_vectors
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, exact.astype(np.float16))
+    np.testing.assert_allclose(np.sum(found * exact, axis=1), 1, atol=2e-4)
+    for name in ("shots", "keyframes", "faces", "figures"):
+        assert store._tables.open(name).schema.field("vector").type.value_type == pa.float16()
 
 
 def test_an_archive_without_videos_has_no_rows(store: Store) -> None:
