@@ -108,7 +108,7 @@ def main() -> None:
     elif options.do == "variants":
         from benchmarks import scale_variants
 
-        scale_variants.compare(options.archive, options.kind, queries())
+        scale_variants.compare(options.archive, options.data, options.kind, queries())
     elif options.do == "report":
         from benchmarks import scale_report
 
@@ -158,12 +158,16 @@ def photos(data: Path, cache: Path) -> NDArray[np.float32]:
     return np.stack(found)
 
 
+def maker(folder: Path, data: Path) -> Maker:
+    """What makes the videos of an archive: the same each time."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scorer = IdentityScorer.for_model(load_faces().name)
+    return Maker(photos(data, folder.parent / "photos.npy"), scorer)
+
+
 def make(folder: Path, shots: int, minutes: float, data: Path) -> None:
     """Fill an archive, or go on with it; then bring it up to date as the end of a run does."""
-    encoder, model = load_encoder("concept"), load_faces()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    vectors = photos(data, folder.parent / "photos.npy")
-    maker = Maker(vectors, IdentityScorer.for_model(model.name))
+    encoder, model, made_by = load_encoder("concept"), load_faces(), maker(folder, data)
     if not Store.exists(folder):
         Store.create(
             folder,
@@ -173,7 +177,7 @@ def make(folder: Path, shots: int, minutes: float, data: Path) -> None:
             face_dim=model.dim,
         )
         with Store.open(folder) as store:
-            store.put_people(maker.cast.people)
+            store.put_people(made_by.cast.people)
     measured, began = known(folder), time.monotonic()
     written_s, making_s = measured.get("written_s", 0.0), measured.get("making_s", 0.0)
     with Store.open(folder) as store:
@@ -181,7 +185,7 @@ def make(folder: Path, shots: int, minutes: float, data: Path) -> None:
         while first * SHOTS_EACH < shots and time.monotonic() - began < 60 * minutes:
             n = min(GROUP, -(-shots // SHOTS_EACH) - first)
             start = time.monotonic()
-            write = _group(store, maker, range(first, first + n), shots)
+            write = _group(store, made_by, range(first, first + n), shots)
             made = time.monotonic()
             write()
             making_s += made - start
@@ -200,16 +204,16 @@ def make(folder: Path, shots: int, minutes: float, data: Path) -> None:
     keep(folder, **facts, **sizes(folder))
 
 
-def _group(store: Store, maker: Maker, numbers: range, shots: int) -> Callable[[], None]:
+def _group(store: Store, made_by: Maker, numbers: range, shots: int) -> Callable[[], None]:
     """Makes some videos; what it gives stores them. Of large archives as ready rows."""
     every = shots // 300
     if shots <= RECORDS:
-        made = list(maker.videos(len(numbers), SHOTS_EACH, first=numbers[0], every=every))
+        made = list(made_by.videos(len(numbers), SHOTS_EACH, first=numbers[0], every=every))
         return lambda: store.publish_many(made)
     tables = schemas(store.stamp)
     generations = [time.time_ns() + n for n in range(len(numbers))]
     each = [
-        maker.batches(number, generation, SHOTS_EACH, tables, every)
+        made_by.batches(number, generation, SHOTS_EACH, tables, every)
         for number, generation in zip(numbers, generations, strict=True)
     ]
     videos = [(video, generation) for (video, _), generation in zip(each, generations, strict=True)]
@@ -308,8 +312,7 @@ def contexts(folder: Path) -> None:
 
 
 def _append(folder: Path, videos: int, started: Any) -> None:
-    maker = Maker(np.load(folder.parent / "photos.npy"), IdentityScorer.for_model("default"))
-    made = list(maker.videos(videos, SHOTS_EACH, first=900_000))
+    made = list(maker(folder, DATA).videos(videos, SHOTS_EACH, first=900_000))
     with Store.open(folder) as store:
         started.set()
         for at in range(0, videos, GROUP):

@@ -74,6 +74,10 @@ class Maker:
         for number in range(first, first + n):
             yield self._video(number, shots, known_every=every)
 
+    def pictures(self, number: int, shots: int) -> Array:
+        """The vectors of a video's keyframes, float32 [shots, D] of unit length."""
+        return self._shots(np.random.default_rng([self._seed, 2, number]), shots)
+
     def batches(
         self, number: int, generation: int, shots: int, schemas: Mapping[str, pa.Schema], every: int
     ) -> tuple[Video, dict[str, pa.RecordBatch]]:
