@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from idclip.encoders import Encoder
 
 FIGURE = 0.25
+# What scenes are in words, for as long as somebody asks for them.
+_TOLD: WeakKeyDictionary[Scene, tuple[Encoder, list[Vector]]] = WeakKeyDictionary()
 LIKE_SLOPE, LIKE_OFFSET = 14.0, 7.4
 
 
@@ -124,7 +127,17 @@ def most(
 
 
 def _texts(encoder: Encoder, scorer: IdentityScorer, asked: Scene) -> list[Vector]:
-    """What the encoder makes of a scene, once, or once more with the people in it."""
+    """What the encoder makes of a scene, once, or once more with the people in it.
+
+    It is asked once for all that looks at the scene.
+    """
+    known = _TOLD.get(asked)
+    if known is None or known[0] is not encoder:
+        known = _TOLD[asked] = encoder, _encoded(encoder, scorer, asked)
+    return known[1]
+
+
+def _encoded(encoder: Encoder, scorer: IdentityScorer, asked: Scene) -> list[Vector]:
     plain = (
         encode_people(encoder, asked.text) if asked.named else encoder.encode_texts([asked.text])
     )

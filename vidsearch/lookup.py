@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vidsearch.kept import Kept
 from vidsearch.records import Ints, Label, Rows, Vector, Video
 from vidsearch.rows import joined, vectors_of
-from vidsearch.schema import ORDER, SEARCHED
+from vidsearch.schema import CONTENT, ORDER, SEARCHED
 from vidsearch.search_index import Known
 from vidsearch.tables import Tables, explained
 
@@ -23,13 +24,16 @@ _PROBES = 100  # inverted lists that are looked at for up to so many rows:
 _FOR_ROWS = 2000
 _MOST_PROBES = 400
 _AT_ONCE = 5000  # places in one condition
+_REMEMBERED = 256  # people and filters
+_KEPT_BYTES = 256 << 20  # of rows of people, and as many of vectors of their keyframes
+_PICTURES = ("shots", "keyframes")
 
 
 class Lookup:
     """The rows of an archive that has indexes, as long as nothing is committed to it.
 
-    `videos` are those published, by generation. `remembered` is what was found out about people, by
-    whatever that depends on.
+    `videos` are those published, by generation. `remembered` is what was found out about people and
+    filters, by whatever that depends on.
 
     Every method raises `ArchiveUnavailable` where the tables cannot be read.
     """
@@ -41,9 +45,11 @@ class Lookup:
         self.videos = videos
         self.labels = labels
         self._tables = tables
-        self.remembered: dict[object, Any] = {}
+        self.remembered = Kept[Any](_REMEMBERED)
+        self._kept = Kept[Rows](_KEPT_BYTES, lambda rows: rows.nbytes)
+        self._pictures = Kept[tuple[Ints, Vector]](_KEPT_BYTES, lambda found: found[1].nbytes)
         self._video = lru_cache(maxsize=16)(
-            lambda number: self._rows([_in("generation", [number])])
+            lambda number: self._rows({name: [_in("generation", [number])] for name in CONTENT})
         )
 
     def nearest_keyframes(
@@ -63,14 +69,6 @@ class Lookup:
             last.append(float((vectors @ direction).max()) if len(table) == n else -np.inf)
             found.append(table.select(["place", *SEARCHED["keyframes"]]))
         return _each_once(pa.concat_tables(found), "time_s"), last
-
-    def nearest_places(self, directions: Vector, n: int, where: str | None = None) -> Ints:
-        """The places of the same keyframes, whose vectors are not read."""
-        found = [
-            _integers(self._nearest("keyframes", each, n, where, ["place"]), "place")
-            for each in directions
-        ]
-        return np.unique(np.concatenate(found))
 
     def nearest_faces(self, face: Vector, n: int, where: str | None = None) -> pa.Table:
         """The `n` looks nearest to a face [F], nearest first, as `SEARCHED` says, with `place`."""
@@ -94,56 +92,78 @@ class Lookup:
         with explained(self._tables.folder, "read"):
             return self._tables.read("shots", wanted, _in("generation", generations))
 
-    def rows_at(
-        self, places: Ints, *, faces: bool = True, keyframes: pa.Table | None = None
-    ) -> Rows:
-        """The rows of the shots at `places`, in archive order.
+    def pictures_at(self, places: Ints, where: str | None = None) -> tuple[Ints, Vector]:
+        """The place [K] and the vector [K, D] of every keyframe of some shots that fits `where`.
 
-        `faces` says whether anybody looks at those, `keyframes` are all that are wanted, where
-        they were read before.
+        They are for shots that will be asked for again, those of a person: the last are kept.
         """
-        return self._rows([_in("place", some) for some in _portions(places)], faces, keyframes)
+
+        def read(some: Ints) -> pa.Table:
+            there = _at(some) if where is None else f"{_at(some)} AND ({where})"
+            return self._tables.read("keyframes", ["place", "vector"], there)
+
+        def read_all() -> tuple[Ints, Vector]:
+            with explained(self._tables.folder, "read"), ThreadPoolExecutor(2) as pool:
+                found = pa.concat_tables(pool.map(read, _portions(places)))
+            return _integers(found, "place"), vectors_of(found["vector"].combine_chunks())
+
+        return self._pictures.of((places.tobytes(), where), read_all)
+
+    def rows_at(self, places: Ints, *, faces: bool = True) -> Rows:
+        """The rows of the shots at `places`, in archive order; without `faces` nobody looks at."""
+        at = [_at(some) for some in _portions(places)]
+        return self._rows({name: at for name in CONTENT if faces or name in _PICTURES})
+
+    def kept_at(self, places: Ints, *, faces: bool = True) -> Rows:
+        """The same of shots that will be asked for again, those of a person: the last are kept."""
+        return self._kept.of((places.tobytes(), faces), lambda: self.rows_at(places, faces=faces))
+
+    def rows_of(self, keyframes: pa.Table, whole: Ints, *, faces: bool) -> Rows:
+        """The rows of shots of which `keyframes` were read before, in archive order.
+
+        They have these keyframes alone, and with `faces` those of all. Of the shots at `whole`,
+        which need not be among them, everything is read.
+        """
+        places = _integers(keyframes, "place")
+        every, at = np.union1d(places, whole), [_at(some) for some in _portions(whole)]
+        every_at = [_at(some) for some in _portions(every)]
+        with_faces = every_at if faces else at
+        others = keyframes.filter(pa.array(~np.isin(places, whole)))
+        return self._rows(
+            {"shots": every_at, "keyframes": at, "faces": with_faces, "figures": with_faces}, others
+        )
 
     def rows_of_video(self, video_id: str) -> Rows:
         """All rows of a video, none of one that has none; the last few are kept."""
         number = next((n for n, video in self.videos.items() if video.video_id == video_id), 0)
         return self._video(number)
 
-    def _rows_of(self, generation: int) -> Rows:
-        return self._rows([_in("generation", [generation])])
-
     @cached_property
     def _has_figures(self) -> bool:
         return self._tables.count("figures") > 0
 
-    def _nearest(
-        self, name: str, vector: Vector, n: int, where: str | None, wanted: Sequence[str] = ()
-    ) -> pa.Table:
+    def _nearest(self, name: str, vector: Vector, n: int, where: str | None) -> pa.Table:
         probes = min(_MOST_PROBES, _PROBES * -(-n // _FOR_ROWS))
-        wanted = wanted or ["place", *SEARCHED[name]]
+        wanted = ["place", *SEARCHED[name]]
         with explained(self._tables.folder, "read"):
             return self._tables.nearest(name, vector.tolist(), n, wanted, where, probes=probes)
 
-    def _rows(
-        self, conditions: Sequence[str], faces: bool = True, keyframes: pa.Table | None = None
-    ) -> Rows:
-        def read(name: str) -> pa.Table:
-            some = [self._tables.read(name, SEARCHED[name], each) for each in conditions]
-            return pa.concat_tables(some) if some else self._nothing(name)
+    def _rows(self, wanted: Mapping[str, Sequence[str]], keyframes: pa.Table | None = None) -> Rows:
+        """The rows of each table that fit one of the conditions, and `keyframes` read before."""
 
-        names = ["faces"] if faces else []
-        names += ["figures"] if faces and self._has_figures else []
-        names += [] if keyframes is not None else ["keyframes"]
+        def read(name: str) -> pa.Table:
+            found = [self._tables.read(name, SEARCHED[name], each) for each in wanted.get(name, ())]
+            if name == "keyframes" and keyframes is not None:
+                found.append(keyframes.select(list(SEARCHED[name])))
+            return pa.concat_tables(found) if found else self._nothing(name)
+
+        names = ["faces", "keyframes", *(["figures"] if self._has_figures else [])]
         with explained(self._tables.folder, "read"):
             with ThreadPoolExecutor(3) as pool:
                 tables = dict(zip(names, pool.map(read, names), strict=True))
             # Last: whoever finds a shot has read its other rows before any of them was deleted.
             tables["shots"] = read("shots")
-        if keyframes is not None:
-            tables["keyframes"] = keyframes.select(list(SEARCHED["keyframes"]))
-        for name in ("figures", "faces"):
-            if name not in tables:
-                tables[name] = self._nothing(name)
+        tables.setdefault("figures", self._nothing("figures"))
         ordered = {
             name: table.sort_by([(column, "ascending") for column in ORDER[name]])
             for name, table in tables.items()
@@ -173,6 +193,10 @@ def _integers(table: pa.Table, column: str) -> Ints:
 
 def _portions(places: Ints) -> list[Ints]:
     return [places[at : at + _AT_ONCE] for at in range(0, len(places), _AT_ONCE)]
+
+
+def _at(places: Ints) -> str:
+    return _in("place", places.tolist())
 
 
 def _in(column: str, values: Iterable[int]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -366,3 +366,13 @@ class Rows:
         if self.typical is not None:
             return self.typical
         return np.asarray(self.keyframe_vectors.mean(axis=0), np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all columns."""
+        return sum(each.nbytes for each in vars(self).values() if isinstance(each, np.ndarray))
+
+    @cached_property
+    def remembered(self) -> dict[object, Any]:
+        """What was found out about these rows, by whatever that depends on."""
+        return {}

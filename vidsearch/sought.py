@@ -22,6 +22,7 @@ from vidsearch.records import Ints, Person, Reals, Rows, Sighting
 # A person's weight in a part of a shot from which their track is absent: falls from 1 to _AWAY
 # with the time to the track's nearest end, over _AWAY_S seconds.
 _AWAY, _AWAY_S = 0.5, 5.0
+_REMEMBERED = 16  # people
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +129,19 @@ def seek(
     within: Within,
     threshold: float,
 ) -> Sought:
-    """`person` in the tracks that are searched; `enrolled` is everybody the archive knows."""
-    least = scenes.could_be_raised(threshold)
-    seen = identities.seen(rows, scorer, person, enrolled, within.tracks, least)
-    probability = scenes.supported(rows, seen, threshold)
-    per_shot = scenes.best_of_shots(rows, probability)
-    return Sought(rows, seen, probability, per_shot, per_shot >= threshold, threshold)
+    """`person` in the tracks that are searched; `enrolled` is everybody the archive knows.
+
+    The rows remember the last few people, as long as the same ones are enrolled.
+    """
+    known, everybody = rows.remembered, tuple(enrolled)
+    if known.get("enrolled") != everybody or len(known) > _REMEMBERED:
+        known.clear()
+        known["enrolled"] = everybody
+    key = (scorer, person, threshold, within.tracks.tobytes())
+    found: tuple[Seen, Reals, Reals] | None = known.get(key)
+    if found is None:
+        least = scenes.could_be_raised(threshold)
+        seen = identities.seen(rows, scorer, person, enrolled, within.tracks, least)
+        probability = scenes.supported(rows, seen, threshold)
+        found = known[key] = seen, probability, scenes.best_of_shots(rows, probability)
+    return Sought(rows, *found, found[2] >= threshold, threshold)

@@ -125,6 +125,7 @@ class Store:
         self._columns = Columns(self._tables, stamp.archive_id)
         self._known: dict[str, tuple[Video, int]] | None = None
         self._known_key = ""
+        self._counted = "", 0
         self._commits = 0
         self._rows: tuple[dict[str, str], Rows] | None = None
         self._enrolled: tuple[str, list[Person]] | None = None
@@ -515,14 +516,18 @@ class Store:
     @property
     def is_large(self) -> bool:
         """Whether there are so many shots that indexes are kept."""
-        return sum(video.n_shots for video in self.videos()) >= self.exact_below
+        videos = self._catalogue()
+        if self._lock is not None or not self._known_key or self._counted[0] != self._known_key:
+            self._counted = self._known_key, sum(video.n_shots for video, _ in videos.values())
+        return self._counted[1] >= self.exact_below
 
     @property
     def lookup(self) -> Lookup | None:
         """The way to rows by index; None for an archive that is small or has no indexes yet."""
         if not self.is_large:
             return None
-        keys = {name: self._columns.key(name) for name in ("videos", "labels", "keyframes")}
+        # Of all that it remembers: who was forgotten must not be found in memory either.
+        keys = {name: self._columns.key(name) for name in (*_READ_ORDER, "labels", "people")}
         if self._lookup is None or self._lookup[1] is None or self._lookup[0] != keys:
             from vidsearch.lookup import Lookup
 
