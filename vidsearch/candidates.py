@@ -8,8 +8,8 @@ depends on an index; what does is only whether a shot is among the candidates.
 - People first, never last. Whoever is asked for is looked for among all faces of the archive, so a
   person who is in one shot of ten million is found. The nearest looks are judged as the score will
   judge them, and more are read until the farthest of them are nobody's. The shots of everybody
-  that the question wants are all read; only where that is very many shots the context narrows them,
-  and then candidates of the context are kept that are among those shots.
+  that the question wants are all read; only where that is very many shots their pictures alone are,
+  and then the rest of those that fit the context best. Both are kept in memory.
 - A context without people has the keyframes nearest to its direction in the space of vectors: log
   odds are a linear function of the vector, so the nearest are the best. Of contexts joined by
   "and" the keyframes nearest to all together are read too.
@@ -34,7 +34,7 @@ import pyarrow as pa
 from idclip.identity import IdentityScorer
 from vidsearch import fits, scenes, scoring
 from vidsearch.filters import Filters
-from vidsearch.lookup import Lookup
+from vidsearch.lookup import Lookup, integers, taken, vectors
 from vidsearch.narrowing import FEW_SHOTS, Narrowed, narrow, no_video
 from vidsearch.question import AllOf, AnyOf, Like, Node, Not, Scene, Someone, leaves
 from vidsearch.records import Answer, Ints, Person, Rows, Vector
@@ -160,16 +160,18 @@ class Reach:
         if required is not None:
             if not len(directions):
                 return self._kept_at(self._surest_of(required, few // 2)), _UNKNOWN
-            return self._rows_at(self._best_of(required, directions, depth)), _UNKNOWN
+            return self._best_of(required, directions, depth // 2), _UNKNOWN
         if not len(directions):
             return self._any(depth)
+        # All faces of those will be read.
+        best = depth // 4 if self._spots and not self._wanted_people else depth
         keyframes, last = self._lookup.nearest_keyframes(
-            directions, depth, self._narrowed.of_keyframes
+            directions, depth, self._narrowed.of_keyframes, best
         )
         farthest = dict(zip(map(_key, directions), last, strict=True))
         unseen = self._unseen(self._tree, farthest) if self._wanted(self._tree) else _UNKNOWN
         unseen = -np.inf if max(last) == -np.inf else unseen
-        places = np.unique(np.array(keyframes["place"].to_pylist(), np.int64))
+        places = np.unique(integers(keyframes, "place"))
         if self._wanted_people:
             return self._rows_at(np.union1d(places, self._beside(few))), unseen
         return self._without_people(places, keyframes), unseen
@@ -186,15 +188,14 @@ class Reach:
         return self._lookup.kept_at(np.union1d(places, self._narrowed.some))
 
     def _without_people(self, places: Ints, keyframes: pa.Table) -> Rows:
-        """The rows of candidates of a context in which certain people are not wanted, or nobody.
+        """The rows of candidates of a context in which nobody is wanted, but somebody may not be.
 
-        Who may be there is known. So where all of their shots are, only the faces of those are
-        read, and of shots near them, which may support them.
+        Shots near them in which those are support that they are in the candidates too.
         """
-        may_be = [_near(places, spots.places) for spots in self._spots.values()]
-        faces = self._of_faces or not all(spots.all for spots in self._spots.values())
-        whole = np.unique(np.concatenate([*may_be, self._narrowed.some if not len(places) else []]))
-        return self._lookup.rows_of(keyframes, whole.astype(np.int64), faces=faces)
+        beside = [_near(places, spots.places) for spots in self._spots.values()]
+        told = places[:0] if len(places) else self._narrowed.some
+        faces = bool(self._spots) or self._of_faces
+        return self._lookup.rows_of(keyframes, reduce(np.union1d, beside, told), faces=faces)
 
     def _any(self, depth: int) -> tuple[Rows, float]:
         """The first shots: where only somebody is not wanted, all others are worth the same."""
@@ -208,23 +209,26 @@ class Reach:
         sure = np.concatenate([spots.places[:n] for spots in self._spots.values()])
         return np.unique(sure[np.isin(sure, required)][:n])
 
-    def _best_of(self, required: Ints, directions: Vector, n: int) -> Ints:
-        """Of more places than can be read those where the context fits best, and the surest people.
+    def _best_of(self, required: Ints, directions: Vector, n: int) -> Rows:
+        """Of more places than can be read those where the context fits best.
 
-        Half are of the shots in which the people are by themselves, if these fit better or not.
+        Half of them are shots in which the people are for themselves or by their neighbours, as
+        far as is known; the other half may be any.
         """
-        places, vectors = self._lookup.pictures_at(required, self._narrowed.of_keyframes)
-        products = vectors @ directions.T
+        keyframes = self._lookup.keyframes_at(required, self._narrowed.of_keyframes)
+        places = integers(keyframes, "place")
+        products = vectors(keyframes) @ directions.T
         surely = _required(
             self._tree,
             {who: spots.surest(self._threshold) for who, spots in self._spots.items()},
         )
         assert surely is not None, "people are required"
-        sure = np.isin(places, surely)
-        best = _best(places, products, n), _best(places[sure], products[sure], n)
-        found = np.union1d(*best)
+        likely = np.isin(places, _near(surely, required))
+        found = np.union1d(_best(places, products, n), _best(places[likely], products[likely], n))
         support = _near(found[~np.isin(found, surely)], surely)
-        return np.unique(np.concatenate([found, support, self._surest_of(required, _SUREST)]))
+        every = reduce(np.union1d, [found, support, self._surest_of(required, _SUREST)])
+        read = taken(keyframes, np.flatnonzero(np.isin(places, every)))
+        return self._lookup.rows_of(read, np.setdiff1d(every, places), faces=True)
 
     def _to_ask(self) -> Vector:
         """The directions in which candidates are looked for, [M, D], each once."""

@@ -47,28 +47,37 @@ class Lookup:
         self._tables = tables
         self.remembered = Kept[Any](_REMEMBERED)
         self._kept = Kept[Rows](_KEPT_BYTES, lambda rows: rows.nbytes)
-        self._pictures = Kept[tuple[Ints, Vector]](_KEPT_BYTES, lambda found: found[1].nbytes)
+        self._pictures = Kept[pa.Table](_KEPT_BYTES, lambda table: table.nbytes)
         self._video = lru_cache(maxsize=16)(
             lambda number: self._rows({name: [_in("generation", [number])] for name in CONTENT})
         )
 
     def nearest_keyframes(
-        self, directions: Vector, n: int, where: str | None = None
+        self, directions: Vector, n: int, where: str | None = None, best: int | None = None
     ) -> tuple[pa.Table, list[float]]:
         """The `n` keyframes nearest to each of `directions` [M, D], each once, as `SEARCHED` says.
 
-        `where` (SQL) narrows them before. Beside them, for each direction, the product with the
-        last of its keyframes, -inf where there were no more: none that is left out is nearer.
+        `where` (SQL) narrows them before, and of the `n` for each direction only the `best` are
+        kept. Beside them, for each direction, the product with the last of its keyframes, -inf
+        where there were no more: none that is left out is nearer.
         """
-        found, last = [], []
-        for direction in directions:
+
+        def nearest(direction: Vector) -> tuple[pa.Table, float]:
             table = self._nearest("keyframes", direction, n, where)
+            table = table.select(["place", *SEARCHED["keyframes"]]).combine_chunks()
+            products = vectors(table) @ direction
             # Not of `_distance`: codes tell of twice the cosine distance, and about. The order is
             # about right too, so the best of the last ones counts.
-            vectors = vectors_of(table["vector"].combine_chunks())[-max(1, n // 10) :]
-            last.append(float((vectors @ direction).max()) if len(table) == n else -np.inf)
-            found.append(table.select(["place", *SEARCHED["keyframes"]]))
-        return _each_once(pa.concat_tables(found), "time_s"), last
+            last = float(products[-max(1, n // 10) :].max()) if len(table) == n else -np.inf
+            if best is None or best >= len(table):
+                return table, last
+            order = np.argsort(-products, kind="stable")
+            return taken(table, np.sort(order[:best])), max(last, float(products[order[best]]))
+
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(nearest, directions))
+        tables, last = zip(*found, strict=True)
+        return _each_once(pa.concat_tables(tables), "time_s"), list(last)
 
     def nearest_faces(self, face: Vector, n: int, where: str | None = None) -> pa.Table:
         """The `n` looks nearest to a face [F], nearest first, as `SEARCHED` says, with `place`."""
@@ -77,7 +86,7 @@ class Lookup:
     def places(self, table: str, where: str | None, n: int | None = None) -> Ints:
         """The places of the first `n` rows that fit, of all for None; each once, in their order."""
         with explained(self._tables.folder, "read"):
-            found = _integers(self._tables.read(table, ["place"], where, n), "place")
+            found = integers(self._tables.read(table, ["place"], where, n), "place")
         _, first = np.unique(found, return_index=True)
         return found[np.sort(first)]
 
@@ -92,20 +101,19 @@ class Lookup:
         with explained(self._tables.folder, "read"):
             return self._tables.read("shots", wanted, _in("generation", generations))
 
-    def pictures_at(self, places: Ints, where: str | None = None) -> tuple[Ints, Vector]:
-        """The place [K] and the vector [K, D] of every keyframe of some shots that fits `where`.
+    def keyframes_at(self, places: Ints, where: str | None = None) -> pa.Table:
+        """All keyframes of some shots that fit `where`, as `SEARCHED` says, with `place`.
 
         They are for shots that will be asked for again, those of a person: the last are kept.
         """
 
         def read(some: Ints) -> pa.Table:
             there = _at(some) if where is None else f"{_at(some)} AND ({where})"
-            return self._tables.read("keyframes", ["place", "vector"], there)
+            return self._tables.read("keyframes", ["place", *SEARCHED["keyframes"]], there)
 
-        def read_all() -> tuple[Ints, Vector]:
+        def read_all() -> pa.Table:
             with explained(self._tables.folder, "read"), ThreadPoolExecutor(2) as pool:
-                found = pa.concat_tables(pool.map(read, _portions(places)))
-            return _integers(found, "place"), vectors_of(found["vector"].combine_chunks())
+                return pa.concat_tables(pool.map(read, _portions(places))).combine_chunks()
 
         return self._pictures.of((places.tobytes(), where), read_all)
 
@@ -124,11 +132,11 @@ class Lookup:
         They have these keyframes alone, and with `faces` those of all. Of the shots at `whole`,
         which need not be among them, everything is read.
         """
-        places = _integers(keyframes, "place")
+        places = integers(keyframes, "place")
         every, at = np.union1d(places, whole), [_at(some) for some in _portions(whole)]
         every_at = [_at(some) for some in _portions(every)]
         with_faces = every_at if faces else at
-        others = keyframes.filter(pa.array(~np.isin(places, whole)))
+        others = taken(keyframes, np.flatnonzero(~np.isin(places, whole)))
         return self._rows(
             {"shots": every_at, "keyframes": at, "faces": with_faces, "figures": with_faces}, others
         )
@@ -168,7 +176,7 @@ class Lookup:
             name: table.sort_by([(column, "ascending") for column in ORDER[name]])
             for name, table in tables.items()
         }
-        there = np.unique(_integers(tables["shots"], "generation")).tolist()
+        there = np.unique(integers(tables["shots"], "generation")).tolist()
         published = [(self.videos[each], each) for each in there if each in self.videos]
         ids = {video.video_id for video, _ in published}
         labels = [label for label in self.labels if label.video_id in ids]
@@ -180,14 +188,27 @@ class Lookup:
 
 def _each_once(table: pa.Table, also: str) -> pa.Table:
     moments = np.array(table[also].to_pylist(), np.float64)
-    order = np.lexsort((moments, places := _integers(table, "place")))
+    order = np.lexsort((moments, places := integers(table, "place")))
     new = np.ones(len(order), bool)
     new[1:] = (np.diff(places[order]) != 0) | (np.diff(moments[order]) != 0)
     first = order[new]
-    return table.take(pa.array(np.sort(first).tolist()))
+    return taken(table, np.sort(first))
 
 
-def _integers(table: pa.Table, column: str) -> Ints:
+def taken(table: pa.Table, at: Ints) -> pa.Table:
+    """Some rows of a table, by their numbers."""
+    return table.take(pa.array(at.tolist(), pa.int64()))  # of an array would import pandas
+
+
+def vectors(table: pa.Table) -> Vector:
+    """The column `vector`, float32 [N, D]."""
+    if not len(table):
+        return np.zeros((0, table.schema.field("vector").type.list_size), np.float32)
+    return vectors_of(table["vector"].combine_chunks())
+
+
+def integers(table: pa.Table, column: str) -> Ints:
+    """A column of whole numbers as int64 [N]."""
     return np.array(table[column].to_pylist(), np.int64)
 
 

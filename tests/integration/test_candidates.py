@@ -237,6 +237,36 @@ def test_what_somebody_said_of_a_face_counts(both: Both) -> None:
     assert shots(found) == shots(exact)
 
 
+def test_a_reader_that_stays_open_reads_people_once_until_something_changes(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(both.folder, exact_below=LARGE)
+    texts = ("Otto Often", "Sam Sometimes or Otto Often in a forest", "Olga Once at night")
+    first = [archive.query(text) for text in texts]
+    lookup = archive._open.reader.lookup
+    assert lookup is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(lookup._tables, "read", None)  # it would raise
+        patch.setattr(lookup._tables, "nearest", None)
+        again = [archive.query(text) for text in texts]
+    assert [shots(each) for each in again] == [shots(each) for each in first]
+    for each, before in zip(again, first, strict=True):
+        assert [h.score for h in each.hits] == pytest.approx([h.score for h in before.hits])
+    gone = first[0].hits[0].video_id
+    with Store.open(both.folder, exact_below=LARGE) as store:
+        store.remove_videos([gone])
+    for text, before in zip(texts, first, strict=True):
+        found, exact = archive.query(text), both.ask(text)[1]
+        assert shots(found) == shots(exact)
+        assert gone not in {hit.video_id for hit in found.hits}
+        assert found.hits != before.hits or gone not in {hit.video_id for hit in before.hits}
+    olga = next(p for p in archive._open.reader.people() if p.name == "Olga Once")
+    with Store.open(both.folder, exact_below=LARGE) as store:
+        store.remove_person(olga.person_id)
+    assert archive.query("Otto Often").hits
+    assert archive._open.reader.lookup is not lookup  # nothing of her is left in memory
+
+
 def test_timelines_and_appearances_read_only_what_they_need(made: Both) -> None:
     archive, exact = Archive(made.folder, exact_below=LARGE), Archive(made.folder)
     for name in ("Olga Once", "Sam Sometimes"):
@@ -253,8 +283,13 @@ def test_of_more_shots_of_somebody_than_are_read_those_that_fit_the_context_are(
     made: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(candidates, "FEW_SHOTS", 30)  # Otto is in some eighty
-    for text in ("Otto Often in a forest", "Otto Often by the sea at night"):
-        found, exact = made.ask(text)
+    monkeypatch.setattr(candidates, "DEPTHS", (40, 160))
+    for text, filters in (
+        ("Otto Often in a forest", Filters()),
+        ("Otto Often by the sea at night", Filters()),
+        ("Otto Often in a forest", Filters(since=100.0, until=700.0)),
+    ):
+        found, exact = made.ask(text, filters=filters)
         assert found.at_least
         assert recall(found, exact) >= 0.9
 
