@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -252,6 +253,7 @@ class Tables:
     def _database(self, name: str) -> Any:
         folder = self.place(name)
         if str(folder) not in self._connections:
+            os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings help nobody who searches
             import lancedb
 
             # Zero: every read looks for the latest version first.

@@ -6,17 +6,20 @@ worker was killed from outside, or whose node went away, has done nothing. They 
 - crashed, hung, took too much memory: `tries` times, then the file goes into quarantine;
 - the node went away: never counted;
 - killed, and nobody knows by whom (an operator, or the system when memory ran out): `KILLS` times.
+  Of a file in pieces each piece has its own count, since one hand kills the workers of several.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 
 from vidsearch.tasks import QUARANTINE
 
 KILLS = 4
-"""Times a worker may be killed over a file, for reasons unknown, before the file is suspected."""
+"""Times a worker may be killed over a file, or one piece of it, for reasons unknown, before the
+file is suspected."""
 
 CEILING_S = 3600.0
 """Seconds that a file may take whatever its size ..."""
@@ -38,17 +41,20 @@ class Attempts:
 
     tries: int
     by_file: list[str] = field(default_factory=list)
-    kills: int = 0
+    kills: Counter[int | None] = field(default_factory=Counter)
 
-    def add(self, death: Death, reason: str) -> str:
-        """Note how a try ended; the reason to put the file into quarantine, "" to try again."""
+    def add(self, death: Death, reason: str, piece: int | None = None) -> str:
+        """Note how a try ended, of a piece or of the whole file (None).
+
+        Gives the reason to put the file into quarantine, "" to try again.
+        """
         if death is Death.NODE:
             return ""
         if death is Death.KILLED:
-            self.kills += 1
-            if self.kills < KILLS:
+            self.kills[piece] += 1
+            if self.kills[piece] < KILLS:
                 return ""
-            reason = f"its worker was killed {self.kills} times, perhaps for want of memory"
+            reason = f"its worker was killed {KILLS} times, perhaps for want of memory"
             return f"{QUARANTINE}{reason}"
         self.by_file.append(reason)
         if len(self.by_file) < self.tries:

@@ -317,7 +317,7 @@ class _Run:
         if work.is_moot:
             return
         death, reason = self._judged(file, error)
-        verdict = work.attempts.add(death, reason)
+        verdict = work.attempts.add(death, reason, work.piece and work.piece.number)
         if verdict:
             log.warning("%s: %s", work.name, verdict)
             self.plan.drop(work)

@@ -34,6 +34,19 @@ def test_a_worker_that_others_kill_is_believed_some_times() -> None:
     assert verdicts[-1].startswith(f"in quarantine: its worker was killed {KILLS} times")
 
 
+def test_a_hand_that_kills_the_workers_of_many_pieces_at_once_is_one_hand() -> None:
+    attempts = Attempts(2)
+    for _ in range(KILLS - 1):
+        assert {attempts.add(Death.KILLED, "its worker was killed", n) for n in range(9)} == {""}
+    assert attempts.add(Death.KILLED, "its worker was killed", 3) != ""
+
+
+def test_crashes_of_any_pieces_count_together() -> None:
+    attempts = Attempts(2)
+    assert attempts.add(Death.FILE, "crashed (Aborted)", 1) == ""
+    assert attempts.add(Death.FILE, "crashed (Aborted)", 2) != ""
+
+
 def test_crashes_and_kills_are_counted_apart() -> None:
     attempts = Attempts(2)
     assert attempts.add(Death.KILLED, "its worker was killed") == ""
