@@ -43,6 +43,11 @@ class Attempts:
     by_file: list[str] = field(default_factory=list)
     kills: Counter[int | None] = field(default_factory=Counter)
 
+    @property
+    def is_suspected(self) -> bool:
+        """Whether one more kill puts the file into quarantine."""
+        return max(self.kills.values(), default=0) >= KILLS - 1
+
     def add(self, death: Death, reason: str, piece: int | None = None) -> str:
         """Note how a try ended, of a piece or of the whole file (None).
 

@@ -30,7 +30,7 @@ from workers.actors import (
     Waiting,
     analysed,
 )
-from workers.attempts import KILLS, Attempts, Death, ceiling_s
+from workers.attempts import Attempts, Death, ceiling_s
 from workers.cluster import Code, check_nodes, connect
 from workers.encoder_pool import EncoderPool, of_workers, started, wanted
 from workers.flow import Flow
@@ -246,7 +246,7 @@ class _Run:
         """Another try, elsewhere; the last one of a file under suspicion, alone on its node."""
         if not attempts.by_file and not attempts.kills:
             return {}
-        if attempts.kills < KILLS - 1:
+        if not attempts.is_suspected:
             return {"scheduling_strategy": "SPREAD"}
         nodes = [node["Resources"].get("CPU", 0.0) for node in self.ray.nodes() if node["Alive"]]
         cores = min((n for n in nodes if n >= self.options.cpus_per_worker), default=0.0)
@@ -317,7 +317,8 @@ class _Run:
         if work.is_moot:
             return
         death, reason = self._judged(file, error)
-        verdict = work.attempts.add(death, reason, work.piece and work.piece.number)
+        piece = None if work.piece is None else work.piece.number
+        verdict = work.attempts.add(death, reason, piece)
         if verdict:
             log.warning("%s: %s", work.name, verdict)
             self.plan.drop(work)
