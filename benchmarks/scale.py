@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=1_000_000)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop `make` after so many")
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--kind", nargs="+", default=["rq", "pq", "sq", "hnsw"])
+    parser.add_argument("--kind", nargs="+", default=["rq", "rq x 2", "pq", "sq", "hnsw"])
     options = parser.parse_args()
     if options.do == "make":
         make(options.archive, options.shots, options.minutes, options.data)

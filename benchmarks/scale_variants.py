@@ -25,6 +25,7 @@ from benchmarks import scale
 from vidsearch.health import size_of
 from vidsearch.rows import vectors_of
 from vidsearch.schema import vectors_column
+from vidsearch.search_index import partitions_for
 
 from large_archive import Maker  # isort: skip  (`scale` has put its folder on the path)
 
@@ -37,10 +38,12 @@ _SAMPLE = 64  # vectors a list from which its centre is learnt, for all kinds
 
 def kinds(rows: int) -> dict[str, Any]:
     """The ways to index, by name."""
-    lists = round(rows**0.5)  # and 48 bytes of PQ a vector: as many as RaBitQ takes
+    lists = partitions_for(rows)
     common: dict[str, Any] = {"distance_type": "cosine", "sample_rate": _SAMPLE}
     return {
         "rq": IvfRq(num_partitions=lists, **common),
+        "rq x 2": IvfRq(num_partitions=2 * lists, **common),
+        # As many bytes a vector as RaBitQ takes.
         "pq": IvfPq(num_partitions=lists, num_sub_vectors=48, **common),
         "sq": IvfSq(num_partitions=lists, **common),
         # A graph in each of few large lists, as its makers advise.
