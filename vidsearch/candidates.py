@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from idclip.encoders import Encoder
     from vidsearch.query import Query
 
-DEPTHS = (400, 1600, 6400, 25_600)  # candidates of a context, of each direction
+DEPTHS = (100, 400, 1600, 6400, 25_600)  # candidates of a context, of each direction
 _DIRECTIONS = 12
 _SUREST = 50  # shots of a person that are read whatever they show
 _UNKNOWN = -700.0  # log odds of shots of which only is known that there are more
@@ -160,13 +160,11 @@ class Reach:
         if required is not None:
             if not len(directions):
                 return self._kept_at(self._surest_of(required, few // 2)), _UNKNOWN
-            return self._best_of(required, directions, depth // 2), _UNKNOWN
+            return self._best_of(required, directions, 2 * depth), _UNKNOWN
         if not len(directions):
-            return self._any(depth)
-        # All faces of those will be read.
-        best = depth // 4 if self._spots and not self._wanted_people else depth
+            return self._any(4 * depth)
         keyframes, last = self._lookup.nearest_keyframes(
-            directions, depth, self._narrowed.of_keyframes, best
+            directions, depth, self._narrowed.of_keyframes
         )
         farthest = dict(zip(map(_key, directions), last, strict=True))
         unseen = self._unseen(self._tree, farthest) if self._wanted(self._tree) else _UNKNOWN
@@ -197,12 +195,12 @@ class Reach:
         faces = bool(self._spots) or self._of_faces
         return self._lookup.rows_of(keyframes, reduce(np.union1d, beside, told), faces=faces)
 
-    def _any(self, depth: int) -> tuple[Rows, float]:
+    def _any(self, n: int) -> tuple[Rows, float]:
         """The first shots: where only somebody is not wanted, all others are worth the same."""
         where = self._narrowed.of_keyframes
-        places = self._lookup.places("keyframes", where, depth)
-        every = np.union1d(places, self._beside(depth))
-        return self._rows_at(every), -np.inf if len(places) < depth // 4 else _UNKNOWN
+        places = self._lookup.places("keyframes", where, n)
+        every = np.union1d(places, self._beside(n))
+        return self._rows_at(every), -np.inf if len(places) < n // 4 else _UNKNOWN
 
     def _surest_of(self, required: Ints, n: int) -> Ints:
         """Of more places than can be read those where the people asked for are most probably."""

@@ -17,12 +17,13 @@ from vidsearch.kept import Kept
 from vidsearch.records import Ints, Label, Rows, Vector, Video
 from vidsearch.rows import joined, vectors_of
 from vidsearch.schema import CONTENT, ORDER, SEARCHED
-from vidsearch.search_index import Known
+from vidsearch.search_index import Known, partitions_for
 from vidsearch.tables import Tables, explained
 
-_PROBES = 100  # inverted lists that are looked at for up to so many rows:
-_FOR_ROWS = 2000
-_MOST_PROBES = 400
+_PROBES = 100  # inverted lists that are looked at, at least, for up to so many rows:
+_FOR_ROWS = 500
+_SHARE, _SHARE_OF_FILTERED = 8, 2  # and at least one in so many of all lists: less finds less
+_REFINED = 4  # the best of so many times the keyframes that are wanted
 _AT_ONCE = 5000  # places in one condition
 _REMEMBERED = 256  # people and filters
 _KEPT_BYTES = 256 << 20  # of rows of people, and as many of vectors of their keyframes
@@ -42,6 +43,7 @@ class Lookup:
         self, tables: Tables, known: Known, videos: Mapping[int, Video], labels: Sequence[Label]
     ) -> None:
         self.typical = known.mean
+        self._lists = partitions_for(known.made_for.get("keyframes", 0))
         self.videos = videos
         self.labels = labels
         self._tables = tables
@@ -53,34 +55,32 @@ class Lookup:
         )
 
     def nearest_keyframes(
-        self, directions: Vector, n: int, where: str | None = None, best: int | None = None
+        self, directions: Vector, n: int, where: str | None = None
     ) -> tuple[pa.Table, list[float]]:
         """The `n` keyframes nearest to each of `directions` [M, D], each once, as `SEARCHED` says.
 
-        `where` (SQL) narrows them before, and of the `n` for each direction only the `best` are
-        kept. Beside them, for each direction, the product with the last of its keyframes, -inf
-        where there were no more: none that is left out is nearer.
+        `where` (SQL) narrows them before. Beside them, for each direction, the product with the
+        last of its keyframes, -inf where there were no more: none that is left out is nearer, as
+        far as the index can tell.
         """
+        # What a filter leaves is thinner, so that its nearest lie in more of the lists.
+        share = self._lists // (_SHARE if where is None else _SHARE_OF_FILTERED)
+        probes = max(share, _PROBES * -(-n // _FOR_ROWS))
 
         def nearest(direction: Vector) -> tuple[pa.Table, float]:
-            table = self._nearest("keyframes", direction, n, where)
-            table = table.select(["place", *SEARCHED["keyframes"]]).combine_chunks()
-            products = vectors(table) @ direction
-            # Not of `_distance`: codes tell of twice the cosine distance, and about. The order is
-            # about right too, so the best of the last ones counts.
-            last = float(products[-max(1, n // 10) :].max()) if len(table) == n else -np.inf
-            if best is None or best >= len(table):
-                return table, last
-            order = np.argsort(-products, kind="stable")
-            return taken(table, np.sort(order[:best])), max(last, float(products[order[best]]))
+            table = self._nearest("keyframes", direction, n, where, probes, _REFINED)
+            last = float((vectors(table) @ direction).min()) if len(table) == n else -np.inf
+            return table.select(["place", *SEARCHED["keyframes"]]), last
 
         with ThreadPoolExecutor(2) as pool:
-            found = list(pool.map(nearest, directions))
-        tables, last = zip(*found, strict=True)
+            tables, last = zip(*pool.map(nearest, directions), strict=True)
         return _each_once(pa.concat_tables(tables), "time_s"), list(last)
 
     def nearest_faces(self, face: Vector, n: int, where: str | None = None) -> pa.Table:
-        """The `n` looks nearest to a face [F], nearest first, as `SEARCHED` says, with `place`."""
+        """The `n` looks nearest to a face [F], nearest first, as `SEARCHED` says, with `place`.
+
+        Nobody may be missed, and people are remembered: every list is looked at.
+        """
         return self._nearest("faces", face, n, where).select(["place", *SEARCHED["faces"]])
 
     def places(self, table: str, where: str | None, n: int | None = None) -> Ints:
@@ -150,11 +150,20 @@ class Lookup:
     def _has_figures(self) -> bool:
         return self._tables.count("figures") > 0
 
-    def _nearest(self, name: str, vector: Vector, n: int, where: str | None) -> pa.Table:
-        probes = min(_MOST_PROBES, _PROBES * -(-n // _FOR_ROWS))
+    def _nearest(
+        self,
+        name: str,
+        vector: Vector,
+        n: int,
+        where: str | None,
+        probes: int | None = None,
+        refined: int = 1,
+    ) -> pa.Table:
         wanted = ["place", *SEARCHED[name]]
         with explained(self._tables.folder, "read"):
-            return self._tables.nearest(name, vector.tolist(), n, wanted, where, probes=probes)
+            return self._tables.nearest(
+                name, vector.tolist(), n, wanted, where, probes=probes, refined=refined
+            )
 
     def _rows(self, wanted: Mapping[str, Sequence[str]], keyframes: pa.Table | None = None) -> Rows:
         """The rows of each table that fit one of the conditions, and `keyframes` read before."""

@@ -43,8 +43,8 @@ NUMBERS = {
     "faces": ("place", "generation"),
     "figures": ("place", "generation"),
 }
-# Rows outside an index are compared one by one: 20,000 of them in a few milliseconds.
-_TAIL, _TAIL_SHARE = 20_000, 0.02
+# Rows outside an index are compared one by one, by every question: so many in a few milliseconds.
+_TAIL, _TAIL_OF_VECTORS = 20_000, 5000
 _GROWN = (
     4  # an index is made anew, with more partitions, for so many times the rows it was made for
 )
@@ -116,7 +116,8 @@ def states(tables: Tables) -> list[IndexState]:
 
 def is_behind(state: IndexState) -> bool:
     """Whether an index lacks, or so much that it makes questions slow."""
-    return state.rows is None or state.tail > max(_TAIL, _TAIL_SHARE * state.rows)
+    most = _TAIL_OF_VECTORS if state.column == "vector" else _TAIL
+    return state.rows is None or state.tail > most
 
 
 def renew(tables: Tables, *, say: Callable[[str], None], force: bool = False) -> bool:

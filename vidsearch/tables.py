@@ -155,20 +155,27 @@ class Tables:
         wanted: Sequence[str],
         where: str | None = None,
         *,
-        probes: int,
+        probes: int | None = None,
+        refined: int = 1,
     ) -> pa.Table:
         """Columns of the `n` rows whose `vector` has about the greatest cosine, and `_distance`.
 
-        Of the index's partitions `probes` are looked at; rows that are in no index are all
-        compared. `where` (SQL) is applied before, so `n` rows come if so many fit.
+        Of the index's partitions `probes` are looked at, and all of them for None or where too few
+        rows are in these; rows that are in no index are all compared. Of `refined` times `n` rows
+        that the index finds the best are taken. `where` (SQL) is applied before, so `n` rows come
+        if so many fit.
         """
 
         def query(table: Any) -> Any:
             asked = table.search(vector, vector_column_name="vector").distance_type("cosine")
-            # More of them where a filter leaves too little in these: fewer than `n` rows are all.
-            return asked.limit(n).minimum_nprobes(probes).maximum_nprobes(0)
+            asked = asked.limit(n).minimum_nprobes(probes or 1)
+            asked = asked.maximum_nprobes(probes or 0)  # 0: all of them
+            return asked.refine_factor(refined) if refined > 1 else asked
 
-        return self._answered(name, query, [*wanted, "_distance"], where)
+        found = self._answered(name, query, [*wanted, "_distance"], where)
+        if probes is not None and len(found) < n:
+            return self.nearest(name, vector, n, wanted, where, refined=refined)
+        return found
 
     def nothing(self, name: str) -> pa.Table:
         """No rows of a table."""

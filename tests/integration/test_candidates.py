@@ -283,7 +283,7 @@ def test_of_more_shots_of_somebody_than_are_read_those_that_fit_the_context_are(
     made: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(candidates, "FEW_SHOTS", 30)  # Otto is in some eighty
-    monkeypatch.setattr(candidates, "DEPTHS", (40, 160))
+    monkeypatch.setattr(candidates, "DEPTHS", (10, 40))
     for text, filters in (
         ("Otto Often in a forest", Filters()),
         ("Otto Often by the sea at night", Filters()),

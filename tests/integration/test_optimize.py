@@ -93,7 +93,7 @@ def test_a_few_new_rows_are_worth_no_new_index_but_many_are(
     folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grown(folder, maker, 6)
-    monkeypatch.setattr(search_index, "_TAIL", 300)
+    monkeypatch.setattr(search_index, "_TAIL_OF_VECTORS", 300)
     grown(folder, maker, 1, first=20)
     assert (index_of(folder)[VECTORS].rows, index_of(folder)[VECTORS].tail) == (2000, 200)
     grown(folder, maker, 1, first=30)
