@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from idclip.devices import CPU, FACES_DEVICE
 from idclip.onnx_session import open_session
 
 Image = NDArray[np.uint8]
@@ -36,10 +37,10 @@ class Detections(NamedTuple):
 
 
 class CenterFace:
-    """The detector on onnxruntime. `threads` 0 means all cores."""
+    """The detector on onnxruntime, on a device. `threads` 0 means all cores."""
 
-    def __init__(self, path: Path, *, threads: int = 0) -> None:
-        self._session = open_session(path, threads=threads)
+    def __init__(self, path: Path, *, threads: int = 0, device: str = CPU) -> None:
+        self._session = open_session(path, threads=threads, device=device, option=FACES_DEVICE)
 
     def detect(self, image: Image, *, long_side: int, threshold: float = THRESHOLD) -> Detections:
         """Faces in `image` (RGB uint8 [H, W, 3]), in its own pixels.

@@ -12,7 +12,9 @@ from typing import Any
 
 from .errors import ModelUnavailable
 
-AUTO, CPU = "auto", "cpu"
+AUTO, CPU, ENCODER = "auto", "cpu", "encoder"
+DEVICE, FACES_DEVICE = "--device", "--faces-device"
+"""The options that name one, for messages."""
 _KNOWN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _CUDA_PROVIDER = "CUDAExecutionProvider"
 
@@ -60,35 +62,74 @@ def torch_device(device: str) -> str:
     return device
 
 
-def onnx_device(device: str) -> str:
+def onnx_device(device: str, option: str = DEVICE) -> str:
     """The device for networks on onnxruntime; "auto" is the processor, which they are made for.
 
-    Raises `ModelUnavailable` where it is not here.
+    Raises `ModelUnavailable`, with the name of the `option` that asks, where it is not here.
     """
     if known(device) in (AUTO, CPU):
         return CPU
-    import onnxruntime
-
     if device == "mps":
         raise ModelUnavailable(
-            "--device mps: networks on onnxruntime run on the processor or by CUDA; use --device"
+            f"{option} mps: networks on onnxruntime run on the processor or by CUDA; use {option}"
             " cpu"
         )
-    if _CUDA_PROVIDER not in onnxruntime.get_available_providers():
+    if not onnx_has_cuda():
         raise ModelUnavailable(
-            f"--device {device}: the onnxruntime that is installed has no CUDA. On a machine with"
+            f"{option} {device}: the onnxruntime that is installed has no CUDA. On a machine with"
             " an NVIDIA GPU: pip uninstall onnxruntime; pip install onnxruntime-gpu. Or use"
-            " --device cpu"
+            f" {option} cpu"
         )
     return device
+
+
+def onnx_has_cuda() -> bool:
+    """Whether the onnxruntime that is installed was built for CUDA; it may find no GPU still."""
+    import onnxruntime
+
+    return _CUDA_PROVIDER in onnxruntime.get_available_providers()
 
 
 def onnx_providers(device: str) -> list[Any]:
     """What onnxruntime is told for a device that `onnx_device` gave."""
     if device == CPU:
         return ["CPUExecutionProvider"]
-    cuda = {"device_id": _number(device), "use_tf32": 0}
+    # Batches and pictures come in many sizes; unasked, each new one is benchmarked for a second.
+    cuda = {"device_id": _number(device), "use_tf32": 0, "cudnn_conv_algo_search": "HEURISTIC"}
     return [(_CUDA_PROVIDER, cuda), "CPUExecutionProvider"]
+
+
+def face_device(faces: str, device: str) -> str:
+    """The device for a face model of that name; "auto" is the processor.
+
+    Raises `ModelUnavailable` where it is not here, or the face model cannot run on it.
+    """
+    if not _KNOWN.fullmatch(device):
+        raise ModelUnavailable(
+            f"{device!r} is no device for faces: use auto, cpu, cuda, cuda:NUMBER (the first is 0)"
+            " or encoder, which is where the encoder runs"
+        )
+    if not faces.startswith("opencv:") or device in (AUTO, CPU):
+        return onnx_device(device, FACES_DEVICE)
+    raise ModelUnavailable(
+        f"{FACES_DEVICE} {device}: {faces} runs on OpenCV, and so on the processor alone; use"
+        f" {FACES_DEVICE} cpu, or the face model default or insightface"
+    )
+
+
+def face_device_beside(faces: str, asked: str, encoder: str) -> str:
+    """The device for a face model whose encoder runs on the device `encoder`.
+
+    `asked` is a device, or "encoder" for that of the encoder. "auto" is that too where it is a CUDA
+    GPU that the face model can use, and else the processor. Raises `ModelUnavailable` as
+    `face_device` does.
+    """
+    if asked == ENCODER:
+        return face_device(faces, encoder)
+    if asked != AUTO:
+        return face_device(faces, asked)
+    gains = encoder.startswith("cuda") and not faces.startswith("opencv:") and onnx_has_cuda()
+    return encoder if gains else CPU
 
 
 def _number(device: str) -> int:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from idclip.devices import CPU, face_device
 from idclip.errors import ModelUnavailable
+
+if TYPE_CHECKING:
+    from idclip.alignment import Crops
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -38,12 +42,8 @@ class Face:
     quality: float
 
 
-class FaceModel(Protocol):
-    """A detector and an embedding that belong together."""
-
-    name: str
-    dim: int
-    licence: str
+class FaceFinder(Protocol):
+    """The detector of a face model: all that is needed where its network runs elsewhere."""
 
     def detect(self, image: Image, *, long_side: int) -> list[Face]:
         """Faces in `image` (RGB uint8 [H, W, 3]), best score first, in its own pixels.
@@ -53,34 +53,84 @@ class FaceModel(Protocol):
         """
         ...
 
+
+class FaceModel(FaceFinder, Protocol):
+    """A detector and an embedding that belong together.
+
+    Faces become vectors in two steps, `crops` and `embed_crops`, which may run on two machines. The
+    vectors do not depend on the `device`.
+    """
+
+    name: str
+    dim: int
+    licence: str
+
+    @property
+    def device(self) -> str:
+        """Where the network runs: "cpu", "cuda" or "cuda:NUMBER"."""
+        ...
+
+    @property
+    def crops(self) -> Crops:
+        """The first step: faces cut out of a picture, uint8 [N, side, side, 3]."""
+        ...
+
+    def embed_crops(self, crops: Image) -> Floats:
+        """The second: what `crops` cut, as unit vectors float32 [N, dim]."""
+        ...
+
     def embed(self, image: Image, faces: Sequence[Face]) -> Floats:
-        """Vectors float32 [N, dim] of unit length, for faces of `detect` on the same picture.
+        """Both: vectors float32 [N, dim] of unit length, for faces of `detect` on the same picture.
 
         The same faces found on a smaller copy will do, when scaled to this picture (`scaled`).
         """
         ...
 
 
-def load_faces(name: str = "default", *, threads: int = 0) -> FaceModel:
+def load_faces(name: str = "default", *, threads: int = 0, device: str = CPU) -> FaceModel:
     """The face model of that name; `threads` 0 means all cores.
 
     `default`, `insightface:PACK` (the extra `insightface`, a downloaded pack; non-commercial
-    research licence), or `opencv:FOLDER` (YuNet and SFace as ONNX files in FOLDER). Raises
-    `ModelUnavailable` with what to do when a name is unknown or its files are not there.
+    research licence), or `opencv:FOLDER` (YuNet and SFace as ONNX files in FOLDER). `device` is
+    "cpu" (which "auto" is too), "cuda" or "cuda:NUMBER", for detector and network; opencv's run on
+    the processor alone. Raises `ModelUnavailable` with what to do when a name is unknown, its files
+    are not there, or it cannot run on the device.
     """
     kind, _, rest = full_name(name).partition(":")
+    device = face_device(name, device)
     if name == "default":
         from idclip.faces_default import DefaultFaces
 
-        return DefaultFaces(WEIGHTS, threads=threads)
+        return DefaultFaces(WEIGHTS, threads=threads, device=device)
     if kind == "insightface":
         from idclip.faces_insightface import InsightFaces
 
-        return InsightFaces(rest or "buffalo_l", threads=threads)
+        return InsightFaces(rest or "buffalo_l", threads=threads, device=device)
     if kind == "opencv" and rest:
         from idclip.faces_opencv import OpenCVFaces
 
         return OpenCVFaces(Path(rest), threads=threads)
+    raise ModelUnavailable(unknown_faces(name))
+
+
+def load_finder(name: str = "default", *, threads: int = 0) -> FaceFinder:
+    """The detector of `load_faces(name)` alone, on the processor; its network is not loaded.
+
+    Raises `ModelUnavailable` as `load_faces` does.
+    """
+    kind, _, rest = full_name(name).partition(":")
+    if name == "default":
+        from idclip.faces_default import DefaultFinder
+
+        return DefaultFinder(WEIGHTS, threads=threads)
+    if kind == "insightface":
+        from idclip.faces_insightface import InsightFinder
+
+        return InsightFinder(rest or "buffalo_l", threads=threads)
+    if kind == "opencv" and rest:
+        from idclip.faces_opencv import OpenCVFinder
+
+        return OpenCVFinder(Path(rest), threads=threads)
     raise ModelUnavailable(unknown_faces(name))
 
 

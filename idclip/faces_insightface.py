@@ -11,13 +11,15 @@ import importlib.util
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from idclip import alignment
+from idclip.alignment import Crops
+from idclip.devices import CPU, FACES_DEVICE
 from idclip.errors import ModelUnavailable
 from idclip.face_quality import QualityModel
 from idclip.faces import WEIGHTS, Face, Floats, Image
@@ -26,41 +28,24 @@ from idclip.onnx_session import open_session
 LICENCE = "insightface packs: non-commercial research only"
 _REACH_S = 3.0  # how long the origin may take to answer at all
 _MULTIPLE = 32
-_BATCH = 16  # crops at once: a crowd would take gigabytes
+_BATCH = 16  # crops at once: a crowd would take gigabytes ...
+_BATCH_ON_GPU = 64  # ... which a GPU has
 # SCRFD and ArcFace, by what packs call them: buffalo_* first, antelopev2 second; r50, mbf.
 _DETECTOR = ("det_*.onnx", "scrfd_*.onnx")
 _NETWORK = ("*r[0-9]*.onnx", "w600k_*.onnx")
 
 
-class InsightFaces:
-    """A pack of insightface by name or folder; see `FaceModel` for its methods."""
+class InsightFinder:
+    """The detector of a pack of insightface, by name or folder; see `FaceFinder`."""
 
-    licence = LICENCE
+    def __init__(self, pack: str, *, threads: int = 0, device: str = CPU) -> None:
+        _require_package(pack)
+        from insightface.model_zoo.scrfd import SCRFD
 
-    def __init__(self, pack: str, *, threads: int = 0) -> None:
-        self.name = f"insightface:{pack}"
-        if importlib.util.find_spec("insightface") is None:
-            raise ModelUnavailable(
-                f'{self.name} needs the extra: pip install "vidsearch[insightface]" '
-                f"({LICENCE}); the default face model needs nothing more"
-            )
-        try:
-            from insightface.model_zoo import ArcFaceONNX
-            from insightface.model_zoo.scrfd import SCRFD
-        except ImportError as error:
-            raise ModelUnavailable(
-                f"{self.name}: insightface cannot be imported ({error}); install it again with "
-                'pip install "vidsearch[insightface]"'
-            ) from error
         folder = _pack_folder(pack)
-        finder, reader = _file(folder, *_DETECTOR), _file(folder, *_NETWORK)
-        try:
-            self._detector: Any = SCRFD(str(finder), open_session(finder, threads=threads))
-            self._network: Any = ArcFaceONNX(str(reader), open_session(reader, threads=threads))
-            self._side = int(self._network.input_size[0])
-            self.dim = int(self._network.output_shape[-1])
-        except (AssertionError, TypeError, ValueError, IndexError) as error:
-            raise ModelUnavailable(f"{folder}: no insightface pack: {error}") from error
+        finder = _file(folder, *_DETECTOR)
+        with _told_of(folder):
+            self._detector: Any = SCRFD(str(finder), _session(finder, threads, device))
         if not self._detector.use_kps:
             raise ModelUnavailable(
                 f"{finder}: this detector tells no landmarks, without which faces cannot be "
@@ -69,7 +54,7 @@ class InsightFaces:
         self._quality = QualityModel.load(WEIGHTS / "quality.json")
 
     def detect(self, image: Image, *, long_side: int) -> list[Face]:
-        """See `FaceModel.detect`."""
+        """See `FaceFinder.detect`."""
         import cv2
 
         height, width = image.shape[:2]
@@ -89,19 +74,44 @@ class InsightFaces:
             faces.append(Face((x0, y0, x1, y1), landmarks, float(row[4]), quality))
         return sorted(faces, key=lambda face: -face.score)
 
-    def embed(self, image: Image, faces: Sequence[Face]) -> Floats:
-        """See `FaceModel.embed`."""
+
+class InsightFaces:
+    """A pack of insightface by name or folder; see `FaceModel` for its methods."""
+
+    licence = LICENCE
+
+    def __init__(self, pack: str, *, threads: int = 0, device: str = CPU) -> None:
+        self.name = f"insightface:{pack}"
+        self.device = device
+        self._finder = InsightFinder(pack, threads=threads, device=device)
+        from insightface.model_zoo import ArcFaceONNX
         from insightface.utils.face_align import arcface_dst
 
-        template = (arcface_dst * (self._side / 112)).astype(np.float32)
-        crops = [
-            _bgr(alignment.cut(image, alignment.similarity(f.landmarks, template), self._side))
-            for f in faces
-        ]
-        step = 1 if self._network.input_shape[0] == 1 else _BATCH
+        folder = _pack_folder(pack)
+        reader = _file(folder, *_NETWORK)
+        with _told_of(folder):
+            self._network: Any = ArcFaceONNX(str(reader), _session(reader, threads, device))
+            side = int(self._network.input_size[0])
+            self.dim = int(self._network.output_shape[-1])
+        self.crops = Crops((arcface_dst * (side / 112)).astype(np.float32), side)
+
+    def detect(self, image: Image, *, long_side: int) -> list[Face]:
+        """See `FaceFinder.detect`."""
+        return self._finder.detect(image, long_side=long_side)
+
+    def embed(self, image: Image, faces: Sequence[Face]) -> Floats:
+        """See `FaceModel.embed`."""
+        return self.embed_crops(self.crops(image, faces))
+
+    def embed_crops(self, crops: Image) -> Floats:
+        """See `FaceModel.embed_crops`."""
+        step = _BATCH if self.device == CPU else _BATCH_ON_GPU
+        if self._network.input_shape[0] == 1:
+            step = 1
         vectors = np.zeros((len(crops), self.dim), np.float32)
         for start in range(0, len(crops), step):
-            vectors[start : start + step] = self._network.get_feat(crops[start : start + step])
+            some = [_bgr(crop) for crop in crops[start : start + step]]
+            vectors[start : start + step] = self._network.get_feat(some)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: Floats = (vectors / np.maximum(norms, 1e-9)).astype(np.float32)
         return unit
@@ -113,6 +123,35 @@ def network_file(pack: str) -> Path:
     if folder is None:
         raise ModelUnavailable(f"insightface:{pack} is not on this machine")
     return _file(folder, *_NETWORK)
+
+
+def _require_package(pack: str) -> None:
+    """Raise `ModelUnavailable` where insightface cannot be imported."""
+    if importlib.util.find_spec("insightface") is None:
+        raise ModelUnavailable(
+            f'insightface:{pack} needs the extra: pip install "vidsearch[insightface]" '
+            f"({LICENCE}); the default face model needs nothing more"
+        )
+    try:
+        import insightface.model_zoo  # noqa: F401
+    except ImportError as error:
+        raise ModelUnavailable(
+            f"insightface:{pack}: insightface cannot be imported ({error}); install it again with "
+            'pip install "vidsearch[insightface]"'
+        ) from error
+
+
+def _session(file: Path, threads: int, device: str) -> Any:
+    return open_session(file, threads=threads, device=device, option=FACES_DEVICE)
+
+
+@contextmanager
+def _told_of(folder: Path) -> Iterator[None]:
+    """What insightface says of networks of other kinds, as `ModelUnavailable`."""
+    try:
+        yield
+    except (AssertionError, TypeError, ValueError, IndexError) as error:
+        raise ModelUnavailable(f"{folder}: no insightface pack: {error}") from error
 
 
 def _bgr(image: Image) -> Image:

@@ -6,13 +6,15 @@ Their files are `face_detection_yunet_*.onnx` and `face_recognition_sface_*.onnx
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from idclip import alignment
+from idclip.alignment import Crops
+from idclip.devices import CPU
 from idclip.errors import ModelUnavailable
 from idclip.face_quality import QualityModel
 from idclip.faces import WEIGHTS, Face, Floats, Image
@@ -28,39 +30,29 @@ _TEMPLATE = np.array(
 _CROP = 112
 
 
-class OpenCVFaces:
-    """YuNet and SFace from a folder; see `FaceModel` for its methods.
+class OpenCVFinder:
+    """YuNet from a folder; see `FaceFinder`.
 
     OpenCV's threads are set for the whole process (`cv2.setNumThreads`), so `threads` is obeyed
     for all of OpenCV.
     """
 
-    licence = "YuNet MIT, SFace Apache-2.0 (free for commercial use)"
-
     def __init__(self, folder: Path, *, threads: int = 0) -> None:
         import cv2
 
-        self.name = f"opencv:{folder}"
-        folder = folder.expanduser()
-        detector, network = _file(folder, _DETECTOR), _file(folder, _NETWORK)
+        file = _file(folder.expanduser(), _DETECTOR)
         if threads:
             cv2.setNumThreads(threads)
-        try:
+        with _told_of(file):
             self._detector: Any = cv2.FaceDetectorYN.create(
-                str(detector), "", (320, 320), _SCORE, _OVERLAP, _MOST
+                str(file), "", (320, 320), _SCORE, _OVERLAP, _MOST
             )
-            self._network: Any = cv2.FaceRecognizerSF.create(str(network), "")
             # Files of other networks load, and fail when first used.
             self._detector.detect(np.zeros((320, 320, 3), np.uint8))
-            self.dim = self._network.feature(np.zeros((_CROP, _CROP, 3), np.uint8)).size
-        except cv2.error as error:
-            raise ModelUnavailable(
-                f"{folder}: OpenCV cannot use {detector.name} and {network.name}: {error}"
-            ) from error
         self._quality = QualityModel.load(WEIGHTS / "quality.json")
 
     def detect(self, image: Image, *, long_side: int) -> list[Face]:
-        """See `FaceModel.detect`."""
+        """See `FaceFinder.detect`."""
         import cv2
 
         height, width = image.shape[:2]
@@ -78,13 +70,37 @@ class OpenCVFaces:
             faces.append(Face((x, y, x + w, y + h), landmarks, float(row[14]), quality))
         return sorted(faces, key=lambda face: -face.score)
 
+
+class OpenCVFaces:
+    """YuNet and SFace from a folder, on the processor; see `FaceModel` for its methods."""
+
+    licence = "YuNet MIT, SFace Apache-2.0 (free for commercial use)"
+    device = CPU
+    crops = Crops(_TEMPLATE, _CROP)
+
+    def __init__(self, folder: Path, *, threads: int = 0) -> None:
+        import cv2
+
+        self.name = f"opencv:{folder}"
+        self._finder = OpenCVFinder(folder, threads=threads)
+        file = _file(folder.expanduser(), _NETWORK)
+        with _told_of(file):
+            self._network: Any = cv2.FaceRecognizerSF.create(str(file), "")
+            self.dim = self._network.feature(np.zeros((_CROP, _CROP, 3), np.uint8)).size
+
+    def detect(self, image: Image, *, long_side: int) -> list[Face]:
+        """See `FaceFinder.detect`."""
+        return self._finder.detect(image, long_side=long_side)
+
     def embed(self, image: Image, faces: Sequence[Face]) -> Floats:
         """See `FaceModel.embed`."""
-        vectors = np.zeros((len(faces), self.dim), np.float32)
-        for i, face in enumerate(faces):
-            matrix = alignment.similarity(face.landmarks, _TEMPLATE)
-            crop = alignment.cut(image, matrix, _CROP)
-            vectors[i] = self._network.feature(np.ascontiguousarray(crop[:, :, ::-1])).ravel()
+        return self.embed_crops(self.crops(image, faces))
+
+    def embed_crops(self, crops: Image) -> Floats:
+        """See `FaceModel.embed_crops`."""
+        vectors = np.zeros((len(crops), self.dim), np.float32)
+        for vector, crop in zip(vectors, crops, strict=True):
+            vector[:] = self._network.feature(np.ascontiguousarray(crop[:, :, ::-1])).ravel()
         unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         return unit
 
@@ -92,6 +108,17 @@ class OpenCVFaces:
 def network_file(folder: Path) -> Path:
     """The network that makes the vectors; raises `ModelUnavailable` where there is none."""
     return _file(folder.expanduser(), _NETWORK)
+
+
+@contextmanager
+def _told_of(file: Path) -> Iterator[None]:
+    """What OpenCV says of files that are no such networks, as `ModelUnavailable`."""
+    import cv2
+
+    try:
+        yield
+    except cv2.error as error:
+        raise ModelUnavailable(f"{file}: OpenCV cannot use this network: {error}") from error
 
 
 def _file(folder: Path, pattern: str) -> Path:

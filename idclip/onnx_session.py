@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from idclip.devices import CPU, onnx_device, onnx_providers
+from idclip.devices import CPU, DEVICE, onnx_device, onnx_providers
 from idclip.errors import ModelUnavailable
 
 
-def open_session(path: Path, *, threads: int = 0, device: str = CPU) -> Any:
+def open_session(path: Path, *, threads: int = 0, device: str = CPU, option: str = DEVICE) -> Any:
     """An inference session on a device, with `threads` threads (0: as many as cores).
 
-    Raises `ModelUnavailable` when the file is absent or is no network, or the device is not here.
+    Raises `ModelUnavailable` when the file is absent or is no network, or the device, which
+    `option` names, is not here.
     """
     import onnxruntime
 
-    device = onnx_device(device)
-
+    device = onnx_device(device, option)
     if not path.is_file():
         raise ModelUnavailable(f"{path}: no such model file")
     options = onnxruntime.SessionOptions()
@@ -37,8 +37,8 @@ def open_session(path: Path, *, threads: int = 0, device: str = CPU) -> Any:
     if device != CPU and session.get_providers()[0] == "CPUExecutionProvider":
         # onnxruntime says so on stderr, and goes on without the GPU.
         raise ModelUnavailable(
-            f"--device {device}: onnxruntime cannot load CUDA; it wants the versions of CUDA and"
+            f"{option} {device}: onnxruntime cannot load CUDA; it wants the versions of CUDA and"
             " cuDNN that it was built for: pip install onnxruntime-gpu[cuda,cudnn]. Or use"
-            " --device cpu"
+            f" {option} cpu"
         )
     return session

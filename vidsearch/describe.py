@@ -172,16 +172,13 @@ class ShotBuilder:
         return {id(sight): vector for sight, vector in zip(chosen, vectors, strict=True)}
 
     def _embed(self, sights: Sequence[Sight]) -> dict[int, NDArray[np.float32]]:
-        """The vector [F] of each sight, by its `id`; one call for each picture."""
-        by_picture: dict[int, list[Sight]] = {}
-        for sight in sights:
-            by_picture.setdefault(sight.source[0].candidate.index, []).append(sight)
-        vectors: dict[int, NDArray[np.float32]] = {}
-        for group in by_picture.values():
-            picture = group[0].source[0].picture
-            found = self._models.faces.embed(picture, [sight.source[1] for sight in group])
-            vectors.update({id(s): vector for s, vector in zip(group, found, strict=True)})
-        return vectors
+        """The vector [F] of each sight, by its `id`; those of all pictures in one call."""
+        if not sights:
+            return {}
+        model = self._models.faces
+        crops = [model.crops(still.picture, [face]) for still, face in (s.source for s in sights)]
+        vectors = model.embed_crops(np.concatenate(crops))
+        return {id(sight): vector for sight, vector in zip(sights, vectors, strict=True)}
 
     def _joined(self, tracks: Sequence[_Track]) -> list[FaceTrack]:
         """Tracks of all parts of a shot, those of one person joined."""
