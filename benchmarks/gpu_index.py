@@ -210,10 +210,10 @@ def job(given: argparse.Namespace) -> tuple[str, str, list[Row], list[str]]:
             "seconds": statistics.median(times),
             "speed": alone / statistics.median(times),
             "GPU busy": served[way].busy if served[way] else "",
-            "pictures": served[way].pictures if served[way] else "",
-            "batches": served[way].batches if served[way] else "",
-            "of several videos": served[way].mixed if served[way] else "",
-            "largest batch": served[way].largest if served[way] else "",
+            "pictures": served[way].pictures.n if served[way] else "",
+            "batches": served[way].pictures.batches if served[way] else "",
+            "of several videos": served[way].pictures.mixed if served[way] else "",
+            "largest batch": served[way].pictures.largest if served[way] else "",
         }
         for way, times in taken.items()
     ]

@@ -8,6 +8,7 @@ so an archive may be made on one device and go on on another.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import ModelUnavailable
@@ -17,6 +18,29 @@ DEVICE, FACES_DEVICE = "--device", "--faces-device"
 """The options that name one, for messages."""
 _KNOWN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _CUDA_PROVIDER = "CUDAExecutionProvider"
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Where an encoder runs and where a face model does.
+
+    `faces` may be "encoder" too, which is where that runs, and "auto" is so as well where that is a
+    CUDA GPU that the face model can use (`face_device_beside`).
+    """
+
+    encoder: str = AUTO
+    faces: str = AUTO
+
+    def require(self, encoder: str, faces: str) -> None:
+        """Raise `ModelUnavailable` where the models of these names cannot run on their devices."""
+        if self.encoder != AUTO:
+            require_device(encoder, self.encoder)
+        asked = self.encoder if self.faces == ENCODER else self.faces
+        if asked != AUTO:
+            face_device(faces, asked)
+
+
+ANYWHERE = Devices()
 
 
 def require_device(encoder: str, device: str) -> None:

@@ -7,6 +7,7 @@ vectors meanwhile. Between them wait `AHEAD` parts at most, so that memory stays
 
 from __future__ import annotations
 
+import logging
 import platform
 import queue
 import threading
@@ -15,10 +16,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 
+from idclip.devices import ANYWHERE, AUTO, CPU, Devices, face_device_beside
 from idclip.digests import encoder_digest, face_digest
 from idclip.encoders import ImageEncoder, load_encoder, takes_people
 from idclip.errors import ModelUnavailable
-from idclip.faces import FaceModel, load_faces
+from idclip.faces import FaceFinder, FaceModel, load_faces, load_finder
 from idclip.identity import IdentityScorer
 from vidsearch.allocator import give_back_large_blocks
 from vidsearch.describe import Models, ShotBuilder
@@ -29,6 +31,8 @@ from vidsearch.records import AnalyzedVideo, Video
 from vidsearch.segments import Part, segment
 from vidsearch.shots import make_detector
 from vidsearch.tasks import Progress, Recipe, Task
+
+log = logging.getLogger(__name__)
 
 Report = Callable[[Progress], None]
 
@@ -41,14 +45,14 @@ class Stopped(Exception):
 
 
 @lru_cache(maxsize=2)
-def load_models(encoder: str, faces: str, threads: int = 0, device: str = "auto") -> Models:
+def load_models(encoder: str, faces: str, threads: int = 0, devices: Devices = ANYWHERE) -> Models:
     """The models of a recipe, loaded once in a process.
 
-    Raises `ModelUnavailable` where one cannot be had, the device is not here, or the encoder's
+    Raises `ModelUnavailable` where one cannot be had, a device is not here, or the encoder's
     texts hold people by the vectors of another face model.
     """
-    face_model = load_faces(faces, threads=threads)
-    loaded = load_encoder(encoder, threads=threads, device=device)
+    loaded = load_encoder(encoder, threads=threads, device=devices.encoder)
+    face_model = load_faces_beside(faces, loaded.device, threads, devices.faces)
     if takes_people(loaded) and loaded.face_model != face_model.name:
         raise ModelUnavailable(
             f"the encoder {encoder} knows people by the face model {loaded.face_model}, and"
@@ -59,6 +63,22 @@ def load_models(encoder: str, faces: str, threads: int = 0, device: str = "auto"
         face_model,
         IdentityScorer.for_model(face_model.name),
     )
+
+
+def load_faces_beside(name: str, encoder: str, threads: int, device: str = AUTO) -> FaceModel:
+    """The face model beside an encoder that runs on the device `encoder`.
+
+    See `idclip.devices.face_device_beside`; with "auto" it runs on the processor also where the GPU
+    turns out to be of no use to it. Raises `ModelUnavailable` as `load_faces` does.
+    """
+    chosen = face_device_beside(name, device, encoder)
+    if device == AUTO and chosen != CPU:
+        try:
+            return load_faces(name, threads=threads, device=chosen)
+        except ModelUnavailable as error:  # such as versions of CUDA that do not fit
+            log.info("faces stay on the processor: %s", error)
+            chosen = CPU
+    return load_faces(name, threads=threads, device=chosen)
 
 
 def check_weights(recipe: Recipe) -> None:
@@ -82,23 +102,39 @@ def check_weights(recipe: Recipe) -> None:
 def _models(recipe: Recipe) -> Models:
     """The models of a recipe, with the weights that it names; raises as `check_weights` does."""
     check_weights(recipe)
-    return load_models(recipe.encoder, recipe.faces, recipe.threads, recipe.device)
+    return load_models(recipe.encoder, recipe.faces, recipe.threads, recipe.devices)
 
 
 @lru_cache(maxsize=2)
-def _faces(recipe: Recipe) -> tuple[FaceModel, IdentityScorer]:
-    """The face models of a recipe, with the weights that it names."""
+def _faces(recipe: Recipe) -> FaceModel:
+    """The face model of a recipe whose encoder runs elsewhere, with the weights that it names."""
     check_weights(replace(recipe, encoder_weights=""))
-    face_model = load_faces(recipe.faces, threads=recipe.threads)
-    return face_model, IdentityScorer.for_model(face_model.name)
+    return load_faces_beside(recipe.faces, CPU, recipe.threads, recipe.devices.faces)
 
 
-def prepare(recipe: Recipe, encoder: ImageEncoder | None = None) -> Models:
+@lru_cache(maxsize=2)
+def finder(recipe: Recipe) -> FaceFinder:
+    """What finds the faces of a recipe whose network runs elsewhere, on this processor."""
+    return load_finder(recipe.faces, threads=recipe.threads)
+
+
+@lru_cache(maxsize=2)
+def _scorer(faces: str) -> IdentityScorer:
+    return IdentityScorer.for_model(faces)
+
+
+def prepare(
+    recipe: Recipe, encoder: ImageEncoder | None = None, faces: FaceModel | None = None
+) -> Models:
     """The models of a recipe, loaded if this process has not yet; raises what keeps them out.
 
-    `encoder` is that of the recipe where it runs elsewhere: then none is loaded here.
+    `encoder` and `faces` are those of the recipe where they run elsewhere: then none is loaded
+    here. Faces run elsewhere only where the encoder does.
     """
-    return _models(recipe) if encoder is None else Models(encoder, *_faces(recipe))
+    if encoder is None:
+        return _models(recipe)
+    known = faces or _faces(recipe)
+    return Models(encoder, known, _scorer(known.name))
 
 
 def analyze(

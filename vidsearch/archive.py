@@ -18,6 +18,7 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from idclip.devices import Devices
 from vidsearch import people as enrolment
 from vidsearch.errors import VidsearchError
 from vidsearch.opened import Opened, located
@@ -67,7 +68,10 @@ class Archive:
     that succeeds. `encoder` and `faces` name the models of a new archive; an existing one knows its
     own, and refuses others with `ArchiveMismatch`. `device` is where pictures are encoded: "auto",
     "cpu", "cuda", "cuda:NUMBER" or "mps"; the vectors are the same on all, so it is not of the
-    archive. `index` and questions raise `ModelUnavailable` where it is not here.
+    archive. `index` and questions raise `ModelUnavailable` where it is not here. `faces_device` is
+    where the faces of videos are found and known: "cpu", "cuda", "cuda:NUMBER", "encoder" (where
+    that runs), or "auto", which is where the encoder runs if that is a CUDA GPU that onnxruntime
+    can use, and else the processor.
     `waiting` is told, in a sentence, when a method has to wait for another writer, under which
     licence a model stands that a new archive is made with in the place of a default, and whom
     somebody newly enrolled looks like. From `exact_below` shots on indexes are kept, and questions
@@ -82,6 +86,7 @@ class Archive:
         faces: str | None = None,
         waiting: Callable[[str], None] | None = None,
         device: str = "auto",
+        faces_device: str = "auto",
         exact_below: int = EXACT_BELOW,
     ) -> None:
         self.path = located(path)
@@ -90,7 +95,7 @@ class Archive:
             encoder=encoder,
             faces=faces,
             waiting=waiting,
-            device=device,
+            devices=Devices(device, faces_device),
             exact_below=exact_below,
         )
 
@@ -140,12 +145,12 @@ class Archive:
 
         name, thresholds = detector or DEFAULT_DETECTOR, dict(detector_options or {})
         make_detector(name, **thresholds)  # a wrong option is told before any work
-        self._open.require_device()
+        self._open.require_devices()
         if not self._open.exists and not (found := find_videos(paths)).files:
             yield from nothing_found(found)
             return
         with self._open.made(wait_s) as store:
-            recipe = recipe_of(store.stamp, name, thresholds).on(self._open.device)
+            recipe = recipe_of(store.stamp, name, thresholds).on(self._open.devices)
             split = recipe.split_with if detector or thresholds else ""
             analyst = analyst or local(jobs)
             events = index(
@@ -199,11 +204,17 @@ class Archive:
         asked = reindexing.Asked(encoder, detector, dict(detector_options or {}))
         lacking: list[Failed] = []
         with self._open.writer(wait_s) as store:
-            device = self._open.device
-            target = reindexing.target_of(store, asked, self._open.tell_licences, device)
+            devices = self._open.devices
+            target = reindexing.target_of(store, asked, self._open.tell_licences, devices)
             here = local(jobs)
             events = reindexing.build(
-                store, target, analyst or here, here, lacking, thumbnails=thumbnails, device=device
+                store,
+                target,
+                analyst or here,
+                here,
+                lacking,
+                thumbnails=thumbnails,
+                devices=devices,
             )
             what = f"reindex --encoder {target.stamp.encoder}"
             yield from jobs_of.remembered(

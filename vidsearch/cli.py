@@ -86,7 +86,14 @@ def index(
     """
     from vidsearch.archive import Archive
 
-    archive = Archive(folder, encoder=encoder, faces=faces, waiting=say, device=run.device_here)
+    archive = Archive(
+        folder,
+        encoder=encoder,
+        faces=faces,
+        waiting=say,
+        device=run.device_here,
+        faces_device=run.faces_device_here,
+    )
     events = archive.indexing(
         _and_listed(paths, listed_in),
         jobs=run.jobs,

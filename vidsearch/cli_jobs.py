@@ -67,7 +67,9 @@ def jobs_retry_failed(job: str | None, folder: Path, run: Run) -> int:
     """Index again what failed: of one run, or of all of them; what is in quarantine too."""
     from vidsearch.archive import Archive
 
-    archive = Archive(folder, waiting=say, device=run.device_here)
+    archive = Archive(
+        folder, waiting=say, device=run.device_here, faces_device=run.faces_device_here
+    )
     paths: Sequence[bytes] = archive.failed_paths(job)
     if not paths:
         say("nothing failed that is not indexed by now")

@@ -70,7 +70,9 @@ def reindex(
     ]
     if len(asked) > 1 or (asked and (encoder or detector or detector_options)):
         raise click.UsageError(f"{asked[0]} goes with no other option")
-    archive = Archive(folder, waiting=say, device=run.device_here)
+    archive = Archive(
+        folder, waiting=say, device=run.device_here, faces_device=run.faces_device_here
+    )
     if back:
         return _ended(archive.reindex_back(), run, archive)
     if confirm or drop:

@@ -39,6 +39,7 @@ class Run:
     memory_gb: float | None
     piece_minutes: float | None
     device: str
+    faces_device: str
     encoders: int | None
     num_gpus: float | None
     gpu_batch: int | None
@@ -56,6 +57,11 @@ class Run:
         """The device of this machine: a cluster's encoders run elsewhere."""
         return "auto" if self.ray_address else self.device
 
+    @property
+    def faces_device_here(self) -> str:
+        """The same for faces."""
+        return "cpu" if self.ray_address else self.faces_device
+
     def analyst(self) -> Analyst | None:
         """The cluster that was asked for, or None."""
         given = {name: value for name in OF_A_CLUSTER if (value := getattr(self, name)) is not None}
@@ -67,7 +73,8 @@ class Run:
         from workers.index_job import on_ray  # the one arrow upwards, and a lazy one
         from workers.options import JobOptions
 
-        return on_ray(JobOptions(self.ray_address, device=self.device, **given))
+        given |= {"device": self.device, "faces_device": self.faces_device}
+        return on_ray(JobOptions(self.ray_address, **given))
 
     def told(self, events: Iterator[Event]) -> int:
         """Run `events` to their end, telling of them as was asked; the exit status."""
@@ -134,6 +141,15 @@ _OPTIONS = (
         " encoder gains by it.",
     ),
     click.option(
+        "--faces-device",
+        default="auto",
+        show_default=True,
+        metavar="DEVICE",
+        help="Where faces are found and known: cpu, cuda, cuda:NUMBER, encoder (where that is), or"
+        " auto: with the encoder if that is on a GPU that onnxruntime can use, else cpu. A cluster"
+        " finds them on processors, and knows them on GPUs only with encoders that it shares.",
+    ),
+    click.option(
         "--num-gpus",
         type=click.FloatRange(0),
         metavar="N",
@@ -150,8 +166,8 @@ _OPTIONS = (
         "--gpu-batch",
         type=click.IntRange(1),
         metavar="N",
-        help="Of the cluster: pictures that a shared encoder encodes at once, whichever videos they"
-        " are of (64).",
+        help="Of the cluster: pictures, or faces, that a shared encoder takes at once, whichever"
+        " videos they are of (64).",
     ),
     click.option("-q", "--quiet", is_flag=True, help="No progress, only failures."),
     click.option("-v", "--verbose", is_flag=True, help="One line for each video."),

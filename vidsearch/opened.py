@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from idclip.devices import AUTO, CPU
+from idclip.devices import ANYWHERE, AUTO, CPU, Devices
 from vidsearch.errors import ArchiveUnavailable
 from vidsearch.inputs import printable
 from vidsearch.records import EXACT_BELOW
@@ -42,9 +42,9 @@ class Opened:
     """One archive folder. Nothing is read, and no model loaded, before it is asked for.
 
     `encoder` and `faces` name the models of a new archive; an existing one knows its own, and
-    refuses others. `device` is where pictures are encoded; texts are, one at a time, on the
-    processor, unless a device is named. `waiting` is told of other writers, and of licences of
-    models that are no defaults.
+    refuses others. `devices` are those of videos; texts are encoded one at a time on the processor,
+    unless the encoder's device is named, and faces of photos found there. `waiting` is told of
+    other writers, and of licences of models that are no defaults.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Opened:
         encoder: str | None,
         faces: str | None,
         waiting: Callable[[str], None] | None,
-        device: str = AUTO,
+        devices: Devices = ANYWHERE,
         exact_below: int = EXACT_BELOW,
     ) -> None:
         self.folder = folder
@@ -62,7 +62,7 @@ class Opened:
         self.waiting = waiting
         self._asked_encoder = encoder
         self._asked_faces = faces
-        self.device = device
+        self.devices = devices
 
     def anew(self) -> None:
         """Forget what was opened: the archive may have other rows now."""
@@ -125,18 +125,20 @@ class Opened:
         return load_models(
             self._asked_encoder or chosen.encoder,
             self._asked_faces or chosen.faces,
-            device=self.device,
+            devices=self.devices,
         )
 
-    def require_device(self) -> None:
-        """Raise `ModelUnavailable` where the encoder cannot run on the device: before any work."""
-        from idclip.devices import require_device
+    def require_devices(self) -> None:
+        """Raise `ModelUnavailable` where a model cannot run on its device: before any work."""
         from vidsearch.settings import read
 
-        if self.device == AUTO:
-            return
-        known = self.reader.stamp.encoder if self.exists else read().encoder
-        require_device(self._asked_encoder or known, self.device)
+        if {self.devices.encoder, self.devices.faces} <= {AUTO, CPU}:
+            return  # which are always here
+        if self.exists:
+            encoder, faces = self.reader.stamp.encoder, self.reader.stamp.face_model
+        else:
+            encoder, faces = read().encoder, read().faces
+        self.devices.require(self._asked_encoder or encoder, self._asked_faces or faces)
 
     def tell_licences(self, models: Models) -> None:
         """Say under which licence models stand that are no defaults."""
@@ -199,7 +201,7 @@ class Opened:
         """The context encoder that the archive was made with."""
         from idclip.encoders import load_encoder
 
-        device = CPU if self.device == AUTO else self.device
+        device = CPU if self.devices.encoder == AUTO else self.devices.encoder
         encoder = load_encoder(self.reader.stamp.encoder, device=device)
         self.reader.stamp.check_lengths(self.folder, encoder=encoder.dim)
         return encoder

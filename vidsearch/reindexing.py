@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from idclip.devices import AUTO
+from idclip.devices import ANYWHERE, Devices
 from idclip.errors import ModelUnavailable
 from vidsearch import generations
 from vidsearch.errors import UnreadableVideo, VidsearchError
@@ -101,7 +101,7 @@ def target_of(
     store: Store,
     asked: Asked,
     licences: Callable[[Models], None] = lambda models: None,
-    device: str = AUTO,
+    devices: Devices = ANYWHERE,
 ) -> Store:
     """The generation to build: one that was begun, the one beside, or a new one.
 
@@ -119,11 +119,9 @@ def target_of(
         encoder, split = begun.encoder, begun.detector
     else:
         encoder = full_name(asked.encoder) if asked.encoder else stamp.encoder
-    from idclip.devices import require_device
     from idclip.digests import encoder_digest
 
-    if device != AUTO:
-        require_device(encoder, device)
+    devices.require(encoder, stamp.face_model)
     weights = encoder_digest(encoder)
     wanted = (encoder, weights, split)
     for each in store.others():
@@ -140,7 +138,7 @@ def target_of(
         )
     from vidsearch.analyze import load_models
 
-    models = load_models(encoder, stamp.face_model, device=device)  # which checks that they fit
+    models = load_models(encoder, stamp.face_model, devices=devices)  # which checks that they fit
     licences(models)
     return generations.begin(store, encoder, models.encoder.dim, weights, split)
 
@@ -153,15 +151,15 @@ def build(
     lacking: list[Failed],
     *,
     thumbnails: bool = False,
-    device: str = AUTO,
+    devices: Devices = ANYWHERE,
 ) -> Iterator[Event]:
     """Bring all videos of `store` into `target`; yields what `indexing.index` yields.
 
     What cannot be brought over is added to `lacking`. With `thumbnails` the stored pictures stand
-    in for a file that is gone, which takes the analyst of this machine, `here`. `device` is where
-    pictures are encoded.
+    in for a file that is gone, which takes the analyst of this machine, `here`. `devices` are where
+    pictures are encoded and where faces are found.
     """
-    work = _Work(store, target, analyst, here, lacking, thumbnails, device)
+    work = _Work(store, target, analyst, here, lacking, thumbnails, devices)
     yield work.planned()
     yield from work.failures()
     for batch in work.batches():
@@ -216,9 +214,9 @@ class _Work:
         here: Analyst,
         lacking: list[Failed],
         thumbnails: bool,
-        device: str,
+        devices: Devices,
     ) -> None:
-        self._device = device
+        self._devices = devices
         self._store, self._target = store, target
         self._analyst, self._here = analyst, here
         self._lacking = lacking
@@ -317,7 +315,7 @@ class _Work:
                 yield Analyzed(task, AnalyzedVideo(self._entries[task.video_id][0], ()), 0.0)
             return
         name, options = _detector(self._split)
-        recipe = recipe_of(self._target.stamp, name, options).on(self._device)
+        recipe = recipe_of(self._target.stamp, name, options).on(self._devices)
         yield from (self._here if batch.local else self._analyst)(batch.tasks, recipe)
 
     def _publish(self, group: Sequence[Analyzed]) -> Iterator[Indexed]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from idclip.devices import ANYWHERE, Devices
 from vidsearch.records import AnalyzedVideo, Box, Vector, Video
 from vidsearch.urls import Place, place
 
@@ -92,8 +93,8 @@ class Recipe:
     """How files are analysed: small, hashable and picklable, so it can travel to workers.
 
     `threads` are those of one analysis, 0 for all cores. `encoder_weights` and `face_weights` are
-    digests of the weights that must be used, "" for any. `device` is where pictures are encoded
-    (`idclip.devices`): it changes the time, not the vectors.
+    digests of the weights that must be used, "" for any. `devices` are where pictures are encoded
+    and where faces are found and known: they change the time, not the vectors.
     """
 
     encoder: str
@@ -103,7 +104,7 @@ class Recipe:
     threads: int = 0
     encoder_weights: str = ""
     face_weights: str = ""
-    device: str = "auto"
+    devices: Devices = ANYWHERE
 
     @property
     def split_with(self) -> str:
@@ -113,8 +114,8 @@ class Recipe:
     def with_threads(self, threads: int) -> Recipe:
         return replace(self, threads=threads)
 
-    def on(self, device: str) -> Recipe:
-        return replace(self, device=device)
+    def on(self, devices: Devices) -> Recipe:
+        return replace(self, devices=devices)
 
 
 def recipe_of(stamp: Stamp, detector: str, options: Mapping[str, float]) -> Recipe:

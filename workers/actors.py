@@ -21,7 +21,7 @@ from vidsearch.remote import bytes_fetched
 from vidsearch.tasks import Analyzed, Progress, Recipe, Task, Unreadable
 from workers import black_box
 from workers.cluster import Code, refuse_other_code
-from workers.encoder_pool import Shared, SharedEncoder
+from workers.shared import Requests, Shared, SharedEncoder, SharedFaces
 
 if TYPE_CHECKING:
     from vidsearch.describe import Models
@@ -40,7 +40,7 @@ UNTAKEN = 2
 @dataclass(frozen=True)
 class Order:
     """All that a worker must know beside the file: `memory_bytes` None is its share of the node,
-    `shared` the encoders that it shares with others, None where it has its own. A long
+    `shared` the networks that it shares with others, None where it has its own. A long
     file is made of pieces of about `piece_s` seconds.
     """
 
@@ -124,11 +124,11 @@ def analysed(
 
     refuse_other_code(order.code)
     here = ray.get_runtime_context().get_node_id()
-    shared = SharedEncoder(order.shared, task.video_id) if order.shared else None
-    _models(order.recipe, shared)  # before the file is begun: what they take is no standstill of it
+    requests = Requests(task.video_id)
+    models = _models(order, requests)  # before the file is begun: it is no standstill of it
     black_box.record(order.memory_bytes or black_box.share_of_memory(_workers_here(order.cpus)))
     try:
-        yield from _told(task, order, here, shared, piece, may_split)
+        yield from _told(task, order, here, models, requests, piece, may_split)
     finally:
         black_box.forget()
 
@@ -137,7 +137,8 @@ def _told(
     task: Task,
     order: Order,
     node: str,
-    shared: SharedEncoder | None,
+    models: Models,
+    requests: Requests,
     piece: Piece | None,
     may_split: bool,
 ) -> Iterator[News]:
@@ -146,17 +147,17 @@ def _told(
     yield Begun(os.getpid(), node)
     yield Begun(os.getpid(), node)
     if may_split:
-        pieces = yield from _waited(partial(_pieces, task, order), shared)
+        pieces = yield from _waited(partial(_pieces, task, order), requests)
         if pieces:
             yield InPieces(pieces)
             piece = pieces[0]
     began_s = time.monotonic()
-    found = yield from _waited(partial(_found, task, order.recipe, shared, piece), shared)
+    found = yield from _waited(partial(_found, task, order.recipe, models, piece), requests)
     yield _packed(found, piece, time.monotonic() - began_s)
 
 
 def _waited(
-    work: Callable[[Report], T], shared: SharedEncoder | None
+    work: Callable[[Report], T], requests: Requests
 ) -> Generator[Progress | Waiting, None, T]:
     """Do some work in a thread of its own, telling meanwhile how far it is; what it gives."""
     latest: list[Progress] = []
@@ -171,7 +172,7 @@ def _waited(
         if latest and latest[-1] != told:
             told, last_s = latest[-1], time.monotonic()
             yield told
-        elif bytes_fetched() > fetched or (shared is not None and shared.waits):
+        elif bytes_fetched() > fetched or requests.waits:
             last_s = time.monotonic()
             yield Waiting()
         fetched = bytes_fetched()
@@ -207,13 +208,12 @@ def _pieces(task: Task, order: Order, report: Report) -> tuple[Piece, ...]:
 def _found(
     task: Task,
     recipe: Recipe,
-    shared: SharedEncoder | None,
+    models: Models,
     piece: Piece | None,
     report: Report,
 ) -> Found:
     from vidsearch import analysts
 
-    models = _models(recipe, shared)
     if piece is None:
         return analysts.run_task(task, recipe, report, models)
     return analysts.run_piece(task, recipe, piece, report, models)
@@ -226,10 +226,17 @@ def _packed(found: Found, piece: Piece | None, seconds: float) -> PieceResult | 
     return PieceResult.of(cast("Passed | Unreadable", found), seconds)
 
 
-def _models(recipe: Recipe, shared: SharedEncoder | None) -> Models:
-    from vidsearch.analyze import prepare
+def _models(order: Order, requests: Requests) -> Models:
+    """What an analysis needs: the process's own, and in their place what is shared."""
+    from vidsearch.analyze import finder, prepare
 
-    return prepare(recipe, shared)
+    recipe, shared = order.recipe, order.shared
+    if shared is None:
+        return prepare(recipe)
+    faces = None
+    if shared.faces:
+        faces = SharedFaces(shared.faces, shared.face_actors, finder(recipe), requests)
+    return prepare(recipe, SharedEncoder(shared, requests), faces)
 
 
 def _workers_here(cpus: float) -> float:

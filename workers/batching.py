@@ -2,7 +2,8 @@
 
 What comes while a batch is encoded is the next batch; where nothing was waiting, a few
 milliseconds are given for others to come. So batches are small where there is little to do, and as
-large as allowed where there is much. Knows nothing of Ray.
+large as allowed where there is much. Keyframes and faces are of two networks: a batch is of one
+kind, that of whoever waits longest. Knows nothing of Ray.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -20,30 +21,55 @@ from numpy.typing import NDArray
 WAIT_S = 0.005
 """How long the first picture of a batch waits for others: less than a network takes for one."""
 
+PICTURES, FACES = "pictures", "faces"
 Encode = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Served:
-    """What was encoded: `mixed` are the batches with pictures of several videos, `n_bytes` those of
-    the pictures that came. `busy_s` of the `seconds` since the start went into encoding.
+class Count:
+    """What was encoded of one kind: `mixed` are the batches with some of several videos, `n_bytes`
+    those that came.
     """
 
-    pictures: int = 0
+    n: int = 0
     batches: int = 0
     mixed: int = 0
     largest: int = 0
     n_bytes: int = 0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(
+            self.n + other.n,
+            self.batches + other.batches,
+            self.mixed + other.mixed,
+            max(self.largest, other.largest),
+            self.n_bytes + other.n_bytes,
+        )
+
+    def since(self, before: Count) -> Count:
+        """What came after `before`."""
+        return Count(
+            self.n - before.n,
+            self.batches - before.batches,
+            self.mixed - before.mixed,
+            self.largest,
+            self.n_bytes - before.n_bytes,
+        )
+
+
+@dataclass(frozen=True)
+class Served:
+    """What was encoded; `busy_s` of the `seconds` since the start went into it."""
+
+    pictures: Count = Count()
+    faces: Count = Count()
     busy_s: float = 0.0
     seconds: float = 0.0
 
     def __add__(self, other: Served) -> Served:
         return Served(
             self.pictures + other.pictures,
-            self.batches + other.batches,
-            self.mixed + other.mixed,
-            max(self.largest, other.largest),
-            self.n_bytes + other.n_bytes,
+            self.faces + other.faces,
             self.busy_s + other.busy_s,
             self.seconds + other.seconds,
         )
@@ -53,11 +79,8 @@ class Served:
         if before.seconds > self.seconds:
             return self
         return Served(
-            self.pictures - before.pictures,
-            self.batches - before.batches,
-            self.mixed - before.mixed,
-            self.largest,
-            self.n_bytes - before.n_bytes,
+            self.pictures.since(before.pictures),
+            self.faces.since(before.faces),
             self.busy_s - before.busy_s,
             self.seconds - before.seconds,
         )
@@ -70,6 +93,7 @@ class Served:
 
 @dataclass(eq=False)
 class _Request:
+    kind: str
     pictures: NDArray[np.uint8]
     origin: str
     came_s: float
@@ -79,11 +103,12 @@ class _Request:
 class Batcher:
     """Encodes pictures in batches of `most` at most; one batch at a time, in a thread.
 
-    `encode` takes prepared pictures uint8 [N, ...] to vectors float32 [N, D]. What it raises is
-    raised for each request of the batch. A request of more pictures than `most` is a batch alone.
+    Of each kind `encode` has what takes prepared pictures uint8 [N, ...] to vectors float32 [N, D].
+    What it raises is raised for each request of the batch. A request of more pictures than `most`
+    is a batch alone.
     """
 
-    def __init__(self, encode: Encode, most: int, *, wait_s: float = WAIT_S) -> None:
+    def __init__(self, encode: Mapping[str, Encode], most: int, *, wait_s: float = WAIT_S) -> None:
         self._encode = encode
         self._most = most
         self._wait_s = wait_s
@@ -95,11 +120,13 @@ class Batcher:
         self._began_s = time.monotonic()
         self._batch_s: float | None = None  # since when a batch is in work
 
-    async def __call__(self, pictures: NDArray[np.uint8], origin: str) -> NDArray[np.float32]:
-        """The vectors of pictures of the video `origin`."""
+    async def __call__(
+        self, kind: str, pictures: NDArray[np.uint8], origin: str
+    ) -> NDArray[np.float32]:
+        """The vectors of pictures, or faces, of the video `origin`."""
         answer: asyncio.Future[NDArray[np.float32]]
         answer = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Request(pictures, origin, time.monotonic(), answer))
+        self._waiting.append(_Request(kind, pictures, origin, time.monotonic(), answer))
         self._came.set()
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
@@ -121,8 +148,9 @@ class Batcher:
 
     async def _others(self) -> None:
         """Wait until a batch is full, or its first picture has waited long enough."""
-        until = self._waiting[0].came_s + self._wait_s
-        while sum(len(request.pictures) for request in self._waiting) < self._most:
+        first = self._waiting[0]
+        until = first.came_s + self._wait_s
+        while sum(len(r.pictures) for r in self._waiting if r.kind == first.kind) < self._most:
             left = until - time.monotonic()
             if left <= 0:
                 return
@@ -136,9 +164,12 @@ class Batcher:
         """The requests of the next batch, in the order in which they came."""
         batch = [self._waiting.popleft()]
         room = self._most - len(batch[0].pictures)
-        while self._waiting and len(self._waiting[0].pictures) <= room:
-            batch.append(self._waiting.popleft())
-            room -= len(batch[-1].pictures)
+        for request in [each for each in self._waiting if each.kind == batch[0].kind]:
+            if len(request.pictures) > room:
+                break
+            batch.append(request)
+            self._waiting.remove(request)
+            room -= len(request.pictures)
         return batch
 
     async def _answer(self, batch: list[_Request]) -> None:
@@ -146,7 +177,9 @@ class Batcher:
         self._batch_s = time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            vectors = await loop.run_in_executor(self._thread, self._encode, pictures)
+            vectors = await loop.run_in_executor(
+                self._thread, self._encode[batch[0].kind], pictures
+            )
         except Exception as error:  # each of those who asked is told
             for request in batch:
                 if not request.answer.done():
@@ -164,4 +197,8 @@ class Batcher:
     def _count(self, batch: list[_Request], pictures: NDArray[np.uint8], spent_s: float) -> None:
         mixed = len({request.origin for request in batch}) > 1
         n = len(pictures)
-        self._served += Served(n, 1, int(mixed), n, pictures.nbytes, spent_s)
+        count = Count(n, 1, int(mixed), n, pictures.nbytes)
+        if batch[0].kind == FACES:
+            self._served += Served(Count(), count, spent_s)
+        else:
+            self._served += Served(count, Count(), spent_s)

@@ -1,117 +1,27 @@
 """The encoders that a job's workers share: as many as the GPUs have room for, or as was asked.
 
-The driver starts and ends them (`started`); a worker meets them as one `SharedEncoder`. One that
-dies is started again by Ray, and what it was asked is asked again: no file is to blame.
+The driver starts and ends them (`started`); a worker meets them as `workers.shared` says. One that
+dies is started again by Ray. Where they run on GPUs they know faces as well.
 """
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from idclip.devices import AUTO, CPU, uses_torch
-from idclip.preparation import Prepare
+from idclip.devices import AUTO, CPU, ENCODER, Devices, uses_torch
 from vidsearch.errors import VidsearchError
 from vidsearch.tasks import Recipe
 from workers.batching import Served
 from workers.cluster import Code
 from workers.encoder_actor import About, EncoderActor
 from workers.options import JobOptions
+from workers.shared import Shared
 
 START_S = 600.0
 """How long the encoders may take to begin: a node may have to be started, and weights fetched."""
-PATIENCE_S = 60.0
-"""How long a worker waits for one encoder before it asks another ..."""
-GIVE_UP_S = 900.0
-"""... and for any at all before the job ends."""
 LAST_S = 2.0
 """How long the last look may take."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """The shared encoders, as they travel to a worker: what they are, and their actors' handles."""
-
-    about: About
-    actors: tuple[tuple[str, Any], ...]  # node and handle
-
-
-class SharedEncoder:
-    """What encodes pictures for one analysis: the first step here, the second in an actor.
-
-    There is one request at a time, so what a worker has on the way is a few pictures, a megabyte at
-    most. `waits` is set while it waits for an answer.
-    """
-
-    def __init__(self, shared: Shared, origin: str) -> None:
-        about = shared.about
-        self.name, self.dim, self.licence = about.name, about.dim, about.licence
-        self.prepare: Prepare = about.prepare
-        self.waits = False
-        self._shared = shared
-        self._origin = origin
-
-    def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """RGB uint8 pictures [H, W, 3] of any sizes, as unit vectors float32 [N, dim].
-
-        Raises `VidsearchError` where the encoder fails, or none answers.
-        """
-        if not len(images):
-            return np.empty((0, self.dim), np.float32)
-        self.waits = True
-        try:
-            return self._answer(self.prepare(images))
-        finally:
-            self.waits = False
-
-    def _answer(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
-        import ray
-
-        until, said, patience_s = time.monotonic() + GIVE_UP_S, "", PATIENCE_S
-        for actor in self._turns():
-            try:
-                asked = actor.encode.remote(prepared, self._origin)
-                ready, _ = ray.wait([asked], timeout=patience_s)
-                if ready:
-                    return np.array(ray.get(asked))
-                ray.cancel(asked)
-                patience_s *= 2  # it may have much to do: asking anew puts us last again
-            except ray.exceptions.RayTaskError as error:
-                raise self._failed(error) from None
-            except ray.exceptions.RayError as error:
-                # This one is gone, or the object store full for a moment.
-                said = f" ({type(error).__name__})"
-                time.sleep(1.0)
-            if time.monotonic() > until:
-                break
-        raise VidsearchError(
-            f"no encoder of the cluster has answered for {GIVE_UP_S / 60:.0f} minutes{said}: are"
-            " its GPUs still there? The same command goes on where it stopped"
-        )
-
-    def _turns(self) -> Iterator[Any]:
-        """The actors again and again: those of this node first, else in any order."""
-        import ray
-
-        here = ray.get_runtime_context().get_node_id()
-        actors = random.sample(self._shared.actors, len(self._shared.actors))
-        actors.sort(key=lambda actor: actor[0] != here)
-        while True:
-            yield from (handle for _, handle in actors)
-
-    def _failed(self, error: Any) -> VidsearchError:
-        """What would fail for every file, so it ends the job."""
-        cause = error.cause
-        if isinstance(cause, VidsearchError):
-            return cause
-        said = " ".join(str(cause).split()) or type(cause).__name__
-        return VidsearchError(f"the encoder {self.name} failed on the cluster: {said}")
 
 
 @dataclass(eq=False)
@@ -135,6 +45,7 @@ class EncoderPool:
     members: list[_Member] = field(default_factory=list)
     total: Served = field(default_factory=Served)
     grows: bool = True  # to all GPUs: nobody said how many there are to be
+    knows_faces: bool = False  # which all of those did that began with the job
 
     def start(self, n: int) -> None:
         """Start encoders and wait for them. Raises `VidsearchError` where they cannot begin."""
@@ -155,12 +66,18 @@ class EncoderPool:
             raise (error.cause if isinstance(error.cause, VidsearchError) else error) from None
         for member, about in zip(self.members, found, strict=True):
             member.about, member.asked = about, None
+        self.knows_faces = all(about.faces is not None for about in found)
 
     @property
     def shared(self) -> Shared:
         """What workers are told."""
         known = [(member.about, member.handle) for member in self.members if member.about]
-        return Shared(known[0][0], tuple((about.node, handle) for about, handle in known))
+        knows = tuple((about.node, handle) for about, handle in known if about.faces)
+        return Shared(
+            known[0][0],
+            tuple((about.node, handle) for about, handle in known),
+            knows if self.knows_faces else (),
+        )
 
     @property
     def on_gpus(self) -> bool:
@@ -236,12 +153,13 @@ def started(
 
     Raises `VidsearchError` where they cannot begin.
     """
-    device = options.device if share else CPU
-    pool = EncoderPool(ray, recipe.on(device), share, options.gpu_batch)
+    devices = Devices(options.device if share else CPU, options.faces_device)
+    pool = EncoderPool(ray, recipe.on(devices), share, options.gpu_batch)
     pool.grows = options.encoders is None
     pool.start(n)
     if pool.shared.about.device == CPU and options.encoders is None and options.num_gpus is None:
         pool.end()  # it would be slower than the workers together
+        _check_faces(options, 0.0)
         return None
     return pool
 
@@ -267,6 +185,7 @@ def wanted(ray: Any, recipe: Recipe, options: JobOptions) -> tuple[int, float]:
     gains = options.device == "cuda" or (options.device == AUTO and uses_torch(recipe.encoder))
     default = 1.0 if gpus and gains else 0.0
     share = default if options.num_gpus is None else options.num_gpus
+    _check_faces(options, 0.0 if options.encoders == 0 else share)
     if options.encoders is not None:
         return options.encoders, share
     n = room(ray, share) if share else 0
@@ -277,6 +196,25 @@ def wanted(ray: Any, recipe: Recipe, options: JobOptions) -> tuple[int, float]:
     return n, share
 
 
+def _check_faces(options: JobOptions, share: float) -> None:
+    """Raise `VidsearchError` where faces cannot be where they were asked for.
+
+    `share` are the GPUs of each shared encoder, 0 also where none is shared.
+    """
+    asked = options.faces_device
+    if asked not in (AUTO, CPU, ENCODER, "cuda"):
+        raise VidsearchError(
+            f"--faces-device {asked}: on a cluster it is auto, cpu, encoder or cuda; Ray chooses"
+            " the GPU"
+        )
+    if asked == "cuda" and not share:
+        raise VidsearchError(
+            "--faces-device cuda: on a cluster faces are known on the GPUs of the encoders that its"
+            " workers share, and this job has none there: give --device cuda too, or leave"
+            " --faces-device out"
+        )
+
+
 def room(ray: Any, share: float) -> int:
     """How many encoders the cluster's GPUs have room for. A part of a GPU is of one GPU."""
     gpus = [node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]]
@@ -285,6 +223,10 @@ def room(ray: Any, share: float) -> int:
     return int(sum(n // share for n in gpus))
 
 
-def of_workers(recipe: Recipe, *, shares: bool) -> Recipe:
-    """The recipe of the workers: those that share encoders need no weights of theirs."""
-    return replace(recipe.on(CPU), encoder_weights="" if shares else recipe.encoder_weights)
+def of_workers(recipe: Recipe, *, shares: bool, shares_faces: bool) -> Recipe:
+    """The recipe of the workers: those that share networks need no weights of them."""
+    return replace(
+        recipe.on(Devices(CPU, CPU)),
+        encoder_weights="" if shares else recipe.encoder_weights,
+        face_weights="" if shares_faces else recipe.face_weights,
+    )

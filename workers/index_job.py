@@ -84,9 +84,12 @@ def on_ray(options: JobOptions | str) -> Analyst:
         _check_room(ray, chosen)
         recipe = recipe.with_threads(chosen.threads)
         n, share = wanted(ray, recipe, chosen)
-        check_nodes(ray, of_workers(recipe, shares=n > 0), _sample(tasks))
+        asked = of_workers(recipe, shares=n > 0, shares_faces=n > 0 and chosen.shares_faces)
+        check_nodes(ray, asked, _sample(tasks))
         pool = started(ray, recipe, chosen, n, share) if n else None
-        run = _Run(ray, tasks, of_workers(recipe, shares=pool is not None), chosen, pool)
+        faces = pool is not None and pool.knows_faces
+        its_workers = of_workers(recipe, shares=pool is not None, shares_faces=faces)
+        run = _Run(ray, tasks, its_workers, chosen, pool)
         try:
             for news in run.news():
                 run.meters.add(news)

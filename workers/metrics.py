@@ -23,6 +23,10 @@ COUNTERS = {
     "vidsearch_encoder_batches": "Batches in which they did.",
     "vidsearch_encoder_mixed_batches": "Of these, with pictures of several videos.",
     "vidsearch_encoder_bytes": "Bytes of pictures that went to shared encoders.",
+    "vidsearch_known_faces": "Faces that shared encoders made vectors of.",
+    "vidsearch_face_batches": "Batches in which they did.",
+    "vidsearch_face_mixed_batches": "Of these, with faces of several videos.",
+    "vidsearch_face_bytes": "Bytes of faces that went to shared encoders.",
 }
 GAUGES = {
     "vidsearch_in_work": "Files in work.",
@@ -74,10 +78,15 @@ class Meters:
     def encoded(self, total: Served) -> None:
         """The shared encoders have served so much since the job began."""
         new, self._served = total.since(self._served), total
-        self._count("vidsearch_encoded_pictures", new.pictures)
-        self._count("vidsearch_encoder_batches", new.batches)
-        self._count("vidsearch_encoder_mixed_batches", new.mixed)
-        self._count("vidsearch_encoder_bytes", new.n_bytes)
+        pictures, faces = new.pictures, new.faces
+        self._count("vidsearch_encoded_pictures", pictures.n)
+        self._count("vidsearch_encoder_batches", pictures.batches)
+        self._count("vidsearch_encoder_mixed_batches", pictures.mixed)
+        self._count("vidsearch_encoder_bytes", pictures.n_bytes)
+        self._count("vidsearch_known_faces", faces.n)
+        self._count("vidsearch_face_batches", faces.batches)
+        self._count("vidsearch_face_mixed_batches", faces.mixed)
+        self._count("vidsearch_face_bytes", faces.n_bytes)
 
     def encoders_busy(self, share: float) -> None:
         """Of the last seconds, so much went into encoding."""

@@ -23,6 +23,10 @@ class JobOptions:
     time beside the workers), at most `gpu_batch` pictures at once. None for `num_gpus` is 1 where
     the encoder gains by GPUs and there are some, for `encoders` as many as these have room for. No
     encoder is shared with `num_gpus` 0 and no `encoders`, or `encoders` 0.
+
+    Workers find faces, on processors. What makes vectors of them runs in the workers too with
+    `faces_device` "cpu"; beside the shared encoders with "encoder", wherever these run, and "cuda",
+    which must be on GPUs; with "auto" there if all of them are on GPUs that onnxruntime can use.
     """
 
     address: str = "local"
@@ -32,9 +36,15 @@ class JobOptions:
     memory_gb: float | None = None
     piece_minutes: float = 10.0
     device: str = "auto"
+    faces_device: str = "auto"
     encoders: int | None = None
     num_gpus: float | None = None
     gpu_batch: int = GPU_BATCH
+
+    @property
+    def shares_faces(self) -> bool:
+        """Whether faces are to be known beside shared encoders, whatever device these are on."""
+        return self.faces_device in ("encoder", "cuda")
 
     @property
     def threads(self) -> int:

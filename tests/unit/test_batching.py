@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from idclip.errors import VidsearchError
-from workers.batching import Batcher, Served
-from workers.encoder_actor import EncoderActor, out_of_memory
+from workers.batching import FACES, PICTURES, Batcher, Count, Served
+from workers.encoder_actor import InHalves, out_of_memory
 
 
 def _pictures(*values: int) -> Any:
@@ -44,11 +44,11 @@ def test_what_comes_while_a_batch_is_encoded_is_the_next_batch_whosever_it_is() 
     network = Network(held=True)
 
     async def run() -> tuple[Sequence[Any], Served]:
-        batcher = Batcher(network, most=4, wait_s=0)
-        first = asyncio.create_task(batcher(_pictures(1), "a"))
+        batcher = Batcher({PICTURES: network}, most=4, wait_s=0)
+        first = asyncio.create_task(batcher(PICTURES, _pictures(1), "a"))
         await _began(network)
         later = [
-            asyncio.create_task(batcher(_pictures(*values), origin))
+            asyncio.create_task(batcher(PICTURES, _pictures(*values), origin))
             for values, origin in (((2, 3), "a"), ((4,), "b"), ((5, 6), "c"))
         ]
         await asyncio.sleep(0.01)
@@ -58,21 +58,52 @@ def test_what_comes_while_a_batch_is_encoded_is_the_next_batch_whosever_it_is() 
     answers, served = asyncio.run(run())
     assert network.batches == [[1], [2, 3, 4], [5, 6]]  # of four at most, and none is torn apart
     assert [answer.ravel().tolist() for answer in answers] == [[2], [4, 6], [8], [10, 12]]
-    assert (served.pictures, served.batches, served.mixed, served.largest) == (6, 3, 1, 3)
-    assert served.n_bytes == 6
+    assert served.pictures == Count(n=6, batches=3, mixed=1, largest=3, n_bytes=6)
+    assert served.faces == Count()
     assert 0.01 <= served.busy_s <= served.seconds
+
+
+def test_a_batch_is_of_pictures_or_of_faces_whichever_waits_longest() -> None:
+    pictures, faces = Network(held=True), Network()
+
+    async def run() -> tuple[Sequence[Any], Served]:
+        batcher = Batcher({PICTURES: pictures, FACES: faces}, most=3, wait_s=0)
+        first = asyncio.create_task(batcher(PICTURES, _pictures(1), "a"))
+        await _began(pictures)
+        later = [
+            asyncio.create_task(batcher(kind, _pictures(*values), origin))
+            for kind, values, origin in (
+                (FACES, (10, 11), "a"),
+                (PICTURES, (2,), "b"),
+                (FACES, (12,), "b"),
+                (FACES, (13,), "c"),
+                (PICTURES, (3,), "b"),
+            )
+        ]
+        await asyncio.sleep(0.01)
+        pictures.go.set()
+        return await asyncio.gather(first, *later), batcher.served()
+
+    answers, served = asyncio.run(run())
+    assert (pictures.batches, faces.batches) == ([[1], [2, 3]], [[10, 11, 12], [13]])
+    doubled = [[2], [20, 22], [4], [24], [26], [6]]
+    assert [answer.ravel().tolist() for answer in answers] == doubled
+    assert served.pictures == Count(n=3, batches=2, mixed=0, largest=2, n_bytes=3)
+    assert served.faces == Count(n=4, batches=2, mixed=1, largest=3, n_bytes=4)
 
 
 def test_the_first_picture_of_a_batch_waits_for_others_only_so_long() -> None:
     network = Network()
 
     async def run() -> None:
-        batcher = Batcher(network, most=3, wait_s=0.2)
-        together = [asyncio.create_task(batcher(_pictures(n), str(n))) for n in (1, 2)]
+        batcher = Batcher({PICTURES: network}, most=3, wait_s=0.2)
+        together = [asyncio.create_task(batcher(PICTURES, _pictures(n), str(n))) for n in (1, 2)]
         await asyncio.sleep(0.02)
-        full = asyncio.create_task(batcher(_pictures(3), "3"))  # full: nobody waits any more
+        full = asyncio.create_task(
+            batcher(PICTURES, _pictures(3), "3")
+        )  # full: nobody waits any more
         await asyncio.wait_for(asyncio.gather(*together, full), 0.1)
-        await batcher(_pictures(4), "4")  # alone, it is encoded in the end
+        await batcher(PICTURES, _pictures(4), "4")  # alone, it is encoded in the end
 
     asyncio.run(run())
     assert network.batches == [[1, 2, 3], [4]]
@@ -80,12 +111,12 @@ def test_the_first_picture_of_a_batch_waits_for_others_only_so_long() -> None:
 
 def test_a_request_larger_than_a_batch_goes_alone() -> None:
     network = Network()
-    answer = asyncio.run(_once(Batcher(network, most=2), _pictures(1, 2, 3)))
+    answer = asyncio.run(_once(Batcher({PICTURES: network}, most=2), _pictures(1, 2, 3)))
     assert (network.batches, answer.ravel().tolist()) == ([[1, 2, 3]], [2, 4, 6])
 
 
 async def _once(batcher: Batcher, pictures: Any) -> Any:
-    return await batcher(pictures, "a")
+    return await batcher(PICTURES, pictures, "a")
 
 
 def test_what_a_batch_raises_is_told_to_all_who_asked_and_the_next_is_encoded() -> None:
@@ -95,10 +126,10 @@ def test_what_a_batch_raises_is_told_to_all_who_asked_and_the_next_is_encoded() 
         return pictures.reshape(len(pictures), -1).astype(np.float32)
 
     async def run() -> list[Any]:
-        batcher = Batcher(encode, most=8, wait_s=0.02)
-        asked = [batcher(_pictures(value), str(value)) for value in (1, 13)]
+        batcher = Batcher({PICTURES: encode}, most=8, wait_s=0.02)
+        asked = [batcher(PICTURES, _pictures(value), str(value)) for value in (1, 13)]
         told = await asyncio.gather(*asked, return_exceptions=True)
-        return [*told, await batcher(_pictures(2), "b")]
+        return [*told, await batcher(PICTURES, _pictures(2), "b")]
 
     first, second, third = asyncio.run(run())
     assert (str(first), str(second)) == ("no luck", "no luck")
@@ -107,10 +138,13 @@ def test_what_a_batch_raises_is_told_to_all_who_asked_and_the_next_is_encoded() 
 
 def test_a_count_that_began_anew_is_a_new_one() -> None:
     """That of an encoder that was started again."""
-    before, after = Served(10, 5, 2, 4, 1000, 3.0, 60.0), Served(12, 6, 2, 4, 1200, 4.0, 62.0)
-    assert after.since(before) == Served(2, 1, 0, 4, 200, 1.0, 2.0)
-    assert after.since(before).busy == 0.5
-    anew = Served(3, 2, 1, 2, 300, 0.5, 5.0)
+    before = Served(Count(10, 5, 2, 4, 1000), Count(3, 1, 0, 3, 30), 3.0, 60.0)
+    after = Served(Count(12, 6, 2, 4, 1200), Count(5, 2, 1, 3, 50), 4.0, 62.0)
+    new = Served(Count(2, 1, 0, 4, 200), Count(2, 1, 1, 3, 20), 1.0, 2.0)
+    assert after.since(before) == new
+    assert before + new == after
+    assert new.busy == 0.5
+    anew = Served(Count(3, 2, 1, 2, 300), Count(), 0.5, 5.0)
     assert anew.since(before) == anew
     assert Served().busy == 0.0
 
@@ -125,7 +159,7 @@ class Small:
     def __init__(self) -> None:
         self.tried: list[int] = []
 
-    def encode_prepared(self, prepared: Any) -> Any:
+    def __call__(self, prepared: Any) -> Any:
         self.tried.append(len(prepared))
         if len(prepared) > 2:
             raise OutOfMemoryError("CUDA out of memory")
@@ -133,27 +167,18 @@ class Small:
 
 
 def test_a_gpu_without_room_gets_smaller_batches_from_then_on() -> None:
-    from vidsearch.tasks import Recipe
-    from workers.cluster import Code
-
-    actor = EncoderActor(Recipe("concept", "default", "blend"), Code.here(), 8)
-    actor._encoder = small = Small()  # type: ignore[assignment]
-    assert actor._encode(_pictures(*range(8))).ravel().tolist() == list(range(8))
+    small = Small()
+    encode = InHalves(small, 8)
+    assert encode(_pictures(*range(8))).ravel().tolist() == list(range(8))
     assert small.tried == [8, 4, 2, 2, 2, 2]
-    assert actor._encode(_pictures(1, 2, 3)).ravel().tolist() == [1, 2, 3]
+    assert encode(_pictures(1, 2, 3)).ravel().tolist() == [1, 2, 3]
     assert small.tried[6:] == [2, 1]
     assert not out_of_memory(VidsearchError("no"))
 
 
 def test_one_picture_that_has_no_room_is_told() -> None:
-    from vidsearch.tasks import Recipe
-    from workers.cluster import Code
-
     def none(prepared: Any) -> Any:
         raise OutOfMemoryError("CUDA out of memory")
 
-    actor = EncoderActor(Recipe("concept", "default", "blend"), Code.here(), 8)
-    actor._encoder = small = Small()  # type: ignore[assignment]
-    small.encode_prepared = none  # type: ignore[method-assign]
     with pytest.raises(OutOfMemoryError):
-        actor._encode(_pictures(1, 2))
+        InHalves(none, 8)(_pictures(1, 2))

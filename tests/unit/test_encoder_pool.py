@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from idclip.devices import Devices
 from vidsearch.errors import VidsearchError
 from vidsearch.tasks import Recipe
 from workers.encoder_pool import of_workers, wanted
@@ -71,8 +72,36 @@ def test_what_the_cluster_has_not_is_told(
         wanted(Cluster(*gpus), CLIP, JobOptions("auto", **options))
 
 
-def test_workers_that_share_an_encoder_need_not_have_its_weights() -> None:
-    alone, sharing = of_workers(CONCEPT, shares=False), of_workers(CONCEPT, shares=True)
-    assert (alone.encoder_weights, sharing.encoder_weights) == ("e", "")
-    assert alone.face_weights == sharing.face_weights == "f"
-    assert alone.device == sharing.device == "cpu"  # GPUs are for those who asked Ray for them
+@pytest.mark.parametrize(
+    ("gpus", "options", "said"),
+    [
+        ((2.0,), {"faces_device": "cuda", "num_gpus": 0.0}, "this job has none there"),
+        ((2.0,), {"faces_device": "cuda", "encoders": 0}, "this job has none there"),
+        ((), {"faces_device": "cuda", "encoders": 2}, "this job has none there"),
+        ((2.0,), {"faces_device": "cuda:0"}, "Ray chooses the GPU"),
+        ((), {"faces_device": "mps"}, "auto, cpu, encoder or cuda"),
+    ],
+)
+def test_faces_are_on_gpus_with_shared_encoders_or_not_at_all(
+    gpus: tuple[float, ...], options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(VidsearchError, match=said):
+        wanted(Cluster(*gpus), CLIP, JobOptions("auto", **options))
+
+
+def test_an_encoder_made_for_processors_is_not_moved_to_a_gpu_for_the_sake_of_faces() -> None:
+    with pytest.raises(VidsearchError, match="give --device cuda too"):
+        wanted(Cluster(2.0), CONCEPT, JobOptions("auto", faces_device="cuda"))
+    both = JobOptions("auto", device="cuda", faces_device="cuda")
+    assert wanted(Cluster(2.0), CONCEPT, both) == (2, 1.0)
+
+
+def test_workers_that_share_networks_need_not_have_their_weights() -> None:
+    found = [
+        of_workers(CONCEPT, shares=shares, shares_faces=faces)
+        for shares, faces in ((False, False), (True, False), (True, True))
+    ]
+    weights = [(each.encoder_weights, each.face_weights) for each in found]
+    assert weights == [("e", "f"), ("", "f"), ("", "")]
+    # GPUs are for those who asked Ray for them.
+    assert {each.devices for each in found} == {Devices("cpu", "cpu")}
