@@ -3,8 +3,8 @@
 Ray calls `install` in each worker process. A file whose name holds `segfault`, `abort`, `hang` or
 `memory` does that to whoever decodes it, with `in-piece-3` to whoever decodes its fourth piece; one
 with `slow` takes its time, so that there is a moment to kill something. A file STAGE in the folder
-`VIDSEARCH_KILLS` kills the next worker that comes to that stage, once: "decode", "encode" or
-"write", or "piece2" within the third piece of a video. Who decoded what is noted in that folder
+`VIDSEARCH_KILLS` kills the next worker that comes to that stage, once: "decode", "encode", "faces"
+or "write", or "piece2" within the third piece of a video. Who decoded what is noted in that folder
 too.
 """
 
@@ -28,7 +28,7 @@ _in_piece: list[int] = []  # the number of the piece in work
 def install() -> None:
     """Patch what decodes, encodes and hands over in this process."""
     import vidsearch
-    from idclip import concept
+    from idclip import concept, faces_default
     from vidsearch import analysts, remote
     from vidsearch.decoding import Decoder
 
@@ -55,6 +55,9 @@ def install() -> None:
     Decoder.__iter__ = faulty  # type: ignore[method-assign]
     concept.ConceptEncoder.encode_prepared = _killed(  # type: ignore[method-assign]
         concept.ConceptEncoder.encode_prepared, "encode", before=True
+    )
+    faces_default.DefaultFaces.embed_crops = _killed(  # type: ignore[method-assign]
+        faces_default.DefaultFaces.embed_crops, "faces", before=True
     )
     analysts.run_task = _killed(analysts.run_task, "write", before=False)
     analysts.run_piece = _noted(_killed(analysts.run_piece, "write", before=False))

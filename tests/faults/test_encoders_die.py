@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections import Counter
@@ -39,14 +40,20 @@ def check(two_nodes: TwoNodes, folder: Path) -> None:
     assert set(Counter(name for _, name in two_nodes.log()).values()) == {1}
 
 
+@pytest.mark.parametrize("stage", ["encode", "faces"])
 def test_an_encoder_that_is_killed_in_a_batch_is_started_again_and_asked_again(
-    two_nodes: TwoNodes, folder: Path
+    two_nodes: TwoNodes, folder: Path, example_media: Path, stage: str
 ) -> None:
-    two_nodes.kill_at("encode")
+    """Whether it was asked for pictures or for faces."""
+    shutil.copy2(example_media / "white-house-poetry.mp4", folder)
+    two_nodes.kill_at(stage)
     archive = folder.parent / "archive"
-    report = index_job(archive, [folder], JobOptions(two_nodes.address, encoders=1))
-    assert two_nodes.killed("encode")
-    assert (len(report.indexed), report.failed) == (4, ())
+    options = JobOptions(two_nodes.address, encoders=1, faces_device="encoder")
+    report = index_job(archive, [folder], options)
+    assert two_nodes.killed(stage)
+    assert (len(report.indexed), report.failed) == (5, ())
+    shown = Archive(archive).shots(str(folder / "white-house-poetry.mp4"))
+    assert any(shot.n_tracks for shot in shown)
     check(two_nodes, folder)
 
 
