@@ -218,6 +218,7 @@ def _video() -> Iterator[Finding]:
 
 
 def _compute() -> Iterator[Finding]:
+    cards = _nvidia()
     try:
         import onnxruntime
     except ImportError as error:
@@ -225,9 +226,29 @@ def _compute() -> Iterator[Finding]:
     else:
         providers = ", ".join(onnxruntime.get_available_providers())
         yield Finding("compute", "onnxruntime", providers)
-    cards = _nvidia()
+        yield _faces_run(cards)
     remedy = "" if cards else "none is needed; the extra torch uses one where there is one"
     yield Finding("compute", "GPU", cards or "none seen", "ok" if cards else "absent", remedy)
+
+
+def _faces_run(cards: str) -> Finding:
+    """Where faces are found and known unless `--faces-device` says otherwise; a GPU is tried."""
+    from idclip.devices import onnx_has_cuda
+    from idclip.faces import load_faces
+
+    here = "on the processor"
+    if not cards:
+        return Finding("compute", "faces", here)
+    if not onnx_has_cuda():
+        remedy = "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"
+        return Finding("compute", "faces", f"{here}: onnxruntime has no CUDA", "absent", remedy)
+    try:
+        load_faces(threads=1, device="cuda")
+    except VidsearchError as error:
+        remedy = 'pip install "onnxruntime-gpu[cuda,cudnn]"'
+        return Finding("compute", "faces", f"{here}: {error}", "warning", remedy)
+    said = "on the GPU, beside an encoder that runs there or with --faces-device cuda"
+    return Finding("compute", "faces", f"{said}; else {here}")
 
 
 def _nvidia() -> str:

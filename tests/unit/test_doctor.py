@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from vidsearch import doctor, opencv_build, selftest
 from vidsearch.doctor import Report, as_data, diagnose, render
 from vidsearch.errors import VidsearchError
 from vidsearch.opencv_build import OpenCVBuild
+
+PROVIDERS = onnxruntime.get_available_providers()
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,7 @@ def test_versions_libraries_providers_and_models_are_all_there(report: Report) -
     for codec in ("h264", "hevc", "vp9", "av1", "libdav1d", "mpeg2video", "prores"):
         assert codec in _named(report, "video", "decoders").value
     assert "CPUExecutionProvider" in _named(report, "compute", "onnxruntime").value
+    assert "on the " in _named(report, "compute", "faces").value
     for extra in doctor.EXTRAS:
         assert _named(report, "extras", extra).status in ("ok", "absent")
     assert "commercial use: no" in _named(report, "models", "faces: insightface:buffalo_l").value
@@ -73,6 +77,26 @@ def test_looking_for_extras_loads_none_of_them() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in PROVIDERS, reason="onnxruntime has CUDA here")
+def test_it_says_where_faces_run_and_what_would_bring_them_to_a_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone = doctor._faces_run("")
+    assert (alone.value, alone.status, alone.remedy) == ("on the processor", "ok", "")
+    lacking = doctor._faces_run("NVIDIA H100")
+    assert lacking.value == "on the processor: onnxruntime has no CUDA"
+    assert (lacking.status, lacking.remedy.split()[-1]) == ("absent", "onnxruntime-gpu")
+    # One that says it has CUDA and cannot load it.
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    refused = doctor._faces_run("NVIDIA H100")
+    assert refused.value.startswith("on the processor: --faces-device cuda: onnxruntime cannot")
+    assert (refused.status, refused.remedy) == (
+        "warning",
+        'pip install "onnxruntime-gpu[cuda,cudnn]"',
+    )
 
 
 def test_a_core_that_fails_fails_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
