@@ -9,11 +9,13 @@ The first: pictures/s from prepared bytes in host memory to vectors in host memo
 of the processor, which is why archives are not made in bfloat16.
 
 `--job`: the same clips (as in `index_speed`) indexed on a Ray cluster of this machine, by workers
-that encode by themselves and by workers that share encoders on its GPUs, in turns; how busy the
-GPUs were, how large batches, and how many of them were of several videos.
+that do all by themselves, by workers that share encoders on its GPUs, and by workers that share
+what knows faces there too, in turns; how busy the GPUs were, how large batches, and how many of
+them were of several videos.
 
-`--bytes`: how many pictures of an hour of video go to a shared encoder, and how many bytes these
-are for networks of usual sizes. Clips as in `stage_times`.
+`--bytes`: how many pictures and faces of an hour of video go to a shared encoder, how many bytes
+these are for networks of usual sizes, and which share of a worker's time they take where nothing is
+shared. Clips as in `stage_times`.
 
 `--device cpu` runs the first two through, to see that they run; their figures are not written.
 """
@@ -27,7 +29,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,7 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TOLERANCE = 1e-4
 """How far vectors of one archive may lie apart."""
 SIDES = (224, 260, 336, 384)
+FACE_SIDES = {"default": 150, "insightface": 112}
 
 Row = dict[str, Any]
 
@@ -92,6 +95,11 @@ def _refusal(given: argparse.Namespace) -> str:
 
     if not torch.cuda.is_available():
         return "torch finds no GPU here; --device cpu runs it through without one"
+    if given.job:
+        from idclip.devices import onnx_has_cuda
+
+        if not onnx_has_cuda():
+            return "faces want CUDA in onnxruntime: pip install onnxruntime-gpu in its place"
     return ""
 
 
@@ -121,7 +129,7 @@ def encoding(name: str, device: str, seconds: float) -> tuple[str, str, list[Row
         rows.append(
             {
                 "encoder": name,
-                "device": _device_name(device),
+                "device": device_name(device),
                 "batch": batch,
                 "float32 pictures/s": in_full,
                 "bfloat16 pictures/s": in_half,
@@ -152,15 +160,21 @@ def _half(encoder: Any, device: str) -> Iterator[None]:
 
 def _rate(encoder: Any, prepared: NDArray[np.uint8], seconds: float) -> float:
     """Pictures/s."""
-    encoder.encode_prepared(prepared)  # finds the kernels
+    return len(prepared) * calls_a_second(lambda: encoder.encode_prepared(prepared), seconds)
+
+
+def calls_a_second(call: Callable[[], object], seconds: float) -> float:
+    """How often something can be called, after a first time."""
+    call()  # finds the kernels
     began, n = time.perf_counter(), 0
     while time.perf_counter() - began < seconds or n < 2:
-        encoder.encode_prepared(prepared)
+        call()
         n += 1
-    return n * len(prepared) / (time.perf_counter() - began)
+    return n / (time.perf_counter() - began)
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """What the device is called."""
     import torch
 
     return torch.cuda.get_device_name() if device == "cuda" else "cpu"
@@ -177,9 +191,11 @@ def job(given: argparse.Namespace) -> tuple[str, str, list[Row], list[str]]:
     from workers import JobOptions, on_ray
 
     on_gpu = given.device == "cuda"
+    shared: dict[str, Any] = {"device": "cuda"} if on_gpu else {"encoders": 1, "device": "cpu"}
     ways: dict[str, dict[str, Any]] = {
         "each worker by itself": {"num_gpus": 0.0},
-        "shared encoders": {"device": "cuda"} if on_gpu else {"encoders": 1, "device": "cpu"},
+        "shared encoders": {**shared, "faces_device": "cpu"},
+        "shared encoders that know faces": {**shared, "faces_device": "encoder"},
     }
     taken: dict[str, list[float]] = {way: [] for way in ways}
     served: dict[str, Any] = {}
@@ -205,7 +221,7 @@ def job(given: argparse.Namespace) -> tuple[str, str, list[Row], list[str]]:
         {
             "way": way,
             "encoder": given.encoder,
-            "device": _device_name(given.device) if served[way] else "cpu",
+            "device": device_name(given.device) if served[way] else "cpu",
             "workers": given.workers,
             "seconds": statistics.median(times),
             "speed": alone / statistics.median(times),
@@ -214,12 +230,14 @@ def job(given: argparse.Namespace) -> tuple[str, str, list[Row], list[str]]:
             "batches": served[way].pictures.batches if served[way] else "",
             "of several videos": served[way].pictures.mixed if served[way] else "",
             "largest batch": served[way].pictures.largest if served[way] else "",
+            "faces": served[way].faces.n if served[way] else "",
+            "batches of faces": served[way].faces.batches if served[way] else "",
         }
         for way, times in taken.items()
     ]
     notes = [
         f"{given.videos} clips of {given.seconds:.0f} s at 720p; medians of {given.rounds} runs in"
-        " turns. Speed: against workers that encode by themselves. Busy: the share of the encoders'"
+        " turns. Speed: against workers that do all by themselves. Busy: the share of the encoders'"
         " life in which they encode, their loading included in their life.",
     ]
     return "gpu_index_job", "A job with shared encoders", rows, notes
@@ -260,8 +278,12 @@ def bytes_moved(seconds: float) -> tuple[str, str, list[Row], list[str]]:
             pictures = load_pictures(None)
             make_video(path, pictures, seconds, size=size, codec=codec, megabits=megabits)
             counting = Counting(prepare(recipe).encoder)
+            faces = CountingFaces(prepare(recipe).faces)
             task = Task((os.fsencode(path),), name, path.stat().st_size, 0.0)
-            analyze(task, recipe, models=prepare(recipe, counting))
+            models: Any = prepare(recipe, counting, faces)
+            began = time.process_time()
+            analyze(task, recipe, models=models)
+            spent = time.process_time() - began
             hours = duration(path) / HOUR
             rows.append(
                 {
@@ -272,12 +294,23 @@ def bytes_moved(seconds: float) -> tuple[str, str, list[Row], list[str]]:
                         f"MB at {side} px": counting.pictures / hours * side * side * 3 / 1e6
                         for side in SIDES
                     },
+                    "faces": faces.faces / hours,
+                    **{
+                        f"MB for {model}": faces.faces / hours * side * side * 3 / 1e6
+                        for model, side in FACE_SIDES.items()
+                    },
+                    "encoding, of core s": counting.spent_s / spent,
+                    "knowing faces, of core s": faces.spent_s / spent,
                 }
             )
     notes = [
         f"{seconds:.0f} s of each format; everything as of an hour of video. What a worker sends to"
         " a shared encoder: each picture as bytes of the size that the network takes, with no"
         " compression. concept and idclip:compact take 260 px, most CLIPs 224, ViT-L-14-336 336.",
+        "Faces are the best looks of each track in each part of a shot, as crops of 150 px"
+        " (default) or 112 px (insightface); they go only where shared encoders know faces.",
+        '"Of core s": where nothing is shared, the encoder concept and the default face model, one'
+        " thread. It is what a worker is spared at most; finding faces stays with it.",
         "Where no encoder is shared nothing of it moves. The finished record moves in both cases:"
         " stage_times.md.",
     ]
@@ -285,16 +318,35 @@ def bytes_moved(seconds: float) -> tuple[str, str, list[Row], list[str]]:
 
 
 class Counting:
-    """An encoder that counts its pictures."""
+    """An encoder that counts its pictures, and its time, all of it in the thread that asks."""
 
     def __init__(self, encoder: Any) -> None:
         self._encoder = encoder
         self.name, self.dim, self.licence = encoder.name, encoder.dim, encoder.licence
-        self.pictures = 0
+        self.pictures, self.spent_s = 0, 0.0
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         self.pictures += len(images)
+        began = time.thread_time()
         vectors: NDArray[np.float32] = self._encoder.encode_images(images)
+        self.spent_s += time.thread_time() - began
+        return vectors
+
+
+class CountingFaces:
+    """A face model that counts the faces it knows, and its time with them."""
+
+    def __init__(self, model: Any) -> None:
+        self.name, self.dim, self.licence = model.name, model.dim, model.licence
+        self.detect, self.crops = model.detect, model.crops
+        self._model = model
+        self.faces, self.spent_s = 0, 0.0
+
+    def embed_crops(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.faces += len(crops)
+        began = time.thread_time()
+        vectors: NDArray[np.float32] = self._model.embed_crops(crops)
+        self.spent_s += time.thread_time() - began
         return vectors
 
 

@@ -28,12 +28,23 @@ def open_session(path: Path, *, threads: int = 0, device: str = CPU, option: str
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if device != CPU:
         onnxruntime.preload_dlls()  # CUDA's libraries, from where torch or pip has put them
-    providers = onnx_providers(device)
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(
+            str(path),
+            options,
+            providers=onnx_providers(device),
+            enable_fallback=0,  # which goes on on the processor, and prints so
+        )
     except Exception as error:  # onnxruntime has no public base of its errors
         reason = str(error).splitlines()[0]
-        raise ModelUnavailable(f"{path}: not a network onnxruntime can open: {reason}") from error
+        if device == CPU:
+            raise ModelUnavailable(
+                f"{path}: not a network onnxruntime can open: {reason}"
+            ) from error
+        raise ModelUnavailable(
+            f"{option} {device}: onnxruntime cannot open {path} there ({reason}): does nvidia-smi"
+            f" list such a GPU? Or use {option} cpu"
+        ) from error
     if device != CPU and session.get_providers()[0] == "CPUExecutionProvider":
         # onnxruntime says so on stderr, and goes on without the GPU.
         raise ModelUnavailable(
