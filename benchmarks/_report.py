@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("numpy", "av", "scenedetect-headless", "onnxruntime", "lancedb", "torch")
+PACKAGES = (
+    "numpy",
+    "opencv-python-headless",
+    "av",
+    "scenedetect-headless",
+    "onnxruntime",
+    "lancedb",
+    "torch",
+)
 
 
 def machine() -> dict[str, str]:
