@@ -15,6 +15,7 @@ ray = pytest.importorskip("ray")
 def two_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
     kills = tmp_path / "kills"
     monkeypatch.setenv("VIDSEARCH_KILLS", str(kills))
+    ray.shutdown()  # of a test before, in this process
     with two_nodes_in(kills) as nodes:
         ray.init(nodes.address, runtime_env=hooks(), log_to_driver=False)
         try:
