@@ -139,6 +139,7 @@ def renew(tables: Tables, *, say: Callable[[str], None], force: bool = False) ->
         if table in VECTORS and rows >= _FEW and ("vector" not in there or outgrown):
             say(f"indexing {rows} rows of {table}")
             tables.index_vectors(table, partitions_for(rows))
+            tables.tidy(table)  # of the old one nothing stays on the disk
             made_for[table], changed = rows, True
     behind = [each for each in states(tables) if is_behind(each) or (force and each.tail)]
     for table in dict.fromkeys(state.table for state in behind):

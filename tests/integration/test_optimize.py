@@ -112,6 +112,8 @@ def test_an_index_is_made_anew_with_more_lists_when_the_archive_has_outgrown_it(
     known = search_index.read(folder)
     assert known is not None
     assert known.made_for["keyframes"] == 10 * SHOTS
+    # Of the old one no file stays: there is one of vectors, of places and of generations.
+    assert len(list((folder / "keyframes.lance" / "_indices").iterdir())) == 3
 
 
 def test_optimize_does_all_by_hand(
