@@ -23,7 +23,7 @@ from vidsearch.tables import Tables, explained
 _PROBES = 100  # inverted lists that are looked at, at least, for up to so many rows:
 _FOR_ROWS = 500
 _SHARE, _SHARE_OF_FILTERED = 8, 2  # and at least one in so many of all lists: less finds less
-_REFINED = 4  # the best of so many times the keyframes that are wanted
+_REFINED = 8  # the best of so many times the keyframes that are wanted
 _AT_ONCE = 5000  # places in one condition
 _REMEMBERED = 256  # people and filters
 _KEPT_BYTES = 256 << 20  # of rows of people, and as many of vectors of their keyframes
