@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from threading import Lock
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 T = TypeVar("T")
 
@@ -17,24 +19,14 @@ class Kept(Generic[T]):
     """
 
     def __init__(self, most: int, size: Callable[[T], int] = lambda _: 1) -> None:
-        self._most = most
-        self._size = size
-        self._held: OrderedDict[Hashable, T] = OrderedDict()
-        self._total = 0
+        self._held: LRUCache[Hashable, T] = LRUCache(most, getsizeof=size)
         self._lock = Lock()
 
     def of(self, key: Hashable, find: Callable[[], T]) -> T:
         """The value of a key, which `find` gives where it is not known."""
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                return self._held[key]
+        with self._lock, suppress(KeyError):
+            return self._held[key]
         found = find()
-        with self._lock:
-            if key not in self._held:
-                self._held[key] = found
-                self._total += self._size(found)
-            while self._total > self._most and self._held:
-                _, oldest = self._held.popitem(last=False)
-                self._total -= self._size(oldest)
+        with self._lock, suppress(ValueError):  # it is larger than all the room there is
+            self._held[key] = found
         return found
