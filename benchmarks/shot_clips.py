@@ -24,18 +24,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
-Split = Literal["tuning", "test"]
+Split = Literal["tuning", "more", "test"]
 Source = Callable[[int], Picture]  # frame number of the take -> picture
 
 TRUTH = Path(__file__).parent / "truth"
 WIDTH, HEIGHT = 480, 270
 VERSION = 3  # of the recipe: part of the file names
-SEEDS: dict[Split, tuple[int, ...]] = {"tuning": tuple(range(100, 110)), "test": tuple(range(10))}
+SEEDS: dict[Split, tuple[int, ...]] = {
+    "tuning": tuple(range(100, 110)),
+    "more": tuple(range(110, 150)),  # for tuning too: ten clips show too little of what is rare
+    "test": tuple(range(10)),
+}
 RATES = (25.0, 30.0, 24.0, 50.0, 25.0)
 CRFS = ("23", "28", "18", "32")
 # Footage of one set is never in the other. Frame ranges without a cut, from benchmarks/truth.
 FOOTAGE: dict[Split, tuple[str, ...]] = {
     "tuning": ("football", "game-trailer"),
+    "more": ("football", "game-trailer"),
     "test": ("vertical-vlog", "white-house-poetry"),
 }
 
@@ -99,7 +104,7 @@ class _Material:
     """The photos and the footage of one set."""
 
     def __init__(self, data: Path, split: Split) -> None:
-        odd = split == "tuning"
+        odd = split != "test"
         names = sorted((data / "imagenet-samples").glob("*.jpg"))
         names += sorted((data / "coco-mini" / "train2017").glob("*.jpg"))
         self._names = [name for i, name in enumerate(names) if i % 2 == odd]

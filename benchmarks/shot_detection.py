@@ -1,6 +1,6 @@
 """How well and how fast each shot detector finds boundaries.
 
-    python -m benchmarks.shot_detection [--split test|tuning] [--detectors a,b] [--clips FOLDER]
+    python -m benchmarks.shot_detection [--split test|tuning|more] [--detectors a,b] [--clips FOLDER]
 
 Generated clips with known truth (`benchmarks.shot_clips`) and the real clips of ../shared/data,
 whose truth was found by eye (benchmarks/truth). A cut hits a transition when it falls within it,
@@ -162,7 +162,7 @@ def real_row(name: str, clip: str, score: Score) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--split", choices=("test", "tuning"), default="test")
+    parser.add_argument("--split", choices=("test", "tuning", "more"), default="test")
     parser.add_argument("--detectors", default=",".join(DETECTORS))
     parser.add_argument("--clips", type=Path, default=Path(tempfile.gettempdir()) / "shot-clips")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results")
@@ -181,7 +181,7 @@ def main() -> None:
     real_rows = [real_row(n, clip, s) for n in names for clip, s in real[n].items()]
     real_rows += [real_row(n, "all five", total(real[n].values())) for n in names]
     folder = _report.RESULTS if arguments.write else Path(tempfile.mkdtemp())
-    suffix = "" if arguments.split == "test" else "-tuning"
+    suffix = "" if arguments.split == "test" else f"-{arguments.split}"
     title = f"Shot detection, generated clips ({arguments.split} set)"
     print(_report.write(f"shot_detection{suffix}", title, rows, _NOTES, folder=folder))
     if arguments.split == "test":

@@ -14,15 +14,16 @@ one matrix-vector product a frame, tell the kinds apart:
   1993, compares likewise);
 - a pan or zoom goes a long way too, but its frame-to-frame differences are explained by shift and
   scale: differences are projected on the picture's gradients (one step of Lucas and Kanade 1981
-  with shift and zoom), and a window whose changes are so explained is no dissolve;
+  with shift and zoom), and a window whose changes are so explained is no dissolve. It moves the
+  same colours about, while a dissolve leads to others: the sorted values of each colour tell;
 - a fade passes through a plain picture (no contrast). It is cut in the middle of the plain frames
   if what follows differs from what went before. More than 30 plain frames are a shot of their own.
 
 Not found: most dissolves into or out of a swift pan. Taken for dissolves: now and then something
 that sweeps across most of the picture within a few frames.
 
-The weights were fitted on the tuning set of `benchmarks/shot_clips.py`; `benchmarks/results` has
-the measurements on the test set.
+The weights were fitted on the sets for tuning of `benchmarks/shot_clips.py` (`tuning` and `more`);
+`benchmarks/results` has the measurements on the test set.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ _NEAR = 6  # points on either side of a hard cut that are compared
 _LENGTHS = np.array([3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 26, 32, 40])  # of windows, in points
 _REST = np.clip(_LENGTHS // 2, 2, 12)  # how long the picture is to rest before and behind
 _HALVES = (_LENGTHS + 1) // 2
+_SHADES = 32  # into how many groups of equal size the values of a colour are sorted
 _APART = 10  # points within which of two dissolves the better one is meant
 _PLAIN = 4.0  # standard deviation (0 to 255) under which a picture is plain
 _PLAIN_RUN = 30  # points of plain pictures from which they are a shot of their own
@@ -138,6 +140,7 @@ class _Way:
         self._norms = np.zeros(_KEPT)
         self._means = np.zeros(_KEPT)
         self._spread = np.zeros(_KEPT)  # standard deviation of a picture
+        self._shades = np.zeros((_KEPT, 3 * _SHADES))  # which colours there are, wherever they are
         self._apart = np.zeros((_KEPT, _KEPT))  # root mean square difference of two pictures
         self._changed = np.zeros(_KEPT)  # sums of the changes from point to point ...
         self._unexplained = np.zeros(_KEPT)  # ... and of what no shift or zoom explains of them
@@ -209,6 +212,8 @@ class _Way:
         self._apart[at], self._apart[:, at] = apart, apart
         self._means[at] = flat.mean()
         self._spread[at] = math.sqrt(max(0.0, products[at] - self._means[at] ** 2))
+        shades = np.sort(flat.reshape(-1, 3).T).reshape(3 * _SHADES, -1)
+        self._shades[at] = shades.sum(1) / shades.shape[1]
         luma = picture.sum(2, dtype=np.float64)
         change, unexplained = (0.0, 0.0) if self._luma is None else _motion(self._luma, luma)
         self._luma = luma
@@ -298,6 +303,8 @@ class _Way:
         unrest_behind = apart[e, (end + rest) % _KEPT] / way
         changed = self._changed[e] - self._changed[s]
         unexplained = (self._unexplained[e] - self._unexplained[s]) / (changed + 0.3)
+        recoloured = self._shades[s] - self._shades[e]
+        recoloured = np.sqrt((recoloured**2).mean(1)) / way
         features = np.stack(
             [
                 np.log(way / 30),
@@ -305,6 +312,7 @@ class _Way:
                 np.minimum(np.maximum(unrest_before, unrest_behind), 2),
                 np.minimum(np.minimum(unrest_before, unrest_behind), 2),
                 unexplained,
+                recoloured,
                 np.ones_like(way),
             ]
         )
@@ -368,7 +376,7 @@ class _Way:
         return ready
 
 
-_WEIGHTS = np.array([4.75, -9.47, -2.45, -11.87, 15.71, -7.39])
+_WEIGHTS = np.array([2.36, -3.7, -1.77, -2.08, 17.94, 4.83, -15.12])
 
 # Twice the distance from the middle of the picture, in points, without the outermost ones.
 _Y, _X = np.mgrid[0:_HEIGHT, 0:_WIDTH].astype(np.float64)
