@@ -1,6 +1,6 @@
 """How well and how fast each shot detector finds boundaries.
 
-    python -m benchmarks.shot_detection [--split test|tuning|more] [--detectors a,b] [--clips FOLDER]
+    python -m benchmarks.shot_detection [--split test|tuning|more] [--detectors a,b]
 
 Generated clips with known truth (`benchmarks.shot_clips`) and the real clips of ../shared/data,
 whose truth was found by eye (benchmarks/truth). A cut hits a transition when it falls within it,
