@@ -8,9 +8,9 @@ two frames to either side, and each transition is hit once. What hits nothing is
 counts against hard cuts and against dissolves and fades alike, a second cut within a transition
 only against that kind. Wipes are listed apart, and a second cut in one is forgiven.
 
-The clips depend on the OpenCV that draws them: 4.13 and 5.0 move a picture differently (by one of
-255 levels in the mean of the 32x18 pictures that `blend` sees), which is one false cut of `blend`
-more or less on the test set. Compare tables of one OpenCV only.
+The clips depend on the OpenCV that draws them: 4.13 and 5.0 move a picture differently, by one of
+255 levels in the mean of the pictures that `blend` sees, which may be a false cut more or less.
+Compare tables of one OpenCV only.
 """
 
 from __future__ import annotations
@@ -205,8 +205,8 @@ _REAL_NOTES = (
     "Seen before: the tuning set uses stretches of football and game-trailer, and the rule of "
     "`blend` for slides was made on slides-talk-1080p. Kept out: vertical-vlog and "
     "white-house-poetry.",
-    "The false cuts of `blend` in vertical-vlog are swift movements close to the camera, taken for "
-    "short dissolves; a rule that a dissolve must change 80 % of the picture did not help. That "
+    "The false cut of `blend` in vertical-vlog is swift movement close to the camera, taken for a "
+    "short dissolve; a rule that a dissolve must change 80 % of the picture did not help. That "
     "was tried on this clip and taken out again, so it is kept out of the fit, but not unseen.",
 )
 

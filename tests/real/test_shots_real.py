@@ -54,7 +54,7 @@ def test_the_four_shots_of_the_white_house_clip(example_media: Path) -> None:
     [
         ("football", 0, 0),
         ("game-trailer", 0, 0),
-        ("vertical-vlog", 0, 3),
+        ("vertical-vlog", 0, 1),
         pytest.param("slides-talk-1080p", 0, 0, marks=pytest.mark.slow),
     ],
 )
