@@ -19,8 +19,9 @@ one matrix-vector product a frame, tell the kinds apart:
 - a fade passes through a plain picture (no contrast). It is cut in the middle of the plain frames
   if what follows differs from what went before. More than 30 plain frames are a shot of their own.
 
-Not found: most dissolves into or out of a swift pan. Taken for dissolves: now and then something
-that sweeps across most of the picture within a few frames.
+Not found: most dissolves into or out of a swift pan, and some between pictures of the same colours,
+such as two views of one stage. Taken for dissolves: now and then something that sweeps across most
+of the picture within a few frames.
 
 The weights were fitted on the sets for tuning of `benchmarks/shot_clips.py` (`tuning` and `more`);
 `benchmarks/results` has the measurements on the test set.
