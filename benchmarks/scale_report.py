@@ -135,9 +135,8 @@ def _variants(measured: Mapping[str, Any]) -> str:
         DATA,
         "400 candidates of each of 16 contexts, their vectors read as a question reads them; a list"
         " of the graph (hnsw) holds 250,000 vectors, so all of its few are asked.",
-        f"Stored as float16 the vectors take {half['bytes'] / 1e6:.0f} MB, as float32"
-        f" {half['float32_bytes'] / 1e6:.0f} MB; the ten best by float16 are"
-        f" {100 * half['recall']:.1f} % of the ten best by float32.",
+        f"Stored as float16 the vectors take {half['bytes'] / 1e6:.0f} MB, half of float32; the ten"
+        f" best by float16 are {100 * half['recall']:.1f} % of the ten best by float32.",
     ]
     n = next(iter(each["rows"] for kind, each in found.items() if kind != "float16"))
     title = f"Kinds of vector index on {n:,} keyframes"
