@@ -14,7 +14,7 @@ from pyarrow import parquet
 from vidsearch import Archive
 from vidsearch.cli import main
 from vidsearch.errors import VidsearchError
-from vidsearch.schema import TABLES
+from vidsearch.schema import TABLES, full_numbers
 from vidsearch.store import Store
 
 
@@ -72,11 +72,12 @@ def test_the_dump_holds_every_row_that_a_reader_sees(footage: Archive, tmp_path:
     with Store.open(footage.path, read_only=True) as store:
         for name in TABLES:
             there = parquet.read_table(tmp_path / "out" / f"{name}.parquet")
-            assert there.equals(store._tables.read(name)), name
+            rows = store._tables.read(name)
+            assert there.equals(rows.cast(full_numbers(rows.schema))), name
     faces = parquet.read_table(tmp_path / "out" / "faces.parquet")
     assert pa.types.is_fixed_size_list(faces.schema.field("vector").type)
     vectors = np.stack(faces["vector"].to_numpy(zero_copy_only=False))
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=5e-4)
 
 
 def test_a_full_disk_is_told_in_plain_words(footage: Archive, tmp_path: Path) -> None:
