@@ -29,7 +29,7 @@ import resource
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ from idclip.faces import load_faces  # noqa: E402
 from idclip.identity import IdentityScorer  # noqa: E402
 from vidsearch import Archive  # noqa: E402
 from vidsearch.context import background_of  # noqa: E402
+from vidsearch.filters import chosen, wanted_video  # noqa: E402
 from vidsearch.health import size_of  # noqa: E402
 from vidsearch.schema import schemas  # noqa: E402
 from vidsearch.store import Store  # noqa: E402
@@ -56,6 +57,7 @@ SHOTS_EACH, GROUP, PHOTOS = 1000, 8, 2500
 RECORDS = 100_000  # shots up to which an archive is written from records, as a job writes it
 STEPS = ("make", "variants", "ask", "exact", "contexts", "busy", "report")
 Times = dict[str, list[float]]
+Best = list[tuple[float, str, int]]
 NEVER = 10**12  # shots: so many are compared one by one
 CONTEXTS = (
     "people sitting in an audience",
@@ -75,21 +77,59 @@ CONTEXTS = (
     "police cars",
     "a climber on a rock",
 )
+OTHERS = (
+    "a family at the beach",
+    "an orchestra on a stage",
+    "a cat on a sofa",
+    "a train in a station",
+    "a motorcycle race",
+    "women playing tennis",
+    "a man repairing a machine",
+    "fireworks over a city",
+    "fishermen with a net",
+    "a face behind glass",
+    "a castle on a hill",
+    "a couple dancing",
+    "runners at the start",
+    "a boy with a drum",
+    "a fire engine in the rain",
+    "a skier in the air",
+)
+SCENES = ("giving a speech", "outdoors", "in a street")
+OTHER_SCENES = ("at a desk", "with a microphone", "beside a car")
 PEOPLE = ("Olga Once", "Sam Sometimes", "Otto Often", *(f"Person {n:02d}" for n in range(7)))
-QUESTIONS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
-    "context": tuple((text, {}) for text in CONTEXTS),
-    "person": tuple((name, {}) for name in PEOPLE),
-    "person in 1 shot": (("Olga Once", {}), ("Olga Once in a street", {})),
-    "person and context": tuple(
-        (f"{name} {('giving a speech', 'outdoors', 'in a street')[n % 3]}", {})
-        for n, name in enumerate(PEOPLE)
-    ),
-    "context, not context": tuple((f"{text}, not a woman", {}) for text in CONTEXTS[:8]),
-    "context, not person": tuple((f"{text}, not Otto Often", {}) for text in CONTEXTS[:8]),
-    "context, videos": tuple((text, {"video": "/videos/0*"}) for text in CONTEXTS[:8]),
-    "context, date": tuple((text, {"date": "2020-10"}) for text in CONTEXTS[:8]),
-    "context, no face": tuple((text, {"faces": "0"}) for text in CONTEXTS[:8]),
-    "person, time": tuple((name, {"since": 600.0, "until": 1800.0}) for name in PEOPLE[1:]),
+Questions = dict[str, tuple[tuple[str, dict[str, Any]], ...]]
+
+
+def questions_of(contexts: Sequence[str], scenes: Sequence[str]) -> Questions:
+    """Questions of every kind with these words in them."""
+    return {
+        "context": tuple((text, {}) for text in contexts),
+        "person": tuple((name, {}) for name in PEOPLE),
+        "person in 1 shot": (("Olga Once", {}), (f"Olga Once {scenes[2]}", {})),
+        "person and context": tuple(
+            (f"{name} {scenes[n % 3]}", {}) for n, name in enumerate(PEOPLE)
+        ),
+        "context, not context": tuple((f"{text}, not a woman", {}) for text in contexts[:8]),
+        "context, not person": tuple((f"{text}, not Otto Often", {}) for text in contexts[:8]),
+        "context, videos": tuple((text, OF_VIDEOS) for text in contexts[:8]),
+        "context, date": tuple((text, OF_A_DATE) for text in contexts[:8]),
+        "context, no face": tuple((text, {"faces": "0"}) for text in contexts[:8]),
+        "person, time": tuple((name, {"since": 600.0, "until": 1800.0}) for name in PEOPLE[1:]),
+    }
+
+
+OF_VIDEOS, OF_A_DATE = {"video": "/videos/0*"}, {"date": "2020-10"}
+QUESTIONS = questions_of(CONTEXTS, SCENES)
+NEW_WORDS = {
+    kind: new
+    for kind, new in questions_of(OTHERS, OTHER_SCENES).items()
+    if new[-1] not in QUESTIONS[kind]
+}
+COMPARED: dict[str, dict[str, Any]] = {
+    "context": {},
+    "context, videos": OF_VIDEOS,
+    "context, date": OF_A_DATE,
 }
 
 
@@ -243,11 +283,13 @@ def queries() -> NDArray[np.float32]:
     return np.asarray(encoder.encode_texts(list(CONTEXTS)) - background_of(encoder) / 2)
 
 
-def _answers(archive: Archive) -> tuple[dict[str, list[list[tuple[str, int, float]]]], Times]:
+def _answers(
+    archive: Archive, asked: Questions
+) -> tuple[dict[str, list[list[tuple[str, int, float]]]], Times]:
     """The answers by kind, and the milliseconds that each takes, asked for the first time."""
-    answers: dict[str, list[list[tuple[str, int, float]]]] = {kind: [] for kind in QUESTIONS}
-    times: Times = {kind: [] for kind in QUESTIONS}
-    for kind, questions in QUESTIONS.items():
+    answers: dict[str, list[list[tuple[str, int, float]]]] = {kind: [] for kind in asked}
+    times: Times = {kind: [] for kind in asked}
+    for kind, questions in asked.items():
         for text, wishes in questions:
             began = time.perf_counter()
             hits = archive.query(text, **wishes).hits
@@ -276,12 +318,16 @@ def ask(folder: Path) -> None:
     began = time.monotonic()
     archive.query(CONTEXTS[0])
     first_s = time.monotonic() - began
-    answers, new_times = _answers(archive)  # and everything is warm
+    answers, new_times = _answers(archive, QUESTIONS)  # and everything is warm
     times, cores = _times(archive, 2)
-    keep(folder, answers=answers, times=times, cores=cores, new_times=new_times)
+    _, new_words = _answers(archive, NEW_WORDS)
+    keep(folder, answers=answers, times=times, cores=cores)
+    keep(folder, new_times=new_times, new_words=new_words)
     keep(folder, first_s=first_s, peak_reader_gb=peak_gb(), load=os.getloadavg()[0])
     for kind, each in times.items():
-        print(f"{kind:22} p50 {np.median(each):.1f} ms, cores {np.median(cores[kind]):.1f} ms")
+        words = f"; new words {np.median(new_words[kind]):.1f} ms" if kind in new_words else ""
+        took = f"p50 {np.median(each):.1f} ms, cores {np.median(cores[kind]):.1f} ms"
+        print(f"{kind:22} {took}{words}")
 
 
 def exact(folder: Path) -> None:
@@ -290,28 +336,40 @@ def exact(folder: Path) -> None:
     began = time.monotonic()
     archive.query(CONTEXTS[0])
     copies_s = time.monotonic() - began
-    (answers, _), (times, cores) = _answers(archive), _times(archive, 1)
+    (answers, _), (times, cores) = _answers(archive, QUESTIONS), _times(archive, 1)
     keep(folder, exact=answers, exact_times=times, exact_cores=cores)
     keep(folder, copies_s=copies_s, peak_exact_gb=peak_gb())
 
 
 def contexts(folder: Path) -> None:
-    """The ten best shots of each context, of all, without what else `exact` looks at."""
+    """The ten best shots of each context, of all and of those that filters leave."""
     import lancedb
 
-    wanted = queries()
-    best: list[list[tuple[float, str, int]]] = [[] for _ in wanted]
+    wanted, videos = queries(), Archive(folder).videos()
+    left = {}
+    for kind, asked in COMPARED.items():
+        filters = chosen(asked.get("video"), None, None, 0.0, None, asked.get("date"))
+        left[kind] = np.array([each.video_id for each in videos if wanted_video(each, filters)])
+    best: dict[str, list[Best]] = {kind: [[] for _ in QUESTIONS[kind]] for kind in COMPARED}
     table = lancedb.connect(folder).open_table("keyframes")
     columns = ["video_id", "shot", "vector"]
     for batch in table.search().select(columns).to_batches(batch_size=8192):
         vectors = np.asarray(batch["vector"].flatten(), np.float32).reshape(batch.num_rows, -1)
-        for each, products in zip(best, wanted @ vectors.T, strict=True):
-            for row in np.argsort(-products)[:10].tolist():
-                product, video = float(products[row]), batch["video_id"][row].as_py()
-                each.append((product, video, batch["shot"][row].as_py()))
-            each[:] = sorted(each, reverse=True)[:10]
-    found = [[(video, shot, product) for product, video, shot in each] for each in best]
-    keep(folder, exact_contexts=found)
+        products = wanted @ vectors.T
+        of, shots = np.array(batch["video_id"].to_pylist()), batch["shot"].to_pylist()
+        for kind, some in left.items():
+            inside = np.flatnonzero(np.isin(of, some))
+            for n, each in enumerate(best[kind]):
+                rows = inside[np.argsort(-products[n][inside])[:10]].tolist()
+                each += [(float(products[n][row]), str(of[row]), shots[row]) for row in rows]
+                each[:] = sorted(each, reverse=True)[:10]
+    keep(
+        folder,
+        exact_contexts={
+            kind: [[(video, shot, product) for product, video, shot in each] for each in found]
+            for kind, found in best.items()
+        },
+    )
 
 
 def _append(folder: Path, videos: int, started: Any) -> None:

@@ -18,8 +18,10 @@ DATA = (
     " face in two shots of three; no pictures. Made on a machine that others used."
 )
 ASKED = (
-    "`first time`: somebody or a context that was not asked for since the last commit; who was is"
-    " remembered, with the shots they may be in. All other columns are of questions asked before."
+    "`first time`: nobody and nothing of it was asked for since the last commit. Who was is"
+    " remembered, with the shots they may be in, and so are shots that were read. `new words`: with"
+    " contexts that nobody asked for yet, of people who were. All other columns are of questions"
+    " asked before."
 )
 
 
@@ -55,12 +57,13 @@ def _questions(measured: Sequence[Mapping[str, Any]]) -> str:
                 "p50 ms": float(np.median(times)),
                 "p95 ms": float(np.quantile(times, 0.95)),
                 "first time, p50 ms": float(np.median(each["new_times"][kind])),
+                "new words, p50 ms": _median(each.get("new_words", {}).get(kind)),
                 "core ms, p50": float(np.median(each["cores"][kind])),
                 "compared with all, core ms": "",
                 "recall@10": "",
             }
-            if kind == "context" and "exact_contexts" in each:
-                pairs = zip(each["answers"][kind], each["exact_contexts"], strict=True)
+            if kind in each.get("exact_contexts", {}):
+                pairs = zip(each["answers"][kind], each["exact_contexts"][kind], strict=True)
                 row["recall@10"] = float(np.mean([recall(*pair) for pair in pairs]))
             if "exact" in each:
                 pairs = zip(each["answers"][kind], each["exact"][kind], strict=True)
@@ -86,6 +89,10 @@ def _questions(measured: Sequence[Mapping[str, Any]]) -> str:
                 f" {np.median(quiet):.0f} ms before; none failed."
             )
     return _report.write("scale", "Questions to large archives", rows, notes)
+
+
+def _median(times: Sequence[float] | None) -> float | str:
+    return "" if times is None else float(np.median(times))
 
 
 def _archives(measured: Sequence[Mapping[str, Any]]) -> str:

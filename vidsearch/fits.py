@@ -31,6 +31,7 @@ from idclip.encoders import encode_people, takes_people
 from idclip.identity import IdentityScorer
 from vidsearch.context import OFFSET, RARITY, SLOPE, background_of, log_odds
 from vidsearch.gallery import mean_faces
+from vidsearch.kept import Kept
 from vidsearch.question import Like, Scene
 from vidsearch.records import Ints, Reals, Rows, Vector
 from vidsearch.sought import Sought
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 FIGURE = 0.25
 # What scenes are in words, for as long as somebody asks for them.
 _TOLD: WeakKeyDictionary[Scene, tuple[Encoder, list[Vector]]] = WeakKeyDictionary()
+_TEXTS = 1000  # the last of them, of every encoder, for whoever asks on or turns a page
+_ENCODED: WeakKeyDictionary[Encoder, Kept[Vector]] = WeakKeyDictionary()
 LIKE_SLOPE, LIKE_OFFSET = 14.0, 7.4
 
 
@@ -138,13 +141,18 @@ def _texts(encoder: Encoder, scorer: IdentityScorer, asked: Scene) -> list[Vecto
 
 
 def _encoded(encoder: Encoder, scorer: IdentityScorer, asked: Scene) -> list[Vector]:
-    plain = (
-        encode_people(encoder, asked.text) if asked.named else encoder.encode_texts([asked.text])
-    )
+    known = _ENCODED.setdefault(encoder, Kept(_TEXTS))  # type: ignore[arg-type]
+    plain = known.of((asked.text, asked.named), lambda: _plain(encoder, asked))
     if not (asked.marks and takes_people(encoder)):
         return [plain]
     faces = mean_faces(asked.marks, scorer).vectors
     return [plain, encoder.encode_texts([asked.marked], [faces])]
+
+
+def _plain(encoder: Encoder, asked: Scene) -> Vector:
+    if asked.named:
+        return encode_people(encoder, asked.text)
+    return encoder.encode_texts([asked.text])
 
 
 def _fit(rows: Rows, encoder: Encoder, told: Sequence[Vector], vectors: Vector) -> Reals:

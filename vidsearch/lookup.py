@@ -1,22 +1,23 @@
 """Rows of a large archive, looked up by its indexes: the nearest ones, those of shots, of videos.
 
 What comes of it is a `Rows` of some shots, from which a question is answered as from all of them.
+What was read is kept for the questions that follow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from vidsearch.kept import Kept
+from vidsearch.kept import Kept, KeptShots
 from vidsearch.records import Ints, Label, Rows, Vector, Video
-from vidsearch.rows import joined, vectors_of
-from vidsearch.schema import CONTENT, ORDER, SEARCHED
+from vidsearch.rows import Arrays, arrays_of, joined
+from vidsearch.schema import CONTENT, ORDER, SEARCHED, place_of
 from vidsearch.search_index import Known, partitions_for
 from vidsearch.tables import Tables, explained
 
@@ -27,14 +28,18 @@ _REFINED = 8  # the best of so many times the keyframes that are wanted
 _AT_ONCE = 5000  # places in one condition
 _REMEMBERED = 256  # people and filters
 _KEPT_BYTES = 256 << 20  # of rows of people, and as many of vectors of their keyframes
+_KEPT_BYTES_OF_SHOTS = 64 << 20  # of candidates, of each way in which they are read
 _PICTURES = ("shots", "keyframes")
+_FACES = ("shots", "faces", "figures")
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 class Lookup:
     """The rows of an archive that has indexes, as long as nothing is committed to it.
 
     `videos` are those published, by generation. `remembered` is what was found out about people and
-    filters, by whatever that depends on.
+    filters, by whatever that depends on. Columns are those of `SEARCHED`, and `place`.
 
     Every method raises `ArchiveUnavailable` where the tables cannot be read.
     """
@@ -49,15 +54,16 @@ class Lookup:
         self._tables = tables
         self.remembered = Kept[Any](_REMEMBERED)
         self._kept = Kept[Rows](_KEPT_BYTES, lambda rows: rows.nbytes)
-        self._pictures = Kept[pa.Table](_KEPT_BYTES, lambda table: table.nbytes)
+        self._pictures = Kept[Arrays](_KEPT_BYTES, _size)
+        self._shots = {names: self._kept_shots(names) for names in (CONTENT, _FACES, ("shots",))}
         self._video = lru_cache(maxsize=16)(
-            lambda number: self._rows({name: [_in("generation", [number])] for name in CONTENT})
+            lambda number: self._joined(self._read(CONTENT, [_in("generation", [number])]))
         )
 
     def nearest_keyframes(
         self, directions: Vector, n: int, where: str | None = None
-    ) -> tuple[pa.Table, list[float]]:
-        """The `n` keyframes nearest to each of `directions` [M, D], each once, as `SEARCHED` says.
+    ) -> tuple[Arrays, list[float]]:
+        """The `n` keyframes nearest to each of `directions` [M, D], each once.
 
         `where` (SQL) narrows them before. Beside them, for each direction, the product with the
         last of its keyframes, -inf where there were no more: none that is left out is nearer, as
@@ -67,26 +73,25 @@ class Lookup:
         share = self._lists // (_SHARE if where is None else _SHARE_OF_FILTERED)
         probes = max(share, _PROBES * -(-n // _FOR_ROWS))
 
-        def nearest(direction: Vector) -> tuple[pa.Table, float]:
-            table = self._nearest("keyframes", direction, n, where, probes, _REFINED)
-            last = float((vectors(table) @ direction).min()) if len(table) == n else -np.inf
-            return table.select(["place", *SEARCHED["keyframes"]]), last
+        def nearest(direction: Vector) -> tuple[Arrays, float]:
+            found = self._nearest("keyframes", direction, n, where, probes, _REFINED)
+            full = len(found["place"]) == n
+            return found, float((found["vector"] @ direction).min()) if full else -np.inf
 
-        with ThreadPoolExecutor(2) as pool:
-            tables, last = zip(*pool.map(nearest, directions), strict=True)
-        return _each_once(pa.concat_tables(tables), "time_s"), list(last)
+        tables, last = zip(*_each(nearest, directions), strict=True)
+        return _each_once(concatenated(tables), "time_s"), list(last)
 
-    def nearest_faces(self, face: Vector, n: int, where: str | None = None) -> pa.Table:
-        """The `n` looks nearest to a face [F], nearest first, as `SEARCHED` says, with `place`.
+    def nearest_faces(self, face: Vector, n: int, where: str | None = None) -> Arrays:
+        """The `n` looks nearest to a face [F], nearest first.
 
         Nobody may be missed, and people are remembered: every list is looked at.
         """
-        return self._nearest("faces", face, n, where).select(["place", *SEARCHED["faces"]])
+        return self._nearest("faces", face, n, where)
 
     def places(self, table: str, where: str | None, n: int | None = None) -> Ints:
         """The places of the first `n` rows that fit, of all for None; each once, in their order."""
         with explained(self._tables.folder, "read"):
-            found = integers(self._tables.read(table, ["place"], where, n), "place")
+            found = arrays_of(self._tables.read(table, ["place"], where, n))["place"]
         _, first = np.unique(found, return_index=True)
         return found[np.sort(first)]
 
@@ -95,50 +100,48 @@ class Lookup:
         with explained(self._tables.folder, "read"):
             return self._tables.count(table, where)
 
-    def shots(self, generations: Iterable[int]) -> pa.Table:
+    def shots(self, generations: Iterable[int]) -> Arrays:
         """`generation`, `place`, `start_s` and `end_s` of all shots of some videos."""
         wanted = ["generation", "place", "start_s", "end_s"]
         with explained(self._tables.folder, "read"):
-            return self._tables.read("shots", wanted, _in("generation", generations))
+            return arrays_of(self._tables.read("shots", wanted, _in("generation", generations)))
 
-    def keyframes_at(self, places: Ints, where: str | None = None) -> pa.Table:
-        """All keyframes of some shots that fit `where`, as `SEARCHED` says, with `place`.
+    def keyframes_at(self, places: Ints, where: str | None = None) -> Arrays:
+        """All keyframes of some shots that fit `where`.
 
         They are for shots that will be asked for again, those of a person: the last are kept.
         """
 
-        def read(some: Ints) -> pa.Table:
-            there = _at(some) if where is None else f"{_at(some)} AND ({where})"
-            return self._tables.read("keyframes", ["place", *SEARCHED["keyframes"]], there)
+        def read() -> Arrays:
+            fit = "" if where is None else f" AND ({where})"
+            return self._read(("keyframes",), [at + fit for at in _conditions(places)])["keyframes"]
 
-        def read_all() -> pa.Table:
-            with explained(self._tables.folder, "read"), ThreadPoolExecutor(2) as pool:
-                return pa.concat_tables(pool.map(read, _portions(places))).combine_chunks()
-
-        return self._pictures.of((places.tobytes(), where), read_all)
+        return self._pictures.of((places.tobytes(), where), read)
 
     def rows_at(self, places: Ints, *, faces: bool = True) -> Rows:
         """The rows of the shots at `places`, in archive order; without `faces` nobody looks at."""
-        at = [_at(some) for some in _portions(places)]
-        return self._rows({name: at for name in CONTENT if faces or name in _PICTURES})
+        return self._joined(self._read(CONTENT if faces else _PICTURES, _conditions(places)))
 
     def kept_at(self, places: Ints, *, faces: bool = True) -> Rows:
         """The same of shots that will be asked for again, those of a person: the last are kept."""
         return self._kept.of((places.tobytes(), faces), lambda: self.rows_at(places, faces=faces))
 
-    def rows_of(self, keyframes: pa.Table, whole: Ints, *, faces: bool) -> Rows:
+    def rows_of(self, keyframes: Arrays, whole: Ints, *, faces: bool) -> Rows:
         """The rows of shots of which `keyframes` were read before, in archive order.
 
         They have these keyframes alone, and with `faces` those of all. Of the shots at `whole`,
-        which need not be among them, everything is read.
+        which need not be among them, everything is read. The last shots are kept.
         """
-        places = integers(keyframes, "place")
-        every, at = np.union1d(places, whole), [_at(some) for some in _portions(whole)]
-        every_at = [_at(some) for some in _portions(every)]
-        with_faces = every_at if faces else at
-        others = taken(keyframes, np.flatnonzero(~np.isin(places, whole)))
-        return self._rows(
-            {"shots": every_at, "keyframes": at, "faces": with_faces, "figures": with_faces}, others
+        others = taken(keyframes, np.flatnonzero(~np.isin(keyframes["place"], whole)))
+        beside = self._shots[_FACES if faces else ("shots",)].of(np.unique(others["place"]))
+        everything = self._shots[CONTENT].of(whole) if len(whole) else {}
+        parts = [beside, {"keyframes": others}, everything]
+        return self._joined(
+            {
+                name: concatenated([part[name] for part in parts if name in part])
+                for name in CONTENT
+                if any(name in part for part in parts)
+            }
         )
 
     def rows_of_video(self, video_id: str) -> Rows:
@@ -158,34 +161,53 @@ class Lookup:
         where: str | None,
         probes: int | None = None,
         refined: int = 1,
-    ) -> pa.Table:
-        wanted = ["place", *SEARCHED[name]]
+    ) -> Arrays:
+        wanted = SEARCHED[name]
         with explained(self._tables.folder, "read"):
-            return self._tables.nearest(
+            found = self._tables.nearest(
                 name, vector.tolist(), n, wanted, where, probes=probes, refined=refined
             )
+        return _with_places(found.select(list(wanted)))
 
-    def _rows(self, wanted: Mapping[str, Sequence[str]], keyframes: pa.Table | None = None) -> Rows:
-        """The rows of each table that fit one of the conditions, and `keyframes` read before."""
+    def _kept_shots(self, names: Sequence[str]) -> KeptShots:
+        nothing = {name: _with_places(self._nothing(name)) for name in names}
+        return KeptShots(
+            lambda places: self._read(names, _conditions(places)), nothing, _KEPT_BYTES_OF_SHOTS
+        )
 
-        def read(name: str) -> pa.Table:
-            found = [self._tables.read(name, SEARCHED[name], each) for each in wanted.get(name, ())]
-            if name == "keyframes" and keyframes is not None:
-                found.append(keyframes.select(list(SEARCHED[name])))
-            return pa.concat_tables(found) if found else self._nothing(name)
+    def _read(self, names: Sequence[str], conditions: Sequence[str]) -> dict[str, Arrays]:
+        """The rows of some tables that fit one of the conditions, of each table at once."""
 
-        names = ["faces", "keyframes", *(["figures"] if self._has_figures else [])]
+        def read(name: str, condition: str) -> Arrays:
+            return _with_places(self._tables.read(name, SEARCHED[name], condition))
+
+        others = [
+            (name, condition)
+            for name in names
+            for condition in conditions
+            if name != "shots" and (name != "figures" or self._has_figures)
+        ]
         with explained(self._tables.folder, "read"):
-            with ThreadPoolExecutor(3) as pool:
-                tables = dict(zip(names, pool.map(read, names), strict=True))
+            found = list(zip(others, _each(lambda asked: read(*asked), others), strict=True))
             # Last: whoever finds a shot has read its other rows before any of them was deleted.
-            tables["shots"] = read("shots")
-        tables.setdefault("figures", self._nothing("figures"))
-        ordered = {
-            name: table.sort_by([(column, "ascending") for column in ORDER[name]])
-            for name, table in tables.items()
+            if "shots" in names:
+                found += [(("shots", at), read("shots", at)) for at in conditions]
+        return {
+            name: concatenated([rows for (of, _), rows in found if of == name])
+            if any(of == name for (of, _), _ in found)
+            else _with_places(self._nothing(name))
+            for name in names
         }
-        there = np.unique(integers(tables["shots"], "generation")).tolist()
+
+    def _joined(self, tables: Mapping[str, Arrays]) -> Rows:
+        """Rows in archive order, of `shots` and of what there is of the other tables."""
+        ordered = {
+            name: _sorted(tables[name], ORDER[name])
+            if name in tables
+            else arrays_of(self._nothing(name))
+            for name in CONTENT
+        }
+        there = np.unique(ordered["shots"]["generation"]).tolist()
         published = [(self.videos[each], each) for each in there if each in self.videos]
         ids = {video.video_id for video, _ in published}
         labels = [label for label in self.labels if label.video_id in ids]
@@ -195,38 +217,55 @@ class Lookup:
         return self._tables.nothing(name).select(list(SEARCHED[name]))
 
 
-def _each_once(table: pa.Table, also: str) -> pa.Table:
-    moments = np.array(table[also].to_pylist(), np.float64)
-    order = np.lexsort((moments, places := integers(table, "place")))
+def concatenated(tables: Sequence[Arrays]) -> Arrays:
+    """Rows of the same columns, one after the other."""
+    if len(tables) == 1:
+        return tables[0]
+    return {name: np.concatenate([each[name] for each in tables]) for name in tables[0]}
+
+
+def taken(columns: Arrays, at: Ints) -> Arrays:
+    """Some rows, by their numbers."""
+    return {name: column[at] for name, column in columns.items()}
+
+
+def _each(ask: Callable[[In], Out], what: Iterable[In]) -> list[Out]:
+    """What `ask` gives of each, of several at a time."""
+    what = list(what)
+    if len(what) < 2:  # threads take longer to start than the least questions to answer
+        return [ask(each) for each in what]
+    with ThreadPoolExecutor(3) as pool:
+        return list(pool.map(ask, what))
+
+
+def _with_places(table: pa.Table) -> Arrays:
+    """Columns of rows of shots, and their places, which are quicker to reckon than to read."""
+    columns = arrays_of(table)
+    places = place_of(columns["generation"], columns["shot"].astype(np.int64))
+    return columns | {"place": places}
+
+
+def _sorted(columns: Arrays, by: Sequence[str]) -> Arrays:
+    return taken(columns, np.lexsort([columns[name] for name in reversed(by)]))
+
+
+def _each_once(columns: Arrays, also: str) -> Arrays:
+    """The first row of each place and value of `also`, in the order in which they come."""
+    order = np.lexsort((columns[also], columns["place"]))
     new = np.ones(len(order), bool)
-    new[1:] = (np.diff(places[order]) != 0) | (np.diff(moments[order]) != 0)
-    first = order[new]
-    return taken(table, np.sort(first))
+    new[1:] = np.diff(columns["place"][order]) != 0
+    new[1:] |= np.diff(columns[also][order]) != 0
+    return taken(columns, np.sort(order[new]))
 
 
-def taken(table: pa.Table, at: Ints) -> pa.Table:
-    """Some rows of a table, by their numbers."""
-    return table.take(pa.array(at.tolist(), pa.int64()))  # of an array would import pandas
+def _size(columns: Arrays) -> int:
+    return sum(column.nbytes for column in columns.values())
 
 
-def vectors(table: pa.Table) -> Vector:
-    """The column `vector`, float32 [N, D]."""
-    if not len(table):
-        return np.zeros((0, table.schema.field("vector").type.list_size), np.float32)
-    return vectors_of(table["vector"].combine_chunks())
-
-
-def integers(table: pa.Table, column: str) -> Ints:
-    """A column of whole numbers as int64 [N]."""
-    return np.array(table[column].to_pylist(), np.int64)
-
-
-def _portions(places: Ints) -> list[Ints]:
-    return [places[at : at + _AT_ONCE] for at in range(0, len(places), _AT_ONCE)]
-
-
-def _at(places: Ints) -> str:
-    return _in("place", places.tolist())
+def _conditions(places: Ints) -> list[str]:
+    """SQL for the rows of the shots at `places`, of so many at a time."""
+    portions = (places[at : at + _AT_ONCE] for at in range(0, len(places), _AT_ONCE))
+    return [_in("place", portion.tolist()) for portion in portions]
 
 
 def _in(column: str, values: Iterable[int]) -> str:

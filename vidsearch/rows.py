@@ -15,6 +15,7 @@ from vidsearch.records import Label, Rows, Video
 from vidsearch.schema import CONTENT, labels_from, videos_from
 
 Ints = NDArray[np.int64]
+Arrays = dict[str, NDArray[Any]]  # columns by name, of as many rows each
 _DTYPES = {
     pa.int32(): np.int32,
     pa.int64(): np.int64,
@@ -33,24 +34,22 @@ def join(tables: Mapping[str, pa.Table]) -> Rows:
     """
     published = [entry for entry in videos_from(tables["videos"]) if entry[1]]
     labels = labels_from(tables["labels"]) if "labels" in tables else []
-    return joined(published, tables, labels)
+    return joined(published, {name: arrays_of(tables[name]) for name in CONTENT}, labels)
 
 
 def joined(
     published: Iterable[tuple[Video, int]],
-    tables: Mapping[str, pa.Table],
+    columns: Mapping[str, Arrays],
     labels: Sequence[Label],
     typical: NDArray[np.float32] | None = None,
 ) -> Rows:
-    """The same of `published` videos and their generations; of some rows of an archive as well.
+    """The same of `published` videos, their generations and columns; of some of the rows as well.
 
     `typical` is the archive's mean picture then. Rows of shots that are not there are left out.
     """
     published = sorted(published, key=lambda entry: entry[1])
     generations = np.array([generation for _, generation in published], np.int64)
-    shots, keyframes, faces, figures = (
-        _visible(_arrays(tables[name]), generations) for name in CONTENT
-    )
+    shots, keyframes, faces, figures = (_visible(columns[name], generations) for name in CONTENT)
     shot_keys = _shot_keys(shots, generations)
     if typical is not None:
         keyframes, faces, figures = (
@@ -115,7 +114,7 @@ def of_video(rows: Rows, video_id: str) -> Rows | None:
         "figure": _between(rows.figure_track, *tracks),
     }
     spans["part"] = spans["keyframe"]
-    cut: dict[str, NDArray[Any]] = {}
+    cut: Arrays = {}
     for field in fields(rows):
         table, _, _ = field.name.partition("_")
         if table in spans:
@@ -136,8 +135,10 @@ def _between(column: Ints, first: int, last: int) -> tuple[int, int]:
     return int(start), int(end)
 
 
-def _arrays(table: pa.Table) -> dict[str, NDArray[Any]]:
-    """The columns of a table as arrays [N] or, lists of a fixed size, [N, size]; not copied.
+def arrays_of(table: pa.Table) -> Arrays:
+    """The columns of a table as arrays [N] or, lists of a fixed size, [N, size].
+
+    They are not copied, but for lists of float16, which become float32.
 
     By way of their buffers: `to_numpy` would import pandas where it is installed, which takes
     longer than a whole search. So would `combine_chunks` of nothing.
@@ -162,19 +163,19 @@ def _numbers(column: pa.Array) -> NDArray[Any]:
     return numbers[column.offset : column.offset + len(column)]
 
 
-def _visible(columns: dict[str, NDArray[Any]], generations: Ints) -> dict[str, NDArray[Any]]:
+def _visible(columns: Arrays, generations: Ints) -> Arrays:
     """The rows of published generations (sorted); the columns themselves if that is all."""
     seen = np.isin(columns["generation"], generations)
     return columns if seen.all() else {name: column[seen] for name, column in columns.items()}
 
 
-def _of_shots(columns: dict[str, NDArray[Any]], shots: Ints, generations: Ints) -> dict[str, Any]:
+def _of_shots(columns: Arrays, shots: Ints, generations: Ints) -> Arrays:
     """The rows of shots that are there: a writer may have removed one between two reads."""
     there = np.isin(_shot_keys(columns, generations), shots)
     return columns if there.all() else {name: column[there] for name, column in columns.items()}
 
 
-def _shot_keys(columns: dict[str, NDArray[Any]], generations: Ints) -> Ints:
+def _shot_keys(columns: Arrays, generations: Ints) -> Ints:
     """One growing number a shot: the video's place among `generations`, then the shot's number."""
     video = np.searchsorted(generations, columns["generation"]).astype(np.int64)
     return video << 32 | columns["shot"].astype(np.int64)

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from idclip.identity import Faces, IdentityScorer
 from vidsearch import scenes
 from vidsearch.gallery import faces_of, mean_faces
 from vidsearch.labels import NEAR_S
-from vidsearch.lookup import Lookup
-from vidsearch.records import Ints, Person, Reals, Vector
-from vidsearch.rows import vectors_of
+from vidsearch.lookup import Lookup, taken
+from vidsearch.records import Ints, Person, Reals
+from vidsearch.rows import Arrays
 
 _LOOKS = (512, 2048, 8192, 32_768)  # of one person
 _DOUBTFUL = 0.05  # a look's probability, as a share of what counts, from which its shot is read
@@ -70,10 +69,10 @@ class Seen:
             looks = self._lookup.nearest_faces(face, n, self._where)
             probability = self._judged(person, looks)
             farthest = probability[-max(1, n // 10) :]
-            done = len(looks) < n or not (farthest >= self._least).any()
+            done = len(probability) < n or not (farthest >= self._least).any()
             if done:
                 break
-        place = np.array(looks["place"].to_pylist(), np.int64)
+        place = looks["place"]
         kept = probability >= self._least
         kept[:_NEAREST] = True
         order = np.argsort(-probability[kept], kind="stable")
@@ -84,20 +83,15 @@ class Seen:
         first = np.sort(first)
         return Spots(place[first], sure[first], done)
 
-    def _judged(self, person: Person, looks: pa.Table) -> Reals:
+    def _judged(self, person: Person, looks: Arrays) -> Reals:
         """P(person) of the track of each look [N], as far as its looks are among these."""
-        key = {name: np.array(looks[name].to_pylist(), np.int64) for name in ("place", "track")}
-        order = np.lexsort((key["track"], key["place"]))
+        order = np.lexsort((looks["track"], looks["place"]))
+        looks = taken(looks, order)
         new = np.ones(len(order), bool)
-        new[1:] = np.diff(key["place"][order]) != 0
-        new[1:] |= np.diff(key["track"][order]) != 0
+        new[1:] = np.diff(looks["place"]) != 0
+        new[1:] |= np.diff(looks["track"]) != 0
         owner = np.cumsum(new) - 1
-
-        def column(name: str) -> Vector:
-            return np.array(looks[name].to_pylist(), np.float32)[order]
-
-        vectors = vectors_of(looks["vector"].combine_chunks())[order]
-        faces = Faces(vectors, column("quality"), column("cohort_mean"), column("cohort_std"))
+        faces = Faces(looks["vector"], looks["quality"], looks["cohort_mean"], looks["cohort_std"])
         tracks = int(owner[-1]) + 1 if len(owner) else 0
         matches = self._scorer.probabilities(
             faces, owner, tracks, faces_of(person), enrolled=self._enrolled
@@ -118,12 +112,11 @@ class Seen:
         generation = {video.video_id: n for n, video in self._lookup.videos.items()}
         ids = {generation[each.video_id] for each in labels if each.video_id in generation}
         shots = self._lookup.shots(sorted(ids))
-        columns = {name: np.array(shots[name].to_pylist()) for name in shots.column_names}
-        near = np.zeros(len(shots), bool)
+        near = np.zeros(len(shots["place"]), bool)
         for label in labels:
             near |= (
-                (columns["generation"] == generation.get(label.video_id, -1))
-                & (columns["start_s"] - NEAR_S <= label.time_s)
-                & (columns["end_s"] + NEAR_S >= label.time_s)
+                (shots["generation"] == generation.get(label.video_id, -1))
+                & (shots["start_s"] - NEAR_S <= label.time_s)
+                & (shots["end_s"] + NEAR_S >= label.time_s)
             )
-        return np.unique(columns["place"][near].astype(np.int64))
+        return np.unique(shots["place"][near])

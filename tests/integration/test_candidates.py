@@ -207,7 +207,7 @@ def test_shots_that_came_since_are_found_without_a_new_index(both: Both) -> None
     store = Store.open(both.folder, read_only=True, exact_below=LARGE)
     assert store.lookup is not None
     keyframes, _ = store.lookup.nearest_keyframes(picture[None], 5)
-    assert shot.keyframes[0].time_s in keyframes["time_s"].to_pylist()
+    assert shot.keyframes[0].time_s in keyframes["time_s"].tolist()
     text = "Otto Often at night"
     found, exact = both.ask(text, filters=Filters(videos="v000900.mp4"))
     assert shots(found) == shots(exact) != []
