@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+# Of the last minute, when the benchmark began: it imports this first. What ran beside it shows.
+LOAD_AT_START = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 PACKAGES = (
     "numpy",
     "opencv-python-headless",
@@ -49,11 +51,13 @@ def write(
     notes: Sequence[str] = (),
     *,
     folder: Path = RESULTS,
+    load: float | None = LOAD_AT_START,
 ) -> str:
     """Write `NAME.json` and `NAME.md` into `folder`; return the Markdown.
 
     `rows` are the table's rows, all with the keys of the first; floats are shown with four
-    significant digits. `notes` are sentences below the table: the data, what went wrong.
+    significant digits. `notes` are sentences below the table: the data, what went wrong. `load` is
+    the load average of the machine (last minute) when the command began; None: not known.
     """
     folder.mkdir(parents=True, exist_ok=True)
     date = datetime.date.today().isoformat()
@@ -62,12 +66,15 @@ def write(
         "title": title,
         "date": date,
         "machine": about,
+        "load_at_start": load,
         "rows": list(rows),
         "notes": list(notes),
     }
     (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     columns = list(rows[0])
-    lines = [f"# {title}", "", f"{date}, {', '.join(f'{k} {v}' for k, v in about.items())}.", ""]
+    said = ", ".join(f"{key} {value}" for key, value in about.items())
+    beside = "" if load is None else f" Load of the machine when the command began: {load:.1f}."
+    lines = [f"# {title}", "", f"{date}, {said}.{beside}", ""]
     lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(row.get(c, "")) for c in columns) + " |" for row in rows]
     lines += ["", *[f"- {note}" for note in notes]]
