@@ -7,7 +7,7 @@ workers, however few cores there are, and nothing is stored: first `--files` tim
 second, of which workers hardly tell of progress, then eight long clips, of which they tell once a
 second. Processor seconds of the driver's process, without its workers; what it takes to do nothing,
 Ray connected, is taken off.
-`workers.simulate` reckons with the first.
+`workers.simulate` reckons with both.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = [files, told]
     notes = [
         f"{given.files} files of one second, then {WORKERS} of {given.seconds:.0f} s, at 360p, by "
-        f"{WORKERS} workers on the cores there are. Ray connected and nothing to do took {idle:.4f} of a core, "
-        "which is taken off.",
+        f"{WORKERS} workers on the cores there are. Ray connected and nothing to do took "
+        f"{idle:.4f} of a core, which is taken off.",
         "A worker tells of its progress once a second, if the driver has taken what it told before;"
         " its analysis goes on meanwhile.",
     ]
