@@ -15,8 +15,8 @@ depends on an index; what does is only whether a shot is among the candidates.
   "and" the keyframes nearest to all together are read too.
 - "Not" takes away: as long as a shot that was not read might be better than the last of the page,
   by what the farthest candidate allows, or the page is not full, four times as many are read.
-- Videos, dates and times narrow what the indexes look at. Lengths of shots and numbers of faces do
-  so where they leave few shots; else shots without them are passed over among the candidates.
+- Videos and dates narrow what the indexes look at. Times, lengths of shots and numbers of faces do
+  so where they leave few shots; else shots that do not fit are passed over among the candidates.
 
 What that loses is measured in `benchmarks/scale.py`.
 """
@@ -165,7 +165,7 @@ class Reach:
         if not len(directions):
             return self._any(4 * depth)
         keyframes, last = self._lookup.nearest_keyframes(
-            directions, depth, self._narrowed.of_keyframes
+            directions, depth, self._narrowed.of_nearest, self._narrowed.share
         )
         farthest = dict(zip(map(_key, directions), last, strict=True))
         unseen = self._unseen(self._tree, farthest) if self._wanted(self._tree) else _UNKNOWN

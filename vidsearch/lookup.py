@@ -6,6 +6,7 @@ What was read is kept for the questions that follow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
@@ -23,7 +24,7 @@ from vidsearch.tables import Tables, explained
 
 _PROBES = 100  # inverted lists that are looked at, at least, for up to so many rows:
 _FOR_ROWS = 500
-_SHARE, _SHARE_OF_FILTERED = 8, 2  # and at least one in so many of all lists: less finds less
+_SHARE = 8  # and at least one in so many of all lists: less finds less
 _REFINED = 8  # the best of so many times the keyframes that are wanted
 _AT_ONCE = 5000  # places in one condition
 _REMEMBERED = 256  # people and filters
@@ -61,17 +62,18 @@ class Lookup:
         )
 
     def nearest_keyframes(
-        self, directions: Vector, n: int, where: str | None = None
+        self, directions: Vector, n: int, where: str | None = None, share: float = 1.0
     ) -> tuple[Arrays, list[float]]:
         """The `n` keyframes nearest to each of `directions` [M, D], each once.
 
-        `where` (SQL) narrows them before. Beside them, for each direction, the product with the
-        last of its keyframes, -inf where there were no more: none that is left out is nearer, as
-        far as the index can tell.
+        `where` (SQL) narrows them before, to about `share` of all. Beside them, for each direction,
+        the product with the last of its keyframes, -inf where there were no more: none that is left
+        out is nearer, as far as the index can tell.
         """
-        # What a filter leaves is thinner, so that its nearest lie in more of the lists.
-        share = self._lists // (_SHARE if where is None else _SHARE_OF_FILTERED)
-        probes = max(share, _PROBES * -(-n // _FOR_ROWS))
+        # What a filter leaves is thinner: its nearest lie as far as so many more of all would.
+        as_of_all = n if where is None else n / max(share, 1e-9)
+        probes = max(self._lists // _SHARE, _PROBES * math.ceil(as_of_all / _FOR_ROWS))
+        probes = min(probes, self._lists)
 
         def nearest(direction: Vector) -> tuple[Arrays, float]:
             found = self._nearest("keyframes", direction, n, where, probes, _REFINED)

@@ -1,7 +1,7 @@
-"""What the filters leave of a large archive, as its indexes are told: videos, dates and times.
+"""What the filters leave of a large archive, as its indexes are told: videos and dates.
 
-Lengths of shots and numbers of faces are told where they leave few shots; else whoever looks at
-candidates passes over those without them.
+What else is asked of a shot (its time, its length, how many faces it has) is told where it leaves
+few of them; else whoever looks at candidates passes over those that do not fit.
 """
 
 from __future__ import annotations
@@ -16,20 +16,29 @@ from vidsearch.lookup import Lookup
 from vidsearch.records import Ints
 
 FEW_SHOTS = 2000  # so many shots are compared without asking an index for the nearest
+_LISTED = 10  # and of up to so many times as many an index is told which they are
+# Where less than that is left, rows that do not fit are looked for by Lance, which reads all of
+# them; else it takes less time to pass over them.
+_RARE = 1 / 16
 
 
 @dataclass(frozen=True)
 class Narrowed:
-    """What the filters leave: published generations, None for all, and the SQL for keyframes.
+    """What the filters leave: published generations, None for all, and conditions in SQL.
 
-    `few` are the places of all shots that are left, where these are few.
+    `of_videos` is about these, `of_keyframes` about times as well; `of_nearest` is what an
+    index is told that looks for the nearest keyframes. `share` is how much of all shots is left,
+    about; `few` are the places of those that are left, where these are few, and `some` that of one
+    of them: who is in none is told of, not the filters.
     """
 
     generations: tuple[int, ...] | None
     of_videos: str | None
     of_keyframes: str | None
+    of_nearest: str | None
+    share: float
     few: Ints | None
-    some: Ints  # the place of one shot that is left: who is in none is told of, not the filters
+    some: Ints
 
 
 def narrow(lookup: Lookup, filters: Filters) -> Narrowed:
@@ -43,30 +52,40 @@ def _narrow(lookup: Lookup, filters: Filters) -> Narrowed:
     if filters.videos is not None or filters.dates is not None:
         generations = [g for g in generations if wanted_video(lookup.videos[g], filters)]
     if not generations:
-        return Narrowed((), None, None, None, np.zeros(0, np.int64))
+        return Narrowed((), None, None, None, 0.0, None, np.zeros(0, np.int64))
     all_of_them = len(generations) == len(lookup.videos)
     of_videos = None if all_of_them else _among(generations, sorted(lookup.videos))
-    conditions = [of_videos] if of_videos else []
-    if filters.since is not None:
-        conditions.append(f"end_s > {filters.since!r}")
-    if filters.until is not None:
-        conditions.append(f"start_s < {filters.until!r}")
+    times, others = _of_times(filters), _of_shots(filters)
+    of_shots = _all_of([of_videos, *times, *others])
+    left, every = (
+        sum(lookup.videos[each].n_shots for each in some) for some in (generations, lookup.videos)
+    )
     few = None
-    shots = sum(lookup.videos[each].n_shots for each in generations)
-    of_shots = [*conditions, *_of_shots(filters)]
-    where = " AND ".join(of_shots) or None
-    is_narrow = shots <= FEW_SHOTS or bool(_of_shots(filters))
-    if is_narrow and lookup.count("shots", where) <= FEW_SHOTS * 10:
-        few = lookup.places("shots", where)
-        if len(few) > FEW_SHOTS:
-            conditions = [f"place IN ({', '.join(map(str, few.tolist()))})"]
+    if times or others or left <= FEW_SHOTS:
+        left = lookup.count("shots", of_shots)
+        few = lookup.places("shots", of_shots) if left <= FEW_SHOTS * _LISTED else None
+    of_keyframes = _all_of([of_videos, *times])
+    of_nearest = of_keyframes if left < _RARE * every else of_videos
+    if few is not None and len(few) > FEW_SHOTS:
+        of_keyframes = of_nearest = f"place IN ({', '.join(map(str, few.tolist()))})"
     return Narrowed(
         None if all_of_them else tuple(generations),
         of_videos,
-        " AND ".join(conditions) or None,
+        of_keyframes,
+        of_nearest,
+        left / max(every, 1),
         few,
-        lookup.places("shots", where, 1),
+        lookup.places("shots", of_shots, 1),
     )
+
+
+def _all_of(conditions: Sequence[str | None]) -> str | None:
+    return " AND ".join(each for each in conditions if each) or None
+
+
+def _of_times(filters: Filters) -> list[str]:
+    found = [] if filters.since is None else [f"end_s > {filters.since!r}"]
+    return found if filters.until is None else [*found, f"start_s < {filters.until!r}"]
 
 
 def _of_shots(filters: Filters) -> list[str]:

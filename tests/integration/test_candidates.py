@@ -14,7 +14,7 @@ from large_archive import Maker, captions
 from idclip.encoders import load_encoder
 from idclip.faces import load_faces
 from idclip.identity import IdentityScorer
-from vidsearch import Archive, candidates, scenes
+from vidsearch import Archive, candidates, narrowing, scenes
 from vidsearch.filters import Filters
 from vidsearch.query import parse
 from vidsearch.records import Answer, Label
@@ -163,6 +163,37 @@ def test_who_is_nowhere_is_told_with_the_same_words(made: Both) -> None:
 )
 def test_filters_narrow_before_the_nearest_are_chosen(made: Both, filters: Filters) -> None:
     for text in ("a woman giving a speech", "Otto Often at night"):
+        found, exact = made.ask(text, filters=filters)
+        assert recall(found, exact) >= 0.9, text
+        assert len(found.hits) == len(exact.hits)
+
+
+@pytest.mark.parametrize(
+    ("filters", "listed", "narrowed"),
+    [
+        (Filters(since=0.0, until=300.0), True, True),
+        (Filters(since=0.0, until=1200.0), False, False),
+        (Filters(since=0.0, until=30.0), False, True),
+        (Filters(since=0.0, until=400.0, videos="/videos/0[1-7]/*"), False, True),
+        (Filters(min_duration=5.0), False, False),
+    ],
+)
+def test_what_a_filter_leaves_is_listed_narrowed_or_passed_over(
+    made: Both,
+    filters: Filters,
+    listed: bool,
+    narrowed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(narrowing, "_LISTED", 10**6 if listed else 0)
+    monkeypatch.setattr(narrowing, "FEW_SHOTS", 20)
+    monkeypatch.setattr(candidates, "FEW_SHOTS", 20)
+    store = Store.open(made.folder, read_only=True, exact_below=LARGE)
+    assert store.lookup is not None
+    left = narrowing.narrow(store.lookup, filters)
+    assert (left.few is not None) is listed
+    assert (left.of_nearest is not None) is narrowed
+    for text in ("a woman giving a speech", "Otto Often at night", "a crowd, not Otto Often"):
         found, exact = made.ask(text, filters=filters)
         assert recall(found, exact) >= 0.9, text
         assert len(found.hits) == len(exact.hits)
