@@ -78,6 +78,8 @@ def _questions(measured: Sequence[Mapping[str, Any]]) -> str:
                 " average, so the milliseconds that passed say little; `core ms` are what a"
                 " question took of all cores together."
             )
+        if "only" in each:
+            notes.append(_only_once(each))
         if "busy_times" in each:
             quiet, beside = (
                 np.concatenate([np.array(times) for times in each[name].values()])
@@ -85,10 +87,25 @@ def _questions(measured: Sequence[Mapping[str, Any]]) -> str:
             )
             notes.append(
                 f"{each['shots']:,} shots, beside a writer that appends 24 videos and merges all"
-                f" files: p50 {np.median(beside):.0f} ms of {len(beside)} questions,"
-                f" {np.median(quiet):.0f} ms before; none failed."
+                f" files: p50 {np.median(beside):.0f} ms and p95 {np.quantile(beside, 0.95):.0f} ms"
+                f" of {len(beside)} questions, {np.median(quiet):.0f} and"
+                f" {np.quantile(quiet, 0.95):.0f} ms before; none failed."
             )
     return _report.write("scale", "Questions to large archives", rows, notes)
+
+
+def _only_once(measured: Mapping[str, Any]) -> str:
+    """Where in the answer somebody is who is in one shot, and who is taken for them."""
+    at = [n for n, (video, _) in enumerate(measured["only"], 1) if video.endswith(scale.WHERE)]
+    others = [p for video, p in measured["only"] if not video.endswith(scale.WHERE)]
+    found = f"{measured['shots']:,} shots: who is in one shot of them is "
+    found += f"number {at[0]} of the answer" if at else "not found"
+    if not others:
+        return found + ", and nobody else is taken for them."
+    return (
+        f"{found}, and {len(others)} strangers are taken for them with P {min(others):.2f} to"
+        f" {max(others):.2f}."
+    )
 
 
 def _median(times: Sequence[float] | None) -> float | str:
@@ -156,16 +173,20 @@ def _draw(measured: Sequence[Mapping[str, Any]]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (cost, asked) = pyplot.subplots(1, 2, figsize=(10, 4), dpi=80)
+    figure, (stored, written, asked) = pyplot.subplots(1, 3, figsize=(13, 4), dpi=80)
     hours = [each["shots"] * SHOT_S / 3600 for each in measured]
-    shots = [each["shots"] for each in measured]
-    cost.loglog(hours, [each["bytes"] / 1e9 for each in measured], "o-", label="archive, GB")
-    indexes = [sum(each["index_bytes"].values()) / 1e9 for each in measured]
-    cost.loglog(hours, [each or np.nan for each in indexes], "o-", label="of these indexes, GB")
-    cost.set(xlabel="hours of video", title="what is stored")
+    stored.loglog(hours, [each["bytes"] / 1e9 for each in measured], "o-", label="archive")
+    indexes = [sum(each["index_bytes"].values()) / 1e9 or np.nan for each in measured]
+    stored.loglog(hours, indexes, "o-", label="of these indexes")
+    stored.set(xlabel="hours of video", ylabel="GB", title="what is stored")
+    seconds = [each["written_s"] + each.get("indexing_s", 0.0) for each in measured]
+    written.loglog(hours, seconds, "o-", label="writing, with all upkeep")
+    steady = [seconds[0] * each / hours[0] for each in hours]
+    written.loglog(hours, steady, "k:", label="in proportion to the hours")
+    written.set(xlabel="hours of video", ylabel="seconds", title="what writing takes")
     for kind in ("context", "person", "person and context", "context, not person"):
         times = [float(np.median(each["cores"][kind])) for each in measured]
-        asked.loglog(shots, times, "o-", label=kind)
+        asked.loglog([each["shots"] for each in measured], times, "o-", label=kind)
     whole = [each for each in measured if "exact_cores" in each]
     asked.loglog(
         [each["shots"] for each in whole],
@@ -174,8 +195,7 @@ def _draw(measured: Sequence[Mapping[str, Any]]) -> None:
         label="context, compared with all",
     )
     asked.set(xlabel="shots", ylabel="processor time, p50, ms", title="what a question takes")
-    for axes in (cost, asked):
+    for axes in (stored, written, asked):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(_report.RESULTS / "scale.png")
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
+    figure.savefig(_report.RESULTS / "scale.png", bbox_inches="tight")
