@@ -8,8 +8,10 @@ misses nothing. From there on `vidsearch.candidates` asks indexes that Lance kee
   of a video.
 
 Nobody has to ask for them. The writer makes them at the end of a run, or within a long one, and
-brings them up to date when more than a few rows came since; rows that are in no index yet are
-compared one by one, so they are found all the same. Readers wait for nobody: an index appears by
+brings them up to date when more than a few rows came since. That writes all of an index anew, so
+within a run it waits for an eighth of all rows: then all of it costs as much for each row,
+however many there are. Rows that are in no index yet are compared one by one, so they are found all
+the same, in more time. Readers wait for nobody: an index appears by
 one commit, like rows. What a killed writer left half made is removed with the old versions.
 
 `indexes.json` beside the tables is written when all indexes are there, and an archive without
@@ -45,6 +47,7 @@ NUMBERS = {
 }
 # Rows outside an index are compared one by one, by every question: so many in a few milliseconds.
 _TAIL, _TAIL_OF_VECTORS = 20_000, 5000
+_TAIL_WITHIN_A_RUN = 1 / 8  # of the rows
 _GROWN = (
     4  # an index is made anew, with more partitions, for so many times the rows it was made for
 )
@@ -114,16 +117,25 @@ def states(tables: Tables) -> list[IndexState]:
     return found
 
 
-def is_behind(state: IndexState) -> bool:
-    """Whether an index lacks, or so much that it makes questions slow."""
+def is_behind(state: IndexState, *, within_a_run: bool = False) -> bool:
+    """Whether an index lacks, or so many rows that it makes questions slow; in a run many more."""
+    if state.rows is None:
+        return True
     most = _TAIL_OF_VECTORS if state.column == "vector" else _TAIL
-    return state.rows is None or state.tail > most
+    return state.tail > (max(most, _TAIL_WITHIN_A_RUN * state.rows) if within_a_run else most)
 
 
-def renew(tables: Tables, *, say: Callable[[str], None], force: bool = False) -> bool:
+def renew(
+    tables: Tables,
+    *,
+    say: Callable[[str], None],
+    force: bool = False,
+    within_a_run: bool = False,
+) -> bool:
     """Make the indexes that lack, and bring up to date those that are behind; all if `force`.
 
-    `say` is told, in a few words, before each step that takes time. Gives whether there was any.
+    `within_a_run`, which goes on to write, they are behind later. `say` is told, in a few words,
+    before each step that takes time. Gives whether there was any.
     """
     folder = tables.rows_folder
     known = read(folder)
@@ -141,7 +153,11 @@ def renew(tables: Tables, *, say: Callable[[str], None], force: bool = False) ->
             tables.index_vectors(table, partitions_for(rows))
             tables.tidy(table)  # of the old one nothing stays on the disk
             made_for[table], changed = rows, True
-    behind = [each for each in states(tables) if is_behind(each) or (force and each.tail)]
+    behind = [
+        each
+        for each in states(tables)
+        if is_behind(each, within_a_run=within_a_run) or (force and each.tail)
+    ]
     for table in dict.fromkeys(state.table for state in behind):
         say(f"bringing the indexes of {table} up to date")
         tables.tidy(table)

@@ -75,10 +75,13 @@ NO_GENERATION = 0  # of a video that failed: it has no rows
 # Within a long run the files are looked at after this many commits: each commit lists all files of
 # its table, so leaving them would cost time as their number squared.
 _COMMITS_BEFORE_OPTIMIZING = 64
-# Merging writes all rows of a table anew. So it waits until a fair share of them lies outside the
-# largest file, which keeps the cost of all merges near that of one, or until files are really many.
-_FEW_FILES, _MANY_FILES = 8, 200
+# Merging writes rows anew. So it waits until a fair share of them lies outside the largest file,
+# which keeps the cost of all merges near that of one, or until files are really many. Lance takes
+# those of more than `_FULL` rows for full; and who merges brings indexes up to date as well, which
+# writes all of them anew: a large archive is merged with these, or for the number of its files.
+_FEW_FILES, _MANY_FILES, _MANY_WITHIN_A_RUN = 8, 200, 2000
 _SHARE_WORTH_MERGING = 0.25
+_FULL = 2**20
 _TRIES = 20
 # Rows are deleted from `shots` first and read from it last: whoever finds all shots of a video has
 # read all its other rows before any of them was deleted.
@@ -493,22 +496,33 @@ class Store:
             for name in self._copied():
                 self._columns.of(name)
 
-    def optimize(self, *, force: bool = False, say: Callable[[str], None] = _silent) -> None:
+    def optimize(
+        self,
+        *,
+        force: bool = False,
+        within_a_run: bool = False,
+        say: Callable[[str], None] = _silent,
+    ) -> None:
         """Merge small files and drop old versions where it is worth it, keeping readers alive.
 
-        A large archive gets its indexes, or they are brought up to date. All that can be done is
+        A large archive gets its indexes, or they are brought up to date; `within_a_run`, which
+        writes more at once, only when they lack a fair share of the rows. All that can be done is
         done with `force`. `say` is told before each step that takes time.
         """
         with explained(self.folder, "written"):
             for name in ("videos", *CONTENT):
                 table = self._tables.open(name)
-                if force or _scattered(table.stats()):
+                indexed = name in CONTENT and self.is_large
+                many = _MANY_WITHIN_A_RUN if indexed and within_a_run else _MANY_FILES
+                if force or _scattered(table.stats(), many, indexed):
                     say(f"merging the files of {name}")
                     # No other process writes, so files of no version were left by a killed one;
                     # a reader that misses a file of an old version reads the latest (`_read`).
                     self._tables.tidy(name)
                     self._commits += 1
-            if self.is_large and search_index.renew(self._tables, say=say, force=force):
+            if self.is_large and search_index.renew(
+                self._tables, say=say, force=force, within_a_run=within_a_run
+            ):
                 self._commits += 1
 
     # --- large archives --------------------------------------------------------------------------
@@ -782,7 +796,7 @@ class Store:
     def _after_commit(self) -> None:
         self._commits += 1
         if self._commits % _COMMITS_BEFORE_OPTIMIZING == 0:
-            self.optimize()
+            self.optimize(within_a_run=True)
 
     def _incomplete(self, what: str) -> ArchiveUnavailable:
         return ArchiveUnavailable(
@@ -795,13 +809,14 @@ def _by_id(table: pa.Table) -> dict[str, tuple[Video, int]]:
     return {video.video_id: (video, generation) for video, generation in videos_from(table)}
 
 
-def _scattered(stats: Mapping[str, Any]) -> bool:
-    """Whether merging a table's files is worth writing all of its rows again."""
+def _scattered(stats: Mapping[str, Any], many: int, indexed: bool) -> bool:
+    """Whether merging a table's files is worth what it takes."""
     files, rows = stats["fragment_stats"], stats["num_rows"]
-    if files["num_fragments"] <= _FEW_FILES:
-        return False
+    small = files["num_fragments"] - rows // _FULL
+    if small <= _FEW_FILES or indexed:
+        return bool(small > many)
     outside = rows - files["lengths"]["max"]
-    return bool(files["num_fragments"] > _MANY_FILES or outside > _SHARE_WORTH_MERGING * rows)
+    return bool(small > many or outside > _SHARE_WORTH_MERGING * rows)
 
 
 def _generation_in(generations: Iterable[int]) -> str:

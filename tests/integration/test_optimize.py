@@ -21,6 +21,7 @@ from idclip.encoders import load_encoder
 from idclip.faces import load_faces
 from idclip.identity import IdentityScorer
 from vidsearch import Archive, forget, records, search_index, verify
+from vidsearch import store as store_module
 from vidsearch.cli import main
 from vidsearch.search_index import IndexState, is_behind
 from vidsearch.store import Store
@@ -98,6 +99,40 @@ def test_a_few_new_rows_are_worth_no_new_index_but_many_are(
     assert (index_of(folder)[VECTORS].rows, index_of(folder)[VECTORS].tail) == (2000, 200)
     grown(folder, maker, 1, first=30)
     assert (index_of(folder)[VECTORS].rows, index_of(folder)[VECTORS].tail) == (2400, 0)
+
+
+def test_within_a_run_indexes_wait_for_a_share_of_the_rows(
+    folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown(folder, maker, 6)
+    monkeypatch.setattr(search_index, "_TAIL_OF_VECTORS", 100)
+    monkeypatch.setattr(search_index, "_TAIL", 100)
+    monkeypatch.setattr(store_module, "_COMMITS_BEFORE_OPTIMIZING", 1)
+    videos, tails = list(maker.videos(4, SHOTS, first=20)), []
+    with Store.open(folder, exact_below=LARGE) as store:
+        for video in videos:
+            store.publish_many([video])
+            (vectors,) = [s for s in store.indexes() if (s.table, s.column) == VECTORS]
+            tails.append(vectors.tail)
+        assert tails == [200, 0, 200, 0]  # a share of 250 of 2,000 rows, then 300 of 2,400
+        store.publish_many(list(maker.videos(1, SHOTS, first=30)))
+        store.optimize()  # as the end of a run does
+    assert {each.tail for each in index_of(folder).values()} == {0}
+
+
+def test_small_files_are_merged_and_full_ones_are_not_counted() -> None:
+    def scattered(files: int, rows: int, largest: int, *, indexed: bool, many: int = 200) -> bool:
+        lengths = {"max": largest}
+        stats = {"num_rows": rows, "fragment_stats": {"num_fragments": files, "lengths": lengths}}
+        return store_module._scattered(stats, many, indexed)
+
+    assert scattered(20, 4000, 1000, indexed=False)
+    assert not scattered(20, 4000, 3500, indexed=False)
+    assert scattered(250, 4000, 3900, indexed=False)
+    full = 12 * 2**20
+    assert not scattered(12 + 150, full, 2**20, indexed=True)
+    assert scattered(12 + 201, full, 2**20, indexed=True)
+    assert not scattered(12 + 201, full, 2**20, indexed=True, many=2000)
 
 
 def test_an_index_is_made_anew_with_more_lists_when_the_archive_has_outgrown_it(
