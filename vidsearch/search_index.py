@@ -8,11 +8,12 @@ misses nothing. From there on `vidsearch.candidates` asks indexes that Lance kee
   of a video.
 
 Nobody has to ask for them. The writer makes them at the end of a run, or within a long one, and
-brings them up to date when more than a few rows came since. That writes all of an index anew, so
-within a run it waits for an eighth of all rows: then all of it costs as much for each row,
-however many there are. Rows that are in no index yet are compared one by one, so they are found all
-the same, in more time. Readers wait for nobody: an index appears by
-one commit, like rows. What a killed writer left half made is removed with the old versions.
+brings them up to date when more than a few rows came since. That compares each new row with every
+list, and writes all of an index anew: so within a run it waits until one row in 64 is new, that a
+large index is not written more and more often for the same number of rows. Rows that are in no
+index yet are compared one by one, so they are found all the same, in more time. Readers wait for
+nobody: an index appears by one commit, like rows. What a killed writer left half made is removed
+with the old versions.
 
 `indexes.json` beside the tables is written when all indexes are there, and an archive without
 it is searched exactly. It holds the mean of the keyframes' vectors, of a sample: every score needs
@@ -47,7 +48,7 @@ NUMBERS = {
 }
 # Rows outside an index are compared one by one, by every question: so many in a few milliseconds.
 _TAIL, _TAIL_OF_VECTORS = 20_000, 5000
-_TAIL_WITHIN_A_RUN = 1 / 8  # of the rows
+_TAIL_WITHIN_A_RUN = 1 / 64  # of the rows
 _GROWN = (
     4  # an index is made anew, with more partitions, for so many times the rows it was made for
 )

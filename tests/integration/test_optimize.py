@@ -107,6 +107,7 @@ def test_within_a_run_indexes_wait_for_a_share_of_the_rows(
     grown(folder, maker, 6)
     monkeypatch.setattr(search_index, "_TAIL_OF_VECTORS", 100)
     monkeypatch.setattr(search_index, "_TAIL", 100)
+    monkeypatch.setattr(search_index, "_TAIL_WITHIN_A_RUN", 1 / 8)
     monkeypatch.setattr(store_module, "_COMMITS_BEFORE_OPTIMIZING", 1)
     videos, tails = list(maker.videos(4, SHOTS, first=20)), []
     with Store.open(folder, exact_below=LARGE) as store:
