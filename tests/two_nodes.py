@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +13,22 @@ from typing import Any
 
 TESTS = Path(__file__).resolve().parent
 FAULTS = TESTS / "faults"
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 STORE_BYTES = 100_000_000
 """Of each node's object store."""
+
+
+@dataclass(frozen=True)
+class BlindNode:
+    """A node in a mount namespace of its own."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    def see(self) -> None:
+        """Mount what was not."""
+        there = ["nsenter", f"--target={self.process.pid}", "--mount"]
+        subprocess.run([*there, "umount", str(self.folder)], check=True)
 
 
 @dataclass
@@ -31,6 +47,22 @@ class TwoNodes:
         return self.cluster.add_node(
             num_cpus=1, object_store_memory=STORE_BYTES, env_vars=environment or None
         )
+
+    @contextmanager
+    def blind_node(self, folder: Path) -> Iterator[BlindNode]:
+        """A further node, to which a folder is empty as where its disk is not mounted."""
+        start = [*RAY, "start", f"--address={self.address}", "--num-cpus=1", "--block"]
+        start += [f"--object-store-memory={STORE_BYTES}", "--dashboard-agent-listen-port=0"]
+        hide = 'mount -t tmpfs none "$0" && exec "$@"'
+        process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", hide, str(folder), *start],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            yield BlindNode(process, folder)
+        finally:
+            process.terminate()
+            process.wait(60)
 
     def kill_at(self, stage: str) -> None:
         """The next worker that comes to this stage is killed there."""

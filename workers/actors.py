@@ -7,8 +7,10 @@ progress and the result come by one road, in order.
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
+import platform
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -17,15 +19,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, Union, cast
 
+from vidsearch.errors import VidsearchError
 from vidsearch.remote import bytes_fetched
 from vidsearch.tasks import Analyzed, Progress, Recipe, Task, Unreadable
+from vidsearch.urls import is_url
 from workers import black_box
-from workers.cluster import Code, refuse_other_code
+from workers.nodes import Unfit, does_not_see
+from workers.same_code import Code, refuse_other_code
 from workers.shared import Requests, Shared, SharedEncoder, SharedFaces
 
 if TYPE_CHECKING:
     from vidsearch.describe import Models
     from vidsearch.pieces import Passed, Piece
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Found = Union[Analyzed, Unreadable, "Passed"]
@@ -108,7 +115,7 @@ class PieceResult:
         return cls(found.light(), shots, seconds)
 
 
-News = Begun | Progress | Waiting | InPieces | PieceResult | Result
+News = Begun | Progress | Waiting | InPieces | PieceResult | Result | Unfit
 
 
 def analysed(
@@ -117,15 +124,20 @@ def analysed(
     """The Ray task: `Begun`, `Progress` or `Waiting` about once a second, and the result.
 
     It is the `Result` of the file, or the `PieceResult` of `piece`. With `may_split` a long file is
-    made of pieces: `InPieces` comes first, and the result is that of the first one.
-    Raises `VidsearchError` for what would fail for every file: other code, no models.
+    made of pieces: `InPieces` comes first, and the result is that of the first one. In the place of
+    all that comes `Unfit` where the node has other code or no models, and in the place of the
+    result where it does not see the file. Raises what would fail for every file.
     """
     import ray
 
-    refuse_other_code(order.code)
     here = ray.get_runtime_context().get_node_id()
     requests = Requests(task.video_id)
-    models = _models(order, requests)  # before the file is begun: it is no standstill of it
+    try:
+        refuse_other_code(order.code)
+        models = _models(order, requests)  # before the file is begun: it is no standstill of it
+    except Exception as error:  # whatever it is, it has nothing to do with this file
+        yield _cannot_begin(here, error)
+        return
     black_box.record(order.memory_bytes or black_box.share_of_memory(_workers_here(order.cpus)))
     try:
         yield from _told(task, order, here, models, requests, piece, may_split)
@@ -153,7 +165,23 @@ def _told(
             piece = pieces[0]
     began_s = time.monotonic()
     found = yield from _waited(partial(_found, task, order.recipe, models, piece), requests)
-    yield _packed(found, piece, time.monotonic() - began_s)
+    path = os.fsdecode(task.paths[0])
+    if isinstance(found, Unreadable) and not is_url(path) and (unfit := does_not_see(node, path)):
+        yield unfit
+    else:
+        yield _packed(found, piece, time.monotonic() - began_s)
+
+
+def _cannot_begin(node: str, error: Exception) -> Unfit:
+    """What keeps this node from any work, in its own words if it is ours."""
+    host, said = platform.node(), str(error)
+    if not isinstance(error, VidsearchError):
+        log.warning("no worker can begin here", exc_info=error)  # for this node's own log
+        said = f"{type(error).__name__}: {' '.join(said.split())[-300:]}"
+    is_named = isinstance(error, VidsearchError) and host in said
+    return Unfit(
+        node, host, said if is_named else f"on the node {host} no worker can begin: {said}"
+    )
 
 
 def _waited(

@@ -1,45 +1,27 @@
 """A Ray cluster: connecting to it, and asking its nodes before any work whether they can do it.
 
 A node with other code than the driver's would store other rows; one that does not see the files
-would fail every one of them. So each node is asked first (`check_nodes`), and each worker again as
-it begins (`refuse_other_code`), because nodes may join while a job runs.
+would fail every one of them. So each node is asked first (`check_nodes`). `workers.nodes` says what
+becomes of those that join while a job runs.
 """
 
 from __future__ import annotations
 
 import logging
-import platform
 import socket
-import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import vidsearch
 from vidsearch.errors import ModelUnavailable, VidsearchError
 from vidsearch.tasks import Recipe
+from workers.nodes import told_unseen, unseen
+from workers.same_code import Code, refuse_other_code
 
 KNOCK_S = 10.0
 """How long the head of a cluster may take to take a call."""
 CHECK_S = 60.0
 """How long a node may take to answer `check_nodes`."""
-
-
-@dataclass(frozen=True)
-class Code:
-    """What must be the same on every node: the program's version and Python's (major, minor)."""
-
-    vidsearch: str
-    python: tuple[int, int]
-
-    @classmethod
-    def here(cls) -> Code:
-        """That of this process."""
-        return cls(vidsearch.__version__, (sys.version_info.major, sys.version_info.minor))
-
-    def __str__(self) -> str:
-        return f"vidsearch {self.vidsearch} on Python {self.python[0]}.{self.python[1]}"
 
 
 def connect(address: str) -> Any:
@@ -116,29 +98,13 @@ def _nobody(address: str, error: Exception) -> VidsearchError:
     )
 
 
-def refuse_other_code(wanted: Code) -> None:
-    """Raise `VidsearchError` if this process runs other code than the driver."""
-    if (here := Code.here()) != wanted:
-        raise VidsearchError(
-            f"the node {platform.node()} runs {here}, and the job {wanted}: install the same"
-            " version there"
-        )
-
-
 def check_nodes(ray: Any, recipe: Recipe, paths: Sequence[str]) -> None:
     """Ask every node whether it runs this code, has the weights and sees `paths`.
 
     Raises `VidsearchError` that names each node that cannot do the work, and why.
     """
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    ask = ray.remote(num_cpus=0, max_retries=3)(_problem)
     asked = {
-        ask.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(Code.here(), recipe, list(paths)): node
-        for node in ray.nodes()
-        if node["Alive"]
+        ask_node(ray, node["NodeID"], recipe, paths): node for node in ray.nodes() if node["Alive"]
     }
     ready, silent = ray.wait(list(asked), num_returns=len(asked), timeout=CHECK_S)
     told = {each: f"{asked[each]['NodeManagerHostname']} does not answer" for each in silent}
@@ -155,10 +121,17 @@ def check_nodes(ray: Any, recipe: Recipe, paths: Sequence[str]) -> None:
         raise VidsearchError("the cluster cannot do this job: " + "; ".join(sorted(set(problems))))
 
 
+def ask_node(ray: Any, node: str, recipe: Recipe, paths: Sequence[str]) -> Any:
+    """Ask one node the same; a Ray reference to what keeps it from the work, "" for nothing."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    ask = ray.remote(num_cpus=0, max_retries=3)(_problem)
+    return ask.options(scheduling_strategy=there).remote(Code.here(), recipe, list(paths))
+
+
 def _problem(wanted: Code, recipe: Recipe, paths: list[str]) -> str:
     """Runs on a node: why it cannot do the job, "" if it can."""
-    import os
-
     from vidsearch.analyze import check_weights
 
     try:
@@ -166,10 +139,7 @@ def _problem(wanted: Code, recipe: Recipe, paths: list[str]) -> str:
         check_weights(recipe)
     except VidsearchError as error:
         return str(error)
-    unseen = [path for path in paths if not os.path.exists(path)]
-    if unseen:
-        return (
-            f"the node {platform.node()} does not see {unseen[0]}: mount it there under the same"
-            " path, or use s3:// or gs:// addresses"
-        )
+    for path in paths:
+        if reason := unseen(path):
+            return told_unseen(path, reason)
     return ""

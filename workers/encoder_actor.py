@@ -22,7 +22,7 @@ from idclip.faces import FaceModel
 from idclip.preparation import Prepare
 from vidsearch.tasks import Recipe
 from workers.batching import FACES, PICTURES, Batcher, Encode, Served
-from workers.cluster import Code, refuse_other_code
+from workers.same_code import Code, refuse_other_code
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ dies is started again by Ray. Where they run on GPUs they know faces as well.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,10 +14,12 @@ from idclip.devices import AUTO, CPU, ENCODER, Devices, uses_torch
 from vidsearch.errors import VidsearchError
 from vidsearch.tasks import Recipe
 from workers.batching import Served
-from workers.cluster import Code
 from workers.encoder_actor import About, EncoderActor
 from workers.options import JobOptions
+from workers.same_code import Code
 from workers.shared import Shared
+
+log = logging.getLogger(__name__)
 
 START_S = 600.0
 """How long the encoders may take to begin: a node may have to be started, and weights fetched."""
@@ -135,6 +138,10 @@ class EncoderPool:
         asked, member.asked = member.asked, None
         try:
             answer = self.ray.get(asked)
+        except self.ray.exceptions.RayTaskError as error:  # on a node that came later
+            said = error.cause if isinstance(error.cause, VidsearchError) else error
+            log.warning("a further shared encoder cannot begin, and is not used: %s", said)
+            return Served()
         except self.ray.exceptions.RayError:  # it is being started again
             return Served()
         if isinstance(answer, About):

@@ -31,12 +31,14 @@ from workers.actors import (
     analysed,
 )
 from workers.attempts import Attempts, Death, ceiling_s
-from workers.cluster import Code, check_nodes, connect
+from workers.cluster import ask_node, check_nodes, connect
 from workers.encoder_pool import EncoderPool, of_workers, started, wanted
 from workers.flow import Flow
 from workers.metrics import Meters
+from workers.nodes import Nodes, Unfit, unseen
 from workers.options import JobOptions
 from workers.plan import Plan, Work
+from workers.same_code import Code
 
 if TYPE_CHECKING:
     from vidsearch.indexing import IndexReport
@@ -115,7 +117,8 @@ def _check_room(ray: Any, options: JobOptions) -> None:
 
 def _sample(tasks: Sequence[Task]) -> list[str]:
     """Some files of this machine, first of all the largest: every node must see them."""
-    paths = [os.fsdecode(task.paths[0]) for task in sorted(tasks, key=lambda task: -task.size)]
+    there = [task for task in tasks if task.again is None or not task.again.pictures]
+    paths = [os.fsdecode(task.paths[0]) for task in sorted(there, key=lambda task: -task.size)]
     return [path for path in paths if not is_url(path)][:SAMPLE]
 
 
@@ -163,10 +166,15 @@ class _Run:
     flow: Flow = field(default_factory=Flow)
     meters: Meters = field(default_factory=Meters)
     load_s: float = 0.0
+    aside: list[Work] = field(default_factory=list)  # what no node that is there can do
+    _aside_s: float | None = None  # since when there is nothing else
+    _has_begun: bool = False
 
     def __post_init__(self) -> None:
         piece_s = 60.0 * self.options.piece_minutes
         self.plan = Plan(self.tasks, self.recipe, piece_s, self.options.tries)
+        cpus = self.options.cpus_per_worker
+        self.nodes = Nodes(self.ray, cpus, lambda n, p: ask_node(self.ray, n, self.recipe, [p]))
         memory = self.options.memory_gb
         self._order = Order(
             self.recipe,
@@ -185,23 +193,28 @@ class _Run:
         )(analysed)
 
     def news(self) -> Iterator[Progress | Load | Analyzed | Unreadable]:
-        while self.plan or self.running:
+        while self.plan or self.running or self.aside:
             self._submit()
-            if not self.running:  # the store is full: wait
+            if self.running:
+                for stream in self._ready():
+                    yield from self._next(stream)
+                self._end_what_hangs()
+            else:  # the store is full, or no node can do what is left
                 time.sleep(WAIT_S)
-                continue
-            ready, _ = self.ray.wait(
-                list(self.running),
-                num_returns=len(self.running),
-                timeout=WAIT_S,
-                fetch_local=False,
-            )
-            for stream in ready:
-                yield from self._next(stream)
-            self._end_what_hangs()
             if time.monotonic() - self.load_s > LOAD_EVERY_S:
                 self.load_s = time.monotonic()
+                self._look_at_nodes()
                 yield self._load()
+            self._end_where_nobody_can()
+
+    def _ready(self) -> list[Any]:
+        ready, _ = self.ray.wait(
+            list(self.running),
+            num_returns=len(self.running),
+            timeout=WAIT_S,
+            fetch_local=False,
+        )
+        return list(ready)
 
     def end(self) -> None:
         """Leave no worker at work, and no encoder."""
@@ -231,19 +244,59 @@ class _Run:
         have = self.ray.cluster_resources()
         workers = have.get("CPU", 1.0) / self.options.cpus_per_worker
         store_bytes = have.get("object_store_memory", float("inf"))
-        while self.plan and self.flow.has_room(
-            (each.work.size for each in self.running.values()),
-            self.plan.next.size,
-            workers=workers,
-            store_bytes=store_bytes,
-        ):
-            work = self.plan.take()
-            remote = self._remote.options(
-                name=f"index {work.name}",  # what Ray's logs and dashboard show
-                **self._where(work.attempts),
-            )
-            stream = remote.remote(work.task, self._order, work.piece, work.may_split)
-            self.running[stream] = _Running(work)
+        while self.plan:
+            if not self.nodes.have_one_for(self.plan.next.place):
+                self.aside.append(self.plan.take())
+            elif self.flow.has_room(
+                (each.work.size for each in self.running.values()),
+                self.plan.next.size,
+                workers=workers,
+                store_bytes=store_bytes,
+            ):
+                self._hand_out(self.plan.take())
+            else:
+                return
+
+    def _hand_out(self, work: Work) -> None:
+        remote = self._remote.options(
+            name=f"index {work.name}",  # what Ray's logs and dashboard show
+            **self._where(work.attempts),
+            **self.nodes.options_for(work.place),
+        )
+        stream = remote.remote(work.task, self._order, work.piece, work.may_split)
+        self.running[stream] = _Running(work)
+
+    def _look_at_nodes(self) -> None:
+        """Use those that can do by now what is left, and wait for no others."""
+        self.nodes.look()
+        waits = [stream for stream, each in self.running.items() if each.process is None]
+        for stream in waits:
+            if not self.nodes.have_one_for(self.running[stream].work.place):
+                self.ray.cancel(stream, force=True)
+                self.aside.append(self.running.pop(stream).work)
+        aside, self.aside = self.aside, []
+        for work in aside:
+            if self.nodes.have_one_for(work.place):
+                self.plan.again(work)
+            elif not work.is_moot:
+                self.aside.append(work)
+
+    def _end_where_nobody_can(self) -> None:
+        """Raise `VidsearchError` if nothing is left but what no node does, and none comes."""
+        if self.running or self.plan or not self.aside:
+            self._aside_s = None
+            return
+        self._aside_s = self._aside_s or time.monotonic()
+        hopes = self._has_begun and self.options.address != "local"
+        if time.monotonic() - self._aside_s < (self.options.stall_s if hopes else 0.0):
+            return
+        self.end()
+        first, n = self.aside[0], len({work.task.video_id for work in self.aside})
+        files = "1 file is" if n == 1 else f"{n} files are"
+        raise VidsearchError(
+            f"{files} left that no node of the cluster can do, first of all {first.name}:"
+            f" {self.nodes.reasons(first.place)}. What was stored is kept; run the command again."
+        )
 
     def _where(self, attempts: Attempts) -> dict[str, Any]:
         """Another try, elsewhere; the last one of a file under suspicion, alone on its node."""
@@ -267,12 +320,16 @@ class _Run:
         except self.ray.exceptions.RayTaskError as error:
             self.running.pop(stream)
             self.end()
-            raise _cause(error) from None
+            raise _cause(error, file.process) from None
         except self.ray.exceptions.RayError as error:
             yield from self._died(stream, error)
         else:
             if isinstance(news, Begun):
                 file.began(news)
+                self._has_begun = True
+            elif isinstance(news, Unfit):
+                self.running.pop(stream)
+                yield from self._not_there(file.work, news)
             elif isinstance(news, InPieces):
                 self.plan.split(file.work, news.pieces)
             elif isinstance(news, Progress):
@@ -284,6 +341,27 @@ class _Run:
             else:
                 self.running.pop(stream)
                 yield from self._done(file.work, news)
+
+    def _not_there(self, work: Work, unfit: Unfit) -> Iterator[Unreadable]:
+        """A node cannot do it: another one may. Or the file was deleted meanwhile."""
+        if work.is_moot:
+            return
+        if unfit.path and (reason := unseen(unfit.path)) and self._is_gone(unfit.path):
+            self.plan.drop(work)
+            yield Unreadable(work.task, reason)
+            return
+        self.nodes.keep_out(unfit)
+        self.meters.retried()
+        self.plan.again(work)
+
+    def _is_gone(self, path: str) -> bool:
+        """Whether a file that this process does not see was taken away, and not its whole disk."""
+        if self.options.address == "local":
+            return True
+        try:
+            return bool(os.listdir(os.path.dirname(path)))
+        except OSError:
+            return False
 
     def _done(self, work: Work, news: Result | PieceResult) -> Iterator[Analyzed | Unreadable]:
         """A result is there: that of a file, or of a piece, which may be the last one."""
@@ -381,6 +459,15 @@ class _Run:
                 self.ray.cancel(stream, force=True)
 
 
-def _cause(error: Any) -> Exception:
+def _cause(error: Any, process: Begun | None) -> Exception:
     """What a worker raised: ours as it is, anything else as Ray tells it."""
-    return error.cause if isinstance(error.cause, (VidsearchError, OSError)) else error
+    is_ours = isinstance(error.cause, (VidsearchError, OSError))
+    if is_ours or process is not None:
+        found: Exception = error.cause if is_ours else error
+        return found
+    log.debug("a worker cannot read its order", exc_info=error)
+    return VidsearchError(
+        "a worker could not even read what it is to do, as where a node has another version of"
+        f" vidsearch ({error.cause!r}): install the same everywhere. What was stored is kept; run"
+        " the command again."
+    )

@@ -10,6 +10,7 @@ Until then what came of them lies in a file on this machine's disk, not in memor
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import tempfile
 from collections.abc import Sequence
@@ -51,6 +52,11 @@ class Work:
         """What people are told it is."""
         piece = "" if self.piece is None else f", piece {self.piece.number + 1}"
         return f"{printable(self.task.path)}{piece}"
+
+    @property
+    def place(self) -> str:
+        """Where its file lies: a path or URL."""
+        return os.fsdecode(self.task.paths[0])
 
     def told(self, news: Progress) -> Progress:
         """How far the video is, now that this is known of its file or piece."""
