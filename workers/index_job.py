@@ -351,6 +351,7 @@ class _Run:
             yield Unreadable(work.task, reason)
             return
         self.nodes.keep_out(unfit)
+        log.info("%s: the node %s cannot do it; another one is asked", work.name, unfit.host)
         self.meters.retried()
         self.plan.again(work)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -63,9 +64,13 @@ def own_digest() -> str:
     Wherever they are installed, and whatever ends their lines. Read once in a process: what is
     changed on the disk later is not what the process runs.
     """
+    return digest_of({name: Path(str(import_module(name).__file__)).parent for name in MODULES_OF})
+
+
+def digest_of(packages: Mapping[str, Path]) -> str:
+    """That of packages that lie in these folders."""
     digest = blake2b(digest_size=8)
-    for package in MODULES_OF:
-        folder = Path(str(import_module(package).__file__)).parent
+    for package, folder in packages.items():
         for name in sorted(each.relative_to(folder).as_posix() for each in folder.rglob("*.py")):
             text = (folder / name).read_bytes().replace(b"\r\n", b"\n")
             digest.update(f"{package}/{name} {len(text)}\n".encode() + text)

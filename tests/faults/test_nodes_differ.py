@@ -1,13 +1,13 @@
-"""Nodes that join while a job runs and cannot do it: they get no more work, and the rest goes on."""
+"""Nodes that join while a job runs and cannot do it get no more work, and the rest goes on."""
 
 from __future__ import annotations
 
 import logging
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,12 +18,11 @@ from videos import encode
 from vidsearch import Archive
 from vidsearch.errors import VidsearchError
 from vidsearch.indexing import IndexReport
-from workers import JobOptions, index_job, nodes
-from workers import index_job as _index_job  # noqa: F401
+from workers import JobOptions, index_job
 
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray")
-N_VIDEOS = 10
+N_VIDEOS = 12
 needs_root = pytest.mark.skipif(
     subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0,
     reason="a node with mounts of its own can only be started by root",
@@ -42,8 +41,19 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """What the driver has said so far."""
-    caplog.set_level(logging.WARNING, "workers")
-    return lambda: [record.getMessage() for record in caplog.records]
+    return lambda: said(caplog, logging.WARNING)
+
+
+def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    found = [each for each in caplog.records if each.name.startswith("workers")]
+    return [each.getMessage() for each in found if each.levelno == level]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes are looked at all the time."""
+    monkeypatch.setattr(sys.modules["workers.index_job"], "LOAD_EVERY_S", 0.5)
+    monkeypatch.setattr(sys.modules["workers.nodes"], "ASK_AGAIN_S", 0.5)
 
 
 def job(cluster: TwoNodes, folder: Path, **options: float) -> IndexReport:
@@ -52,10 +62,6 @@ def job(cluster: TwoNodes, folder: Path, **options: float) -> IndexReport:
         [folder],
         JobOptions(cluster.address, **options),  # type: ignore[arg-type]
     )
-
-
-def begun(cluster: TwoNodes, n: int) -> None:
-    wait(lambda: len(cluster.log()) >= n)
 
 
 def wait(for_what: Callable[[], object], seconds: float = 90.0) -> None:
@@ -74,19 +80,85 @@ def check(cluster: TwoNodes, folder: Path, report: IndexReport) -> None:
 
 
 @needs_root
-def test_a_node_that_joins_without_the_mount_gets_nothing_and_costs_nothing(
+def test_a_node_without_the_mount_gets_nothing_until_it_has_it_and_costs_nothing(
+    two_nodes: TwoNodes,
+    folder: Path,
+    warnings: Callable[[], list[str]],
+    caplog: pytest.LogCaptureFixture,
+    quick: None,
+) -> None:
+    caplog.set_level(logging.INFO, "workers")
+    with ThreadPoolExecutor(1) as pool:  # Ray starts nodes from the main thread alone
+        running = pool.submit(job, two_nodes, folder)
+        wait(lambda: len(two_nodes.log()) >= 2)
+        with two_nodes.blind_node(folder) as blind:
+            wait(lambda: any("does not see" in text for text in warnings()))
+            time.sleep(3.0)  # in which it would go through all that waits
+            (told,) = warnings()
+            others = [text for text in said(caplog, logging.INFO) if "another one is asked" in text]
+            assert 1 <= len(others) <= 4  # that it had been given by then
+            assert len({node for node, _ in two_nodes.log()}) == 2
+            blind.see()
+            report = running.result()
+    assert f"does not see {folder}/slow" in told
+    assert "mount it there under the same path" in told
+    assert f"It gets no more work of {folder}; the others go on" in told
+    assert "it is used again" in warnings()[1]
+    assert len({node for node, _ in two_nodes.log()}) == 3
+    check(two_nodes, folder, report)
+
+
+@needs_root
+def test_where_only_nodes_without_the_mount_are_left_the_job_ends_clearly(
+    tmp_path: Path, folder: Path, warnings: Callable[[], list[str]], quick: None
+) -> None:
+    ray.shutdown()
+    with two_nodes_in(tmp_path / "kills", num_cpus=0) as cluster, ThreadPoolExecutor(1) as pool:
+        ray.init(cluster.address, runtime_env=hooks(), log_to_driver=False)
+        try:
+            running = pool.submit(job, cluster, folder, stall_s=5.0)
+            with cluster.blind_node(folder):
+                wait(lambda: any("does not see" in text for text in warnings()))
+                wait(lambda: Archive(folder.parent / "archive").videos())
+                cluster.cluster.remove_node(cluster.second, allow_graceful=False)
+                with pytest.raises(VidsearchError) as ended:
+                    running.result()
+        finally:
+            ray.shutdown()
+    done = Archive(folder.parent / "archive").videos()
+    left = N_VIDEOS - len(done)
+    assert {video.status for video in done} == {"indexed"}
+    assert 0 < left < N_VIDEOS
+    assert f"{left} files are left that no node of the cluster can do" in str(ended.value)
+    assert "mount it there under the same path" in str(ended.value)
+    assert "What was stored is kept; run the command again" in str(ended.value)
+    Archive(folder.parent / "archive").index([folder])
+    assert_same_rows(folder.parent / "archive", expected(folder))
+
+
+def test_a_node_with_other_code_that_joins_gets_nothing_and_costs_nothing(
     two_nodes: TwoNodes, folder: Path, warnings: Callable[[], list[str]]
 ) -> None:
-    with ThreadPoolExecutor(1) as pool, ExitStack() as later:
+    with ThreadPoolExecutor(1) as pool:
         running = pool.submit(job, two_nodes, folder)
-        begun(two_nodes, 2)
-        later.enter_context(two_nodes.blind_node(folder))
+        wait(lambda: len(two_nodes.log()) >= 2)
+        two_nodes.add_node(VIDSEARCH_PRETEND="0" * 16)
         report = running.result()
-        there = sum(node["Alive"] for node in ray.nodes())
-    assert there == 3
-    (said,) = [text for text in warnings() if "does not see" in text]
-    assert f"does not see {folder}/slow" in said
-    assert "mount it there under the same path" in said
-    assert f"It gets no more work of {folder}; the others go on" in said
+    (told,) = warnings()
+    assert "(code 00000000), and the job vidsearch" in told
+    assert "of the same commit, and start its Ray again. It gets no more work; the others" in told
     assert len({node for node, _ in two_nodes.log()}) == 2
     check(two_nodes, folder, report)
+
+
+def test_a_file_that_is_deleted_before_its_turn_has_failed_and_no_node_is_to_blame(
+    two_nodes: TwoNodes, folder: Path, warnings: Callable[[], list[str]]
+) -> None:
+    last = folder / "slow0.mp4"  # the smallest
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(job, two_nodes, folder)
+        wait(lambda: len(two_nodes.log()) >= 2)
+        last.unlink()
+        report = running.result()
+    assert [(each.path, each.reason) for each in report.failed] == [(str(last), "does not exist")]
+    assert (len(report.indexed), warnings()) == (N_VIDEOS - 1, [])

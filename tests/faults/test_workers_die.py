@@ -139,10 +139,12 @@ def test_a_node_with_other_code_is_refused_before_any_work(
     two_nodes: TwoNodes, folder: Path
 ) -> None:
     from vidsearch.errors import VidsearchError
+    from workers.same_code import own_digest
 
-    two_nodes.add_node(VIDSEARCH_PRETEND="0.0.1")
+    two_nodes.add_node(VIDSEARCH_PRETEND="0123456789abcdef")
     archive = folder.parent / "archive"
-    with pytest.raises(VidsearchError, match=r"runs vidsearch 0\.0\.1 .* install the same version"):
+    code = rf"\(code 01234567\), and the job vidsearch \S+ \(code {own_digest()[:8]}\): install"
+    with pytest.raises(VidsearchError, match=code):
         index_job(archive, [folder], JobOptions(two_nodes.address))
     assert two_nodes.log() == []
     assert Archive(archive).videos() == []
