@@ -192,6 +192,7 @@ def job(given: argparse.Namespace) -> tuple[str, str, list[Row], list[str]]:
 
     on_gpu = given.device == "cuda"
     shared: dict[str, Any] = {"device": "cuda"} if on_gpu else {"encoders": 1, "device": "cpu"}
+    shared["gpu_batch"] = given.gpu_batch
     ways: dict[str, dict[str, Any]] = {
         "each worker by itself": {"num_gpus": 0.0},
         "shared encoders": {**shared, "faces_device": "cpu"},
@@ -210,7 +211,7 @@ def job(given: argparse.Namespace) -> tuple[str, str, list[Row], list[str]]:
         for number in range(given.rounds):
             for way, options in ways.items():
                 archive = Archive(Path(scratch) / f"{way}{number}", encoder=given.encoder)
-                analyst = on_ray(JobOptions("auto", gpu_batch=given.gpu_batch, **options))
+                analyst = on_ray(JobOptions("auto", **options))
                 began = time.perf_counter()
                 with _told() as told:
                     archive.index([folder], analyst=analyst)

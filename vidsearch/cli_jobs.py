@@ -67,6 +67,7 @@ def jobs_retry_failed(job: str | None, folder: Path, run: Run) -> int:
     """Index again what failed: of one run, or of all of them; what is in quarantine too."""
     from vidsearch.archive import Archive
 
+    analyst = run.analyst()
     archive = Archive(
         folder, waiting=say, device=run.device_here, faces_device=run.faces_device_here
     )
@@ -74,5 +75,4 @@ def jobs_retry_failed(job: str | None, folder: Path, run: Run) -> int:
     if not paths:
         say("nothing failed that is not indexed by now")
         return NOTHING_FOUND
-    analyst = run.analyst()
     return run.told(archive.indexing(paths, jobs=run.jobs, analyst=analyst, by=run.by, retry=True))

@@ -11,6 +11,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from vidsearch.command import SOME_FAILED, print_json, say
 
@@ -70,11 +71,23 @@ class Run:
                 option = f"--{next(iter(given)).replace('_', '-')}"
                 raise click.UsageError(f"{option} is about a Ray cluster: say which with --ray")
             return None
+        self._check_encoders()
         from workers.index_job import on_ray  # the one arrow upwards, and a lazy one
         from workers.options import JobOptions
 
         given |= {"device": self.device, "faces_device": self.faces_device}
         return on_ray(JobOptions(self.ray_address, **given))
+
+    def _check_encoders(self) -> None:
+        """Raise `click.UsageError` for options of shared encoders where none is to be shared."""
+        none = "--encoders 0" if self.encoders == 0 else ""
+        if self.num_gpus == 0 and not self.encoders:
+            none = none or "--num-gpus 0"
+        about = "--num-gpus" if self.num_gpus else "--gpu-batch" if self.gpu_batch else ""
+        if none and about:
+            raise click.UsageError(
+                f"{none} shares no encoder, and {about} is about shared ones: leave one of them out"
+            )
 
     def told(self, events: Iterator[Event]) -> int:
         """Run `events` to their end, telling of them as was asked; the exit status."""
@@ -105,7 +118,7 @@ _OPTIONS = (
         type=click.IntRange(1),
         default=1,
         show_default=True,
-        help="Files analysed at the same time, each in a process of its own.",
+        help="Files analysed at the same time, each in a process of its own (without --ray).",
     ),
     click.option(
         "--ray",
@@ -181,6 +194,12 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
     @wraps(command)
     def with_run(**given: Any) -> int:
         run = Run(**{field.name: given.pop(field.name) for field in fields(Run)})
+        source = click.get_current_context().get_parameter_source("jobs")
+        if run.ray_address is not None and source is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                "-j is about processes of this machine: with --ray there are as many workers as the"
+                " cluster has cores for, each with --cpus-per-worker"
+            )
         return command(run=run, **given)
 
     decorated: Callable[..., int] = with_run

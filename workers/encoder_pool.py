@@ -15,7 +15,7 @@ from vidsearch.errors import VidsearchError
 from vidsearch.tasks import Recipe
 from workers.batching import Served
 from workers.encoder_actor import About, EncoderActor
-from workers.options import JobOptions
+from workers.options import GPU_BATCH, JobOptions
 from workers.same_code import Code
 from workers.shared import Shared
 
@@ -161,12 +161,13 @@ def started(
     Raises `VidsearchError` where they cannot begin.
     """
     devices = Devices(options.device if share else CPU, options.faces_device)
-    pool = EncoderPool(ray, recipe.on(devices), share, options.gpu_batch)
+    pool = EncoderPool(ray, recipe.on(devices), share, options.gpu_batch or GPU_BATCH)
     pool.grows = options.encoders is None
     pool.start(n)
     if pool.shared.about.device == CPU and options.encoders is None and options.num_gpus is None:
         pool.end()  # it would be slower than the workers together
         _check_faces(options, 0.0)
+        _check_batch(options, 0)
         return None
     return pool
 
@@ -179,6 +180,11 @@ def wanted(ray: Any, recipe: Recipe, options: JobOptions) -> tuple[int, float]:
     if options.device not in (AUTO, CPU, "cuda"):
         raise VidsearchError(
             f"--device {options.device}: on a cluster it is auto, cpu or cuda; Ray chooses the GPU"
+        )
+    if options.encoders == 0 and options.num_gpus:
+        raise VidsearchError(
+            f"--encoders 0 shares none, and --num-gpus {options.num_gpus:g} is what each has: leave"
+            " one of them out"
         )
     gpus = ray.cluster_resources().get("GPU", 0.0)
     asked = options.device == "cuda" or bool(options.num_gpus)
@@ -193,14 +199,24 @@ def wanted(ray: Any, recipe: Recipe, options: JobOptions) -> tuple[int, float]:
     default = 1.0 if gpus and gains else 0.0
     share = default if options.num_gpus is None else options.num_gpus
     _check_faces(options, 0.0 if options.encoders == 0 else share)
-    if options.encoders is not None:
-        return options.encoders, share
-    n = room(ray, share) if share else 0
-    if share and not n:
-        raise VidsearchError(
-            f"no node has the {share:g} GPUs that --num-gpus asks for each encoder: take fewer"
-        )
+    n = options.encoders
+    if n is None:
+        n = room(ray, share) if share else 0
+        if share and not n:
+            raise VidsearchError(
+                f"no node has the {share:g} GPUs that --num-gpus asks for each encoder: take fewer"
+            )
+    _check_batch(options, n)
     return n, share
+
+
+def _check_batch(options: JobOptions, n: int) -> None:
+    """Raise `VidsearchError` where a batch was asked for, and none of `n` encoders takes it."""
+    if options.gpu_batch is not None and not n:
+        raise VidsearchError(
+            f"--gpu-batch {options.gpu_batch}: here every worker encodes by itself, a few pictures"
+            " at a time: leave it out, or share encoders with --encoders N, on processors too"
+        )
 
 
 def _check_faces(options: JobOptions, share: float) -> None:

@@ -63,10 +63,16 @@ def index_job(
     """Index `paths` into the archive folder `archive` on a cluster.
 
     `options` may be the address alone (see `JobOptions`); `indexing` are the options of
-    `Archive.indexing`. Raises what that raises, and `VidsearchError` where the cluster cannot.
+    `Archive.indexing`, but for `jobs`, which are processes of one machine. Raises what that raises,
+    and `VidsearchError` where the cluster cannot.
     """
     from vidsearch.archive import Archive
 
+    if "jobs" in indexing:
+        raise VidsearchError(
+            "jobs are processes of this machine: on a cluster there are as many as it has cores"
+            " for, each with JobOptions(cpus_per_worker=...)"
+        )
     if isinstance(options, str):
         options = JobOptions(address=options)
     by = f"Ray {options.address}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GPU_BATCH = 64
+"""Pictures that a shared encoder takes at once where nobody says how many."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class JobOptions:
     Pictures are encoded on `device` ("auto", "cpu" or "cuda"): by each worker, or by `encoders`
     that all share, each with `num_gpus` GPUs (which may be a part of one; 0 for a processor's
     time beside the workers), at most `gpu_batch` pictures at once. None for `num_gpus` is 1 where
-    the encoder gains by GPUs and there are some, for `encoders` as many as these have room for. No
-    encoder is shared with `num_gpus` 0 and no `encoders`, or `encoders` 0.
+    the encoder gains by GPUs and there are some, for `encoders` as many as these have room for, for
+    `gpu_batch` 64. No encoder is shared with `num_gpus` 0 and no `encoders`, or `encoders` 0; then
+    the options that are about them are refused.
 
     Workers find faces, on processors. What makes vectors of them runs in the workers too with
     `faces_device` "cpu"; beside the shared encoders with "encoder", wherever these run, and "cuda",
@@ -39,7 +41,7 @@ class JobOptions:
     faces_device: str = "auto"
     encoders: int | None = None
     num_gpus: float | None = None
-    gpu_batch: int = GPU_BATCH
+    gpu_batch: int | None = None
 
     @property
     def shares_faces(self) -> bool:

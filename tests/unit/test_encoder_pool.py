@@ -44,6 +44,8 @@ class Cluster:
         ((2.0,), CONCEPT, {}, (0, 0.0)),  # made for processors
         ((2.0,), CONCEPT, {"device": "cuda"}, (2, 1.0)),
         ((), CONCEPT, {"encoders": 3}, (3, 0.0)),
+        ((), CONCEPT, {"encoders": 3, "gpu_batch": 8}, (3, 0.0)),
+        ((4.0,), CLIP, {"gpu_batch": 8}, (4, 1.0)),
         ((), CLIP, {"encoders": 3, "num_gpus": 1.0}, (3, 1.0)),  # nodes with GPUs are to come
     ],
 )
@@ -61,6 +63,10 @@ def test_as_many_encoders_as_the_gpus_have_room_for_or_as_was_asked(
         ((1.0, 1.0), {"num_gpus": 2.0}, "no node has the 2 GPUs"),
         ((1.0,), {"device": "cuda", "num_gpus": 0.0}, "needs shared encoders"),
         ((1.0,), {"device": "cuda", "encoders": 0}, "needs shared encoders"),
+        ((1.0,), {"encoders": 0, "num_gpus": 0.5}, "--encoders 0 shares none"),
+        ((), {"gpu_batch": 8}, "--gpu-batch 8: here every worker encodes by itself"),
+        ((2.0,), {"num_gpus": 0.0, "gpu_batch": 8}, "share encoders with --encoders N"),
+        ((2.0,), {"device": "cpu", "gpu_batch": 8}, "here every worker encodes by itself"),
         ((1.0,), {"device": "cuda:1"}, "Ray chooses the GPU"),
         ((1.0,), {"device": "gpu"}, "auto, cpu or cuda"),
     ],
