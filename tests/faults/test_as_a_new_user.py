@@ -175,6 +175,10 @@ def test_a_submitted_job_indexes_and_its_log_tells_what_it_did(
     status = head.ray("job", "status", "first")
     assert "failed with exit code 3" in status.stdout + status.stderr
     assert Archive(archive).verify() == []
+    listed = head.ray("list", "tasks", "--limit", "10000", "--format", "json")
+    tasks = {task["name"] for task in json.loads(listed.stdout[listed.stdout.index("[") :])}
+    names = {f"index {folder / name}" for name in ("v0.mp4", "white-house-poetry.mp4", "text.mp4")}
+    assert names <= tasks  # in Ray's dashboard, and before each line of a worker's log
 
     (folder / "text.mp4").unlink()
     good = head.ray(*submit, "second", "--", *job)

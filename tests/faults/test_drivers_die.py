@@ -7,20 +7,25 @@ import resource
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stored_rows import assert_same_rows
+from stored_rows import expected as expected_of
 from two_nodes import TwoNodes
 from videos import encode
 
 from vidsearch import Archive
 from vidsearch.errors import ArchiveBusy, ArchiveMismatch
+from vidsearch.stamp import SCHEMA, read_stamp
 from workers import JobOptions, index_job, on_ray
 
 pytestmark = pytest.mark.slow
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "archives"
 DRIVER = Path(__file__).with_name("driver.py")
 
 
@@ -31,6 +36,12 @@ def folder(tmp_path: Path) -> Path:
     for number in range(12):
         encode(videos / f"v{number}.mp4", n_frames=20 + number)
     return videos
+
+
+def command(two_nodes: TwoNodes, *words: object) -> subprocess.CompletedProcess[str]:
+    """A command of `vidsearch` on the cluster, with workers that fail as they are told."""
+    words = (sys.executable, DRIVER, "before", 0, *words, "--ray", two_nodes.address)
+    return subprocess.run([str(each) for each in words], capture_output=True, text=True)
 
 
 def driver(
@@ -128,6 +139,75 @@ def test_an_archive_of_other_models_is_refused_before_any_work(
     with pytest.raises(ArchiveMismatch, match="knows layouts up to"):
         index_job(archive, [folder], JobOptions(two_nodes.address))
     assert two_nodes.log() == []
+
+
+def test_a_file_in_quarantine_is_told_by_the_command_and_its_exit_status(
+    two_nodes: TwoNodes, tmp_path: Path
+) -> None:
+    folder = tmp_path / "some"
+    folder.mkdir()
+    encode(folder / "good.mp4", n_frames=20)
+    bad = encode(folder / "segfault.mp4", n_frames=30)
+    archive = ("--archive", folder.parent / "archive")
+    reason = "in quarantine: crashed (Segmentation fault) twice; the file is probably damaged"
+    first = command(two_nodes, "index", folder, *archive)
+    assert first.returncode == 3, first.stderr
+    assert f"failed  {bad}: {reason}" in first.stderr
+    again = command(two_nodes, "index", folder, *archive)
+    assert again.returncode == 0
+    assert "1 file is in quarantine" in again.stderr
+    still = command(two_nodes, "jobs", "retry-failed", *archive)
+    assert still.returncode == 3
+    assert f"failed  {bad}: {reason}" in still.stderr
+    names = [name for _, name in two_nodes.log()]
+    assert sorted(names) == ["good.mp4", *4 * ["segfault.mp4"]]
+    mended = (sys.executable, "-m", "vidsearch", "jobs", "retry-failed", *archive, "--ray", "local")
+    assert subprocess.run([str(each) for each in mended]).returncode == 0  # a Ray without faults
+    assert_same_rows(folder.parent / "archive", expected_of(folder))
+    assert Archive(folder.parent / "archive").job("last").by == "Ray local"
+
+
+def unpacked(layout: int, folder: Path) -> Archive:
+    """An archive that the code of an older layout made."""
+    packed = FIXTURES / f"schema-{layout}.tar.gz"
+    with tarfile.open(packed) as file:
+        file.extractall(folder, filter="data")
+    return Archive(folder / f"schema-{layout}")
+
+
+def test_old_archives_of_other_weights_are_refused_as_by_one_process_before_any_work(
+    two_nodes: TwoNodes, folder: Path, tmp_path: Path
+) -> None:
+    """Layouts 1 and 2; a stamp of the former knows no weights."""
+    for layout in (1, 2):
+        archive, said = unpacked(layout, tmp_path), []
+        for analyst in (None, on_ray(two_nodes.address)):
+            with pytest.raises(ArchiveMismatch, match="people refit --from") as refused:
+                archive.index([folder], analyst=analyst)
+            said.append(str(refused.value))
+        assert said[0] == said[1]
+        assert len(archive.videos()) == 3
+    assert two_nodes.log() == []
+
+
+def test_an_old_archive_is_upgraded_before_any_work_and_has_the_rows_of_one_process(
+    two_nodes: TwoNodes, folder: Path, tmp_path: Path
+) -> None:
+    """Layout 3: the oldest whose vectors the models of today make too."""
+    here, there = (unpacked(3, tmp_path / name) for name in ("here", "there"))
+    assert read_stamp(there.path).schema == 3
+    at_the_start = []
+
+    def analyst(tasks: Any, recipe: Any) -> Any:
+        at_the_start.append((read_stamp(there.path).schema, two_nodes.log()))
+        yield from on_ray(two_nodes.address)(tasks, recipe)
+
+    here.index([folder])
+    there.index([folder], analyst=analyst)
+    assert at_the_start == [(SCHEMA, [])]
+    assert Archive(there.path).verify() == Archive(here.path).verify()
+    assert len(two_nodes.log()) == 12
+    assert_same_rows(there.path, here.path)
 
 
 def test_a_full_disk_ends_the_job_clearly_and_the_next_goes_on(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stored_rows import assert_same_rows
 from videos import encode
 
 from vidsearch import Archive
@@ -92,6 +93,22 @@ def watching(folder: Path, *options: str) -> Iterator[Watcher]:
 
 def names(archive: Path) -> dict[str, str]:
     return {Path(each.path).name: each.status for each in Archive(archive).videos()}
+
+
+def test_on_a_cluster_what_comes_later_is_indexed_too(folder: Path, originals: Path) -> None:
+    pytest.importorskip("ray")
+    shutil.copy2(originals / "a.mp4", folder)
+    with watching(folder, "--ray", "local") as watcher:
+        watcher.event("indexed", "a.mp4")
+        shutil.copy2(originals / "b.mp4", folder)
+        (folder / "text.mp4").write_text("no video")
+        watcher.event("indexed", "b.mp4")
+        watcher.event("failed", "text.mp4")
+        assert watcher.stop()["indexed"] == 2
+    archive = Archive(folder.parent / "archive")
+    assert {job.by for job in archive.jobs()} == {"watch, Ray local"}
+    Archive(folder.parent / "expected").index([folder])
+    assert_same_rows(archive.path, folder.parent / "expected")
 
 
 def grow(file: Path, content: bytes, *, pieces: int, pause_s: float) -> None:

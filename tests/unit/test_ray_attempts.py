@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
+import pytest
+
+import workers  # noqa: F401  its function `index_job` hides the module of that name
+from vidsearch.tasks import Task
+from workers.actors import Begun
 from workers.attempts import KILLS, Attempts, Death, ceiling_s
+from workers.plan import Work
 
 
 def test_a_file_that_crashes_its_worker_twice_goes_into_quarantine() -> None:
@@ -57,3 +66,64 @@ def test_crashes_and_kills_are_counted_apart() -> None:
 
 def test_the_longer_a_file_the_longer_it_may_take() -> None:
     assert 3600 <= ceiling_s(0) < ceiling_s(10**9) < ceiling_s(10**11)
+
+
+# --- when a worker must be ended -----------------------------------------------------------------
+
+HOUR, GB = 3600.0, 10**9
+STALL_S = 300.0
+
+
+class Clock:
+    """The driver's clock."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(sys.modules["workers.index_job"], "time", clock)
+    return clock
+
+
+def running(size: int, *, begun: bool = True) -> Any:
+    task = Task((b"/archive/a.mp4",), "a", size, 0.0)
+    file = sys.modules["workers.index_job"]._Running(Work(task, Attempts(2), size))
+    if begun:
+        file.began(Begun(1, "node"))
+    return file
+
+
+def test_a_file_that_goes_on_for_ever_is_ended_after_a_time_that_grows_with_it(
+    clock: Clock,
+) -> None:
+    small, large = running(0), running(2 * GB)
+    began_s = clock.now
+    while clock.now - began_s <= HOUR:  # a frame now and then, which never ends
+        assert small.overdue(STALL_S) == large.overdue(STALL_S) == ""
+        clock.now += STALL_S
+        small.moved_s = large.moved_s = clock.now
+    assert small.overdue(STALL_S) == "took more than 1.0 hours"
+    clock.now = large.moved_s = began_s + 7 * HOUR
+    assert large.overdue(STALL_S) == ""
+    clock.now = large.moved_s = began_s + 7 * HOUR + 1
+    assert large.overdue(STALL_S) == "took more than 7.0 hours"
+    large.stopped = "took more than 7.0 hours"
+    assert large.overdue(STALL_S) == ""  # once
+
+
+def test_a_file_of_which_no_frame_comes_is_ended_and_one_that_waits_for_a_worker_is_not(
+    clock: Clock,
+) -> None:
+    at_work, waiting = running(GB), running(GB, begun=False)
+    clock.now += STALL_S
+    assert at_work.overdue(STALL_S) == ""
+    clock.now += 1
+    assert at_work.overdue(STALL_S) == "made no progress for 300 s"
+    clock.now += 100 * HOUR
+    assert waiting.overdue(STALL_S) == ""
