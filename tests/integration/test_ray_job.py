@@ -78,6 +78,26 @@ def test_an_idclip_encoder_gives_the_same_rows_on_ray(
     assert_same_rows(there.path, here.path)
 
 
+def test_a_file_that_is_deleted_before_its_turn_has_failed_and_no_node_is_to_blame(
+    ray: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from vidsearch.indexing import Tally
+    from workers import on_ray
+
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for number in range(4):
+        encode(folder / f"v{number}.mp4", n_frames=20 + number)
+    last = folder / "v0.mp4"  # the smallest: every node is asked for three others
+    events = Archive(tmp_path / "archive").indexing([folder], analyst=on_ray("auto"))
+    assert next(events).todo == 4  # type: ignore[union-attr]
+    last.unlink()
+    report = Tally.of(events).report()
+    assert [(each.path, each.reason) for each in report.failed] == [(str(last), "does not exist")]
+    assert len(report.indexed) == 3
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 def metrics(ray: Any) -> dict[str, dict[str, float]]:
     """What the Prometheus endpoints of all nodes show, by name, of each process that counted."""
     found: dict[str, dict[str, float]] = {}
