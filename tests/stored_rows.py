@@ -10,12 +10,14 @@ import numpy as np
 from vidsearch import Archive
 from vidsearch.schema import CONTENT
 
-VECTORS = 1e-4
-"""How far values of vectors may lie apart that another process made."""
+NEARLY = 1e-4
+"""How far numbers of a network may lie apart that another process made, absolute."""
+OF_A_NETWORK = ("vector", "quality", "cohort_mean", "cohort_std")
+"""Columns that hold such numbers. All others are ids, times, frames, boxes, pictures: exact."""
 _OWN = ("generation", "indexed_at", "place")  # of each run
 
 
-def rows_of(archive: Path) -> dict[str, list[dict[str, Any]]]:
+def rows_of(archive: Path | str) -> dict[str, list[dict[str, Any]]]:
     """The rows of the tables of videos, ordered, without what each run has anew."""
     with Archive(archive)._open.writer() as store:
         tables = {
@@ -31,28 +33,34 @@ def rows_of(archive: Path) -> dict[str, list[dict[str, Any]]]:
     return tables
 
 
-def assert_same_rows(archive: Path, expected: Path) -> None:
-    """Ids, times, frames and pictures are the same, vectors nearly."""
+def assert_same_rows(archive: Path | str, expected: Path | str, *, boxes: float = 0.0) -> None:
+    """Ids, times, frames, boxes and the bytes of pictures are the same, vectors and scores nearly.
+
+    A time that is off by the least that a float can be off is another time. Where another device
+    found the faces, their boxes may lie `boxes` apart, and have pictures of their own.
+    """
     found, wanted = rows_of(archive), rows_of(expected)
     assert found.keys() == wanted.keys()
     for table in wanted:
         assert [_key(row) for row in found[table]] == [_key(row) for row in wanted[table]], table
         for ours, theirs in zip(found[table], wanted[table], strict=True):
+            assert ours.keys() == theirs.keys(), table
             for column, value in theirs.items():
-                if column == "vector" and value is not None:
-                    np.testing.assert_allclose(ours[column], value, atol=VECTORS)
-                elif isinstance(value, float):
-                    np.testing.assert_allclose(ours[column], value, rtol=1e-5, atol=VECTORS)
-                elif column != "thumbnail":
-                    assert _alike(ours[column], value), (table, column)
-                else:
-                    assert (ours[column] is None) == (value is None)
+                where = f"{table}.{column} of {_key(theirs)}"
+                apart = boxes if column == "box" else NEARLY if column in OF_A_NETWORK else 0.0
+                if apart and value is not None and ours[column] is not None:
+                    np.testing.assert_allclose(
+                        ours[column], value, rtol=0, atol=apart, err_msg=where
+                    )
+                elif boxes and (table, column) == ("faces", "thumbnail"):
+                    assert (ours[column] is None) == (value is None), where
+                elif ours[column] != value:
+                    raise AssertionError(f"{where}: {_shown(ours[column])}, not {_shown(value)}")
 
 
-def _alike(a: Any, b: Any) -> bool:
-    if isinstance(b, list) and b and isinstance(b[0], float):
-        return bool(np.allclose(a, b, atol=VECTORS))
-    return bool(a == b)
+def _shown(value: Any) -> str:
+    """A picture by its length alone."""
+    return f"{len(value)} bytes" if isinstance(value, bytes) else repr(value)
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
