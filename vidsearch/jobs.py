@@ -12,6 +12,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -57,7 +58,8 @@ def remembered(store: Store, events: Iterator[Event], asked: Asked) -> Iterator[
         journal.end(STOPPED, "")
         raise
     except BaseException as error:
-        journal.end(FAILED, " ".join(str(error).split()) or type(error).__name__)
+        with suppress(VidsearchError):  # of an archive that cannot be written: `error` says it
+            journal.end(FAILED, " ".join(str(error).split()) or type(error).__name__)
         raise
     journal.end(DONE, "")
 

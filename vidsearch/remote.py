@@ -46,6 +46,7 @@ _S3 = {
         "retries": {"mode": "standard", "max_attempts": 6},
     },
 }
+_LANCE_RETRIES = "10"  # of Lance's client: half a minute too, and not the 3 s of its own default
 _FETCHED = Counter({"bytes": 0})
 _BODIES = 3  # times that a part is asked for whose answer breaks off, which botocore does not see
 _OPTIONS: dict[str, dict[str, Any]] = {"s3": _S3, "gs": {"use_listings_cache": False}}
@@ -293,7 +294,10 @@ class Remote:
         with self._explained():
             self._fs.connect()
             meta = self._fs.s3.meta
-        options = {"aws_region": str(meta.region_name or "us-east-1")}
+        options = {
+            "aws_region": str(meta.region_name or "us-east-1"),
+            "client_max_retries": _LANCE_RETRIES,
+        }
         if not (urlsplit(meta.endpoint_url).hostname or "").endswith((".amazonaws.com", ".aws")):
             options["aws_endpoint"] = meta.endpoint_url
             options["allow_http"] = str(meta.endpoint_url.startswith("http://")).lower()

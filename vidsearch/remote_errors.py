@@ -26,6 +26,7 @@ _NO_ANSWER = {
     "s3": "check the network, AWS_ENDPOINT_URL and the region",
     "gs": "check the network",
 }
+LATER = ": run this again later"
 
 
 @contextmanager
@@ -60,7 +61,7 @@ def _reason(scheme: str, error: BaseException) -> str:
         return f"no credentials were found for it: {_NO_CREDENTIALS[scheme]}"
     code = code_of(error)
     if code and (code[0] >= 500 or code[0] == 429):
-        return f"the store failed again and again ({code[0]} {code[1]}): run this again later"
+        return f"the store failed again and again ({code[0]} {code[1]}){LATER}"
     if kinds & _BREAKS:
         return f"the store's answers break off: {_NO_ANSWER[scheme]}"
     if any("Timeout" in kind or "Connect" in kind for kind in kinds):

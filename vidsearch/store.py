@@ -291,9 +291,12 @@ class Store:
                     else:  # one that somebody had made is of another state now
                         self._columns.forget(name)
         finally:
-            self._tables.close()
-            if self._lock is not None and not self._is_guest:
-                self._lock.release()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._tables.close()
+        if self._lock is not None and not self._is_guest:
+            self._lock.release()
 
     def __enter__(self) -> Store:
         return self
@@ -304,7 +307,10 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if isinstance(error, ArchiveUnavailable):  # copies can wait, and would hide what it says
+            self._let_go()
+        else:
+            self.close()
 
     def check(self, *, encoder: str | None = None, face_model: str | None = None) -> None:
         """Raise `ArchiveMismatch` if the archive was made with other models than these."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from vidsearch.remote_errors import LATER
 from vidsearch.urls import RemoteError, without_secrets
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def explanation_of_store(folder: Remote, done: str, error: Exception) -> str:
     text = without_secrets(str(error))
     begin = f"The archive {folder} cannot be {done}:"
     if isinstance(error, RemoteError):
-        return f"{begin} {error.reason}. {_AGAIN}"
+        return f"{begin} {error.reason.removesuffix(LATER)}. {_AGAIN}"
     if isinstance(error, PermissionError) or re.search(r"AccessDenied|\b403\b|Forbidden", text):
         return (
             f"{begin} permission denied. Reading it needs s3:ListBucket and s3:GetObject, writing"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from object_store import ObjectStore, object_store
+from shot_videos import shots_video
 from stored_rows import assert_same_rows, expected
 from two_nodes import FAULTS, TwoNodes, hooks, two_nodes_in
 from videos import encode
@@ -163,9 +165,10 @@ def test_a_full_object_store_is_waited_for_then_told_and_nothing_is_lost(
 
 
 @pytest.fixture
-def footage() -> Iterator[ObjectStore]:
+def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
     pytest.importorskip("moto")
     pytest.importorskip("s3fs")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with object_store() as store:
         yield store
 
@@ -245,3 +248,78 @@ def test_slow_reads_are_no_standstill(
     assert report.failed == ()
     assert [video.n_frames for video in report.indexed] == [12]
     assert [name for _, name in cluster.log()] == [film.name]  # and at the first try
+
+
+# --- where the archive is ------------------------------------------------------------------------
+
+
+def test_an_archive_in_a_store_holds_the_rows_of_one_on_a_disk(
+    cluster: TwoNodes, footage: ObjectStore, folder: Path, example_media: Path
+) -> None:
+    shutil.copy2(example_media / "white-house-poetry.mp4", folder)  # which has faces
+    shots_video(folder / "long.mp4")
+    archive = Archive(footage.url("vid/.vidsearch"))
+    options = JobOptions(cluster.address, piece_minutes=0.2)
+    report = index_job(str(archive.path), [folder], options)
+    assert (len(report.indexed), report.failed) == (8, ())
+    assert [name for _, name in cluster.log()].count("long.mp4") == 4  # pieces
+    (folder / "v0.mp4").unlink()
+    encode(folder / "v0.mp4", n_frames=90)  # whose rows come in the place of others
+    report = index_job(str(archive.path), [folder], options)
+    assert (len(report.indexed), report.planned.unchanged) == (1, 7)
+    assert archive.verify() == []
+    assert_same_rows(str(archive.path), expected(folder))
+
+
+def from_the_second_group_on(footage: ObjectStore, tables: str) -> Any:
+    """Writes to these tables once a group of videos was published, and not of the lease."""
+
+    def where(method: str, path: str) -> bool:
+        if method not in ("PUT", "POST") or tables not in path or path.endswith("writer.json"):
+            return False
+        commits = [
+            each
+            for each in footage.requests
+            if each.method == "PUT"
+            and "/videos.lance/_versions/" in each.path
+            and each.status == 200
+        ]
+        return len(commits) > 1  # the first one made the table
+
+    return where
+
+
+@pytest.mark.parametrize("tables", ["", "videos.lance"])
+def test_an_archive_that_cannot_be_written_any_more_ends_the_job_and_the_next_goes_on(
+    cluster: TwoNodes, footage: ObjectStore, folder: Path, tables: str
+) -> None:
+    """Nothing at all can be written; or rows can, and not what publishes them."""
+    for number in range(6, 12):
+        encode(folder / f"v{number}.mp4", n_frames=30 + number)
+    archive = Archive(footage.url("vid/.vidsearch"))
+    command = [sys.executable, FAULTS / "driver.py", "before", "0", "index", folder]
+    command += ["--archive", archive.path, "--ray", cluster.address]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(each) for each in command], capture_output=True, text=True, timeout=300
+        )
+
+    footage.fail(503, where=from_the_second_group_on(footage, tables))
+    failed = run()
+    assert failed.returncode == 2, failed.stderr
+    assert f"The archive {archive.path} cannot be written: the store fails" in failed.stderr
+    assert "Everything stored before is kept; run the command again" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    done = {video.video_id: video.indexed_at for video in archive.videos()}
+    assert 0 < len(done) < 12
+    # What became of the job can be noted in its table, or is seen by the lease that it gave back.
+    assert archive.job("last").state == ("failed" if tables else "killed")
+    footage.heal()
+    again = run()
+    assert again.returncode == 0, again.stderr
+    assert f"{len(done)} unchanged" in again.stderr
+    after = {video.video_id: video.indexed_at for video in archive.videos()}
+    assert done.items() <= after.items()
+    assert archive.verify() == []
+    assert_same_rows(str(archive.path), expected(folder))

@@ -16,10 +16,13 @@ from typing import Any
 import pytest
 from object_store import BUCKET, READER, ObjectStore, object_store
 from store_records import ENCODER_DIM, FACE_DIM, analyzed_video, person
+from stored_rows import assert_same_rows
+from videos import encode
 
-from vidsearch import Archive, lease
+from vidsearch import Archive, lease, remote
 from vidsearch.columns import copies
 from vidsearch.errors import ArchiveBusy, ArchiveUnavailable, UnknownPerson
+from vidsearch.indexing import Indexed
 from vidsearch.lease import Lease
 from vidsearch.lock import holder
 from vidsearch.store import Store
@@ -272,6 +275,65 @@ def test_a_store_that_fails_leaves_what_was_there(store: ObjectStore, made: Plac
         "id-v2",
         "id-v3",
     ]
+
+
+@pytest.mark.slow  # a store that fails is asked again and again, with pauses
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_store_that_takes_no_more_for_good_is_told_and_nothing_is_lost(
+    store: ObjectStore, made: Place, status: int
+) -> None:
+    with Store.open(made) as writer:
+        # The rows are written, and not what publishes them.
+        where = "/videos.lance/"
+        store.fail(status, where=lambda method, path: method in ("PUT", "POST") and where in path)
+        with pytest.raises(ArchiveUnavailable, match=r"the store fails .* stored before is kept"):
+            writer.publish_many([analyzed_video("v3"), analyzed_video("v1", shots=5)])
+    reader = Store.open(made, read_only=True)
+    assert [(each.video_id, each.n_shots) for each in reader.videos()] == [
+        ("id-v1", 3),
+        ("id-v2", 2),
+    ]
+    assert len(reader.shots("id-v1")) == 3
+    store.heal()
+    with Store.open(made, wait_s=0) as writer:
+        assert sum(writer.health().tables[name].orphans for name in ("shots", "faces")) == 0
+        writer.publish_many([analyzed_video("v3"), analyzed_video("v1", shots=5)])
+    counts = {each.video_id: each.n_shots for each in Store.open(made, read_only=True).videos()}
+    assert counts == {"id-v1": 5, "id-v2": 2, "id-v3": analyzed_video("v3").video.n_shots}
+
+
+@pytest.mark.slow
+def test_a_store_that_goes_silent_ends_a_run_and_the_next_goes_on(
+    store: ObjectStore, folder: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is answered but with 503 any more: not the lease, and not what is read."""
+    monkeypatch.setattr(lease, "LEASE_S", 15.0)
+    monkeypatch.setattr(lease, "BEAT_S", 3.0)
+    # Our patience has a test of its own (above); here it is short.
+    monkeypatch.setattr(remote, "_LANCE_RETRIES", "2")
+    monkeypatch.setitem(remote._S3["config_kwargs"]["retries"], "max_attempts", 2)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")  # another environment, another client
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for number in range(10):
+        encode(videos / f"v{number}.mp4", n_frames=20 + number)
+    archive = Archive(str(folder))
+    done: list[str] = []
+    told = r"cannot be written: the store fails .* Everything stored before is kept"
+    with pytest.raises(ArchiveUnavailable, match=told):  # noqa: PT012
+        for event in archive.indexing([videos]):
+            if isinstance(event, Indexed):
+                done.append(event.video.video_id)
+                store.fail(503)
+    store.heal()
+    assert 0 < len(done) < 10
+    again = Archive(str(folder))
+    assert sorted(video.video_id for video in again.videos()) == sorted(done)
+    report = again.index([videos])
+    assert (len(report.indexed), report.planned.unchanged) == (10 - len(done), len(done))
+    assert again.verify() == []
+    Archive(tmp_path / "here").index([videos])
+    assert_same_rows(str(folder), tmp_path / "here")
 
 
 @pytest.mark.slow
