@@ -4,19 +4,25 @@
 
 Workers take the pieces of the plan (see `workers.plan`), the largest first, as a job does; each
 takes the time that its length costs, some take several times as long, and nodes die and come back,
-which costs the pieces in work there. Two things exist once: the driver, which hands out pieces, and
-the committer, which publishes finished videos. They end the scaling: once one of them is busy all
-the time, more nodes wait for it. What the simulation leaves out is said by `LEFT_OUT`.
+which costs the pieces in work there. One thing exists once: the driver. It hands out pieces, a few
+ahead, listens to what workers tell, publishes finished videos, up to eight by one commit, and after
+every 64 commits looks after the files and indexes of the archive, while it does nothing else. It
+ends the scaling: once it is busy all the time, more nodes wait for it. What the simulation leaves
+out is said by `LEFT_OUT`.
 
-The events are simulated by SimPy. Times in `Rates` are those of `benchmarks/results`.
+The events are simulated by SimPy. The times are those of `benchmarks/results`, as
+`python -m benchmarks.rates` puts them together in `rates.json`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,27 +30,65 @@ import click
 from vidsearch.errors import ModelUnavailable
 
 HOUR = 3600.0
+GROUP_VIDEOS, GROUP_S = 8, 10.0  # a commit: so many videos, or those that came in so many seconds
+COMMITS_AN_UPKEEP = 64
+AHEAD = 1.5  # pieces handed out for each worker
+TELL_S = 1.0  # a worker tells of its progress so often, unless the driver has not listened yet
+RATES = Path(__file__).with_name("rates.json")
 LEFT_OUT = (
     "reading the videos from the storage (a worker waits for it if it gives less than the source's"
-    " bit rate times the speed), the network between nodes, and the time until a cloud gives nodes"
+    " bit rate times the speed), the network between nodes, the time until a cloud gives nodes,"
+    " what is decoded twice at the borders of pieces, the merging of pictures (upkeep was measured"
+    " of archives without), and that a driver may take longer for each of very many workers"
 )
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What things cost, in seconds: of one core for a second of video, of the driver for handing
-    out a piece, of the committer for publishing a video and for each hour of it.
-
-    The defaults are `benchmarks/results/stage_times.json` (720p H.264) and `ray_overhead.json`.
+    """What things cost, in seconds: a core for a second of video (`core_s`); the driver for handing
+    out a piece and taking what comes of it, for a piece of news, for a commit and for each hour of
+    video in it. `upkeep`: numbers of shots in the archive, and the seconds that all upkeep had
+    taken when there were so many; an hour of video has `shots_hour`.
     """
 
-    core_s: float = 422 / HOUR
-    hand_out_s: float = 0.004
-    publish_s: float = 0.03
-    publish_hour_s: float = 0.1
+    core_s: float
+    hand_out_s: float
+    news_s: float
+    commit_s: float
+    publish_hour_s: float
+    shots_hour: float = 1200.0
+    upkeep: tuple[tuple[float, float], ...] = ()
+
+    def upkeep_s(self, shots: float) -> float:
+        """Seconds that all upkeep took until the archive had so many shots.
+
+        Between the measured numbers by a power of the shots. What lies beyond the last one is
+        EXTRAPOLATED by the power that led there from a tenth of it.
+        """
+        if not self.upkeep or shots <= 0:
+            return 0.0
+        first, last = self.upkeep[0], self.upkeep[-1]
+        if shots <= first[0]:
+            return first[1] * shots / first[0]
+        if shots > last[0]:
+            return _power((last[0] / 10, self.upkeep_s(last[0] / 10)), last, shots)
+        n = next(n for n, each in enumerate(self.upkeep) if each[0] >= shots)
+        return _power(self.upkeep[n - 1], self.upkeep[n], shots)
 
 
-MEASURED = Rates()
+def _power(a: tuple[float, float], b: tuple[float, float], shots: float) -> float:
+    """The seconds at so many shots, on the power of the shots that leads from `a` to `b`."""
+    power = math.log(b[1] / a[1]) / math.log(b[0] / a[0])
+    return b[1] * float((shots / b[0]) ** power)
+
+
+def _measured() -> Rates:
+    facts = json.loads(RATES.read_text())
+    upkeep = tuple((float(shots), float(seconds)) for shots, seconds in facts.pop("upkeep"))
+    return Rates(**facts, upkeep=upkeep)
+
+
+MEASURED = _measured()
 
 
 @dataclass(frozen=True)
@@ -67,10 +111,10 @@ class Shape:
 class Outcome:
     """How a simulated job went.
 
-    `hours` until the last video is published, of `video_hours` of video. `workers_busy`,
-    `driver_busy` and `committer_busy` are shares of that time; `ideal_hours` is the work divided by
-    the workers. `redone` pieces were in work on a node that died. `waiting_videos` is the most that
-    ever waited for the committer.
+    `hours` until the last video is published and the last upkeep is done, of `video_hours` of
+    video. `workers_busy` is a share of that time, and so are those of the driver: handing out,
+    listening, publishing, upkeep. `ideal_hours` is the work divided by the workers. `redone` pieces
+    were in work on a node that died. `waiting_videos` is the most that ever waited to be published.
     """
 
     nodes: int
@@ -81,8 +125,10 @@ class Outcome:
     hours: float
     ideal_hours: float
     workers_busy: float
-    driver_busy: float
-    committer_busy: float
+    handing_out: float
+    listening: float
+    publishing: float
+    upkeep: float
     redone: int
     waiting_videos: int
 
@@ -92,11 +138,20 @@ class Outcome:
         return self.ideal_hours / self.hours if self.hours else 0.0
 
     @property
+    def driver_busy(self) -> float:
+        """The share of the time in which the driver did anything, 0 to 1."""
+        return self.handing_out + self.listening + self.publishing + self.upkeep
+
+    @property
     def limit(self) -> str:
-        """What there was too little of."""
-        if self.committer_busy > 0.9:
-            return "committer"
-        return "driver" if self.driver_busy > 0.9 else "workers"
+        """What there was too little of: workers, or the driver's time, with what took most of it;
+        or that neither had enough to do beside the longest piece."""
+        if self.driver_busy + self.workers_busy < 0.8:
+            return "longest piece"
+        if self.driver_busy < self.workers_busy:
+            return "workers"
+        parts = ("handing_out", "listening", "publishing", "upkeep")
+        return "driver: " + max(parts, key=lambda each: getattr(self, each)).replace("_", " ")
 
 
 def lengths_s(video_hours: float, seed: int = 0) -> list[float]:
@@ -162,23 +217,26 @@ class _Simulation:
         self._shape, self._rates = shape, rates
         self._chance = random.Random(seed)
         self._env = env = self._simpy.Environment()
-        self._driver = self._simpy.Resource(env, 1)
-        self._finished = self._simpy.Store(env)
+        self._ready = self._simpy.Store(env)  # handed out, and no worker has it yet
         self._todo = _pieces(lengths, piece_s)[::-1]  # taken from the end
         self._n_pieces = len(self._todo)
         self._lengths = lengths
-        self._published = 0
-        self._more = env.event()  # a piece came back, or all is done
-        self._busy_s = self._driver_s = self._committer_s = 0.0
+        self._results: deque[_Piece] = deque()  # done, and the driver has not taken them yet
+        self._finished: deque[_Video] = deque()  # to be published
+        self._news = env.event()  # something for the driver to do
+        self._out = self._alive = self._at_work = 0
+        self._commits = 0
+        self._stored_s = self._kept_up_s = 0.0  # of video stored; of it seen by an upkeep
+        self._busy_s = 0.0
+        self._spent = dict.fromkeys(("handing_out", "listening", "publishing", "upkeep"), 0.0)
         self._redone = self._most_waiting = 0
 
     def run(self) -> Outcome:
         env, shape = self._env, self._shape
-        done = env.process(self._commit())
         for _ in range(shape.nodes):
             env.process(self._node())
         if self._lengths:
-            env.run(until=done)
+            env.run(until=env.process(self._drive()))
         total_s, slots = max(env.now, 1e-9), shape.nodes * shape.workers
         video_s = sum(self._lengths)
         return Outcome(
@@ -190,67 +248,150 @@ class _Simulation:
             hours=env.now / HOUR,
             ideal_hours=video_s * self._rates.core_s / slots / HOUR,
             workers_busy=self._busy_s / total_s / slots,
-            driver_busy=self._driver_s / total_s,
-            committer_busy=self._committer_s / total_s,
             redone=self._redone,
             waiting_videos=self._most_waiting,
+            **{what: seconds / total_s for what, seconds in self._spent.items()},
         )
+
+    # --- nodes and workers ---
 
     def _node(self) -> Iterator[Any]:
         """A node that lives, dies and comes back, with all its workers."""
         env, shape = self._env, self._shape
         while True:
             workers = [env.process(self._worker()) for _ in range(shape.workers)]
+            self._alive += shape.workers
+            self._tell()
             yield env.timeout(self._chance.expovariate(1 / (shape.mtbf_h * HOUR)))
+            self._alive -= shape.workers
             for worker in workers:
                 if worker.is_alive:
                     worker.interrupt()
             yield env.timeout(shape.back_s)
 
-    def _worker(self) -> Iterator[Any]:
+    def _worker(self) -> Generator[Any, Any, None]:
         """Takes one piece after the other until its node dies; the piece is then done again."""
-        env = self._env
+        asked: Any = None
         piece: _Piece | None = None
         try:
             while True:
-                while not self._todo:
-                    yield self._more
-                piece = taken = self._todo.pop()
-                yield from self._handed_out()
+                asked = self._ready.get()
+                taken: _Piece = yield asked
+                asked, piece = None, taken
+                self._at_work += 1
                 took_s = taken.length_s * self._rates.core_s * self._slowness()
-                yield env.timeout(took_s)
+                yield self._env.timeout(took_s)
                 self._busy_s += took_s
-                self._done(taken)
                 piece = None
+                self._at_work -= 1
+                self._results.append(taken)
+                self._tell()
         except self._simpy.Interrupt:
+            if asked is not None and asked.triggered:  # it was given one in this very moment
+                self._again(asked.value)
+            elif asked is not None:
+                asked.cancel()
             if piece is not None:
                 self._redone += 1
-                self._todo.append(piece)
-                self._more.succeed()
-                self._more = env.event()
+                self._at_work -= 1
+                self._again(piece)
 
-    def _handed_out(self) -> Iterator[Any]:
-        with self._driver.request() as turn:
-            yield turn
-            yield self._env.timeout(self._rates.hand_out_s)
-            self._driver_s += self._rates.hand_out_s
+    def _again(self, piece: _Piece) -> None:
+        self._out -= 1
+        self._todo.append(piece)
+        self._tell()
 
     def _slowness(self) -> float:
         return self._shape.slow_factor if self._chance.random() < self._shape.slow else 1.0
 
-    def _done(self, piece: _Piece) -> None:
-        piece.video.pieces_left -= 1
-        if not piece.video.pieces_left:
-            self._finished.put(piece.video)
-            self._most_waiting = max(self._most_waiting, len(self._finished.items))
+    def _tell(self) -> None:
+        if not self._news.triggered:
+            self._news.succeed()
 
-    def _commit(self) -> Generator[Any, Any, None]:
-        """Publishes finished videos one after the other; ends with the last one."""
-        for _ in self._lengths:
-            video: _Video = yield self._finished.get()
-            took_s = self._rates.publish_s + video.length_s / HOUR * self._rates.publish_hour_s
-            yield self._env.timeout(took_s)
-            self._committer_s += took_s
+    # --- the driver ---
+
+    def _drive(self) -> Generator[Any, Any, None]:
+        """Hands out, listens, takes results, publishes; ends with the last upkeep."""
+        env, left = self._env, len(self._lengths)
+        published_s = listened_s = 0.0  # when
+        while left:
+            yield from self._hand_out()
+            yield from self._listen(listened_s)
+            listened_s = env.now
+            self._take()
+            over = not self._todo and not self._out
+            late = over or env.now - published_s > GROUP_S
+            while len(self._finished) >= GROUP_VIDEOS or (self._finished and late):
+                left -= yield from self._publish()
+                published_s, late = env.now, False
+            if left and not self._results and not self._has_room():
+                yield from self._wait(published_s)
+        yield from self._keep_up()
+
+    def _has_room(self) -> bool:
+        return bool(self._todo) and self._out < AHEAD * self._alive
+
+    def _hand_out(self) -> Generator[Any, Any, None]:
+        pieces = []
+        while self._has_room():
+            pieces.append(self._todo.pop())
+            self._out += 1
+        yield from self._work("handing_out", len(pieces) * self._rates.hand_out_s)
+        for piece in pieces:
+            self._ready.put(piece)
+
+    def _listen(self, since_s: float) -> Generator[Any, Any, None]:
+        """Take one piece of news of each worker that had one since the driver listened last."""
+        told = self._at_work * min(1.0, (self._env.now - since_s) / TELL_S)
+        yield from self._work("listening", told * self._rates.news_s)
+
+    def _wait(self, published_s: float) -> Generator[Any, Any, None]:
+        """Until there is something to do; what workers tell meanwhile is listened to."""
+        env, began_s, at_work = self._env, self._env.now, self._at_work
+        self._news = env.event()
+        if self._finished:
+            due = env.timeout(max(0.0, published_s + GROUP_S - env.now) + 1e-3)
+            yield env.any_of([self._news, due])
+        else:
+            yield self._news
+        waited_s = env.now - began_s
+        # What is told last is listened to before anything else is done (`_listen`).
+        told = max(at_work, self._at_work) * max(0.0, waited_s / TELL_S - 1)
+        self._spent["listening"] += min(waited_s, told * self._rates.news_s)
+
+    def _take(self) -> None:
+        """Take the results that are there; whole videos wait to be published."""
+        while self._results:
+            video = self._results.popleft().video
+            self._out -= 1
+            video.pieces_left -= 1
+            if not video.pieces_left:
+                self._finished.append(video)
+        self._most_waiting = max(self._most_waiting, len(self._finished))
+
+    def _publish(self) -> Generator[Any, Any, int]:
+        """Commit a group of videos, and look after the archive when it is time; how many."""
+        group = [self._finished.popleft() for _ in range(min(GROUP_VIDEOS, len(self._finished)))]
+        video_s = sum(video.length_s for video in group)
+        took_s = self._rates.commit_s + video_s / HOUR * self._rates.publish_hour_s
+        yield from self._work("publishing", took_s)
+        self._stored_s += video_s
+        self._commits += 1
+        if self._commits % COMMITS_AN_UPKEEP == 0:
+            yield from self._keep_up()
+        return len(group)
+
+    def _keep_up(self) -> Generator[Any, Any, None]:
+        shots_s = self._rates.shots_hour / HOUR
+        before = self._rates.upkeep_s(self._kept_up_s * shots_s)
+        self._kept_up_s = self._stored_s
+        took_s = self._rates.upkeep_s(self._stored_s * shots_s) - before
+        yield from self._work("upkeep", took_s)
+
+    def _work(self, what: str, seconds: float) -> Generator[Any, Any, None]:
+        self._spent[what] += seconds
+        if seconds > 0:
+            yield self._env.timeout(seconds)
 
 
 def _pieces(lengths: Sequence[float], piece_s: float) -> list[_Piece]:
@@ -277,7 +418,7 @@ def _simpy() -> Any:
 @click.option("--hours", type=float, default=10_000.0, show_default=True, help="Hours of video.")
 @click.option("--nodes", type=click.IntRange(1), multiple=True, default=(1, 10, 100, 1000))
 @click.option("--workers", type=click.IntRange(1), default=16, show_default=True, help="Of a node.")
-@click.option("--core-s", type=float, default=Rates.core_s, help="Core seconds a second of video.")
+@click.option("--core-s", type=float, default=MEASURED.core_s, help="A second of video.")
 @click.option("--piece-minutes", type=float, default=10.0, show_default=True)
 @click.option("--mtbf", type=float, default=200.0, show_default=True, help="Hours a node lives.")
 @click.option("--seed", type=int, default=0)
@@ -295,7 +436,7 @@ def main(
     """Simulate indexing on clusters of so many nodes, and say what limits each."""
     from vidsearch.present import print_rows
 
-    rates, videos = replace(Rates(), core_s=core_s), lengths_s(hours, seed)
+    rates, videos = replace(MEASURED, core_s=core_s), lengths_s(hours, seed)
     outcomes = [
         simulate(
             videos,
@@ -310,7 +451,7 @@ def main(
         found = [asdict(o) | {"efficiency": o.efficiency, "limit": o.limit} for o in outcomes]
         click.echo(json.dumps(found, indent=2))
         return
-    columns = ("nodes", "workers", "hours", "speed", "of ideal", "driver", "committer", "redone")
+    columns = ("nodes", "workers", "hours", "speed", "of ideal", "driver", "upkeep", "redone")
     rows = [
         (
             str(o.nodes),
@@ -319,7 +460,7 @@ def main(
             f"{o.video_hours / o.hours:.0f}x",
             f"{o.efficiency:.0%}",
             f"{o.driver_busy:.0%}",
-            f"{o.committer_busy:.0%}",
+            f"{o.upkeep:.0%}",
             str(o.redone),
             o.limit,
         )
