@@ -87,6 +87,16 @@ def test_news_of_many_workers_keeps_the_driver_from_the_rest() -> None:
     assert quiet.hours < loud.hours < 2 * quiet.hours  # news wait, the work goes on
 
 
+def test_upkeep_is_told_from_the_log_of_an_archive_that_grew() -> None:
+    from benchmarks.upkeep import steps_of, upkeep
+
+    steps = steps_of("80,000 shots, 1 s\n160,000 shots, 2 s\nindexing\n240,000 shots, 33 s\n")
+    assert steps == [(80_000, 1.0), (160_000, 1.0), (240_000, 31.0)]
+    told = upkeep(steps, 1.0, 5.0)
+    assert [(row["shots"], row["all upkeep s"]) for row in told] == [(240_000, 30), (240_000, 35)]
+    assert len(upkeep(steps, 1.0, None)) == 1  # the run was going on
+
+
 def test_the_rates_are_those_that_were_measured() -> None:
     from benchmarks.rates import found
 
