@@ -151,3 +151,14 @@ def test_a_node_with_other_code_that_joins_gets_nothing_and_costs_nothing(
     assert "of the same commit, and start its Ray again. It gets no more work; the others" in told
     assert len({node for node, _ in two_nodes.log()}) == 2
     check(two_nodes, folder, report)
+
+
+def test_a_node_that_does_not_understand_its_order_ends_the_job_clearly(
+    two_nodes: TwoNodes, folder: Path
+) -> None:
+    two_nodes.add_node(VIDSEARCH_FAR="1")
+    with pytest.raises(VidsearchError, match="could not even read what it is to do") as ended:
+        job(two_nodes, folder)
+    assert "install the same everywhere" in str(ended.value)
+    assert "unexpected keyword" in str(ended.value) or "positional argument" in str(ended.value)
+    assert Archive(folder.parent / "archive").verify() == []
