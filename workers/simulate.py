@@ -93,7 +93,7 @@ MEASURED = _measured()
 
 @dataclass(frozen=True)
 class Shape:
-    """A cluster and how it misbehaves.
+    """A cluster and how it misbehaves, all of it ASSUMED.
 
     A `slow` share of the pieces takes `slow_factor` times as long. A node dies every `mtbf_h` hours
     on average and is back after `back_s` seconds.
@@ -155,7 +155,7 @@ class Outcome:
 
 
 def lengths_s(video_hours: float, seed: int = 0) -> list[float]:
-    """Lengths of broadcast videos that add up to `video_hours`, in seconds.
+    """Lengths of broadcast videos that add up to `video_hours`, in seconds; ASSUMED.
 
     Log-normal: half under 25 minutes, one in twenty over two hours. None is over ten hours.
     """
