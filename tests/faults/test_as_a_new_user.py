@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ray_head import Head, ray_head
 from stored_rows import assert_same_rows
 from videos import encode, loop
 
@@ -24,82 +20,12 @@ from vidsearch import Archive
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
-BIN = Path(sys.executable).parent
-
-
-@dataclass
-class Head:
-    """A cluster that `ray start --head` made, with the environment of who uses it."""
-
-    environment: dict[str, str]
-
-    def run(self, *command: object, timeout: float = 180) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(each) for each in command],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env=self.environment,
-        )
-
-    def ray(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        """Ray's own command asks for a token only if it is told to."""
-        with_token = Head({**self.environment, "RAY_AUTH_MODE": "token"})
-        return with_token.run(BIN / "ray", *arguments)
-
-    def vidsearch(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", "vidsearch", *arguments)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:
-    ports = {
-        name: free_port()
-        for name in ("port", "dashboard-port", "dashboard-agent-listen-port", "client")
-    }
-    ports["ray-client-server-port"] = ports.pop("client")
-    folder = Path(tempfile.mkdtemp(prefix="ray"))  # short: sockets have their names in it
-    (folder / ".ray").mkdir()
-    (folder / ".ray" / "auth_token").write_text("a-token-of-this-test-alone-0123456789")
-    ours = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    environment = {
-        **{name: value for name, value in os.environ.items() if name not in ours},
-        # Somebody who used Ray before, and has a token since. "auto" means this cluster, whatever
-        # else this machine runs.
-        "HOME": str(folder),
-        "RAY_ADDRESS": f"127.0.0.1:{ports['port']}",
-        "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{ports['dashboard-port']}",
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
-    options = [f"--{name}={value}" for name, value in ports.items()]
-    options += ["--num-cpus=2", "--object-store-memory=100000000", f"--temp-dir={folder}"]
-    process = subprocess.Popen(
-        [BIN / "ray", "start", "--head", "--block", *options],
-        env={name: value for name, value in environment.items() if name != "RAY_ADDRESS"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        said = ""
-        for line in process.stdout:
-            said += line
-            if "block forever" in line:
-                break
-        else:
-            pytest.fail(said)
-        yield Head(environment)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-        shutil.rmtree(folder, ignore_errors=True)
+    with ray_head() as head:
+        yield head
 
 
 @pytest.fixture
@@ -119,19 +45,7 @@ def test_a_driver_killed_half_way_goes_on_and_every_row_is_there_once(
     Archive(expected).index([folder])
     index = ("index", folder, "--archive", archive, "--ray", "auto")
 
-    words = [sys.executable, "-m", "vidsearch", *map(str, index), "--json"]
-    first = subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=head.environment
-    )
-    assert first.stderr is not None
-    told = 0
-    for line in first.stderr:
-        told += json.loads(line)["event"] == "indexed"
-        if told == 5:
-            break
-    first.kill()
-    first.wait(timeout=60)
-    assert first.returncode == -signal.SIGKILL
+    assert head.killed_after(5, *index) == -signal.SIGKILL
     done = {video.video_id: video.indexed_at for video in Archive(archive).videos()}
     assert 0 < len(done) < 11
     assert [job.state for job in Archive(archive).jobs()] == ["killed"]

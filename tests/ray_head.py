@@ -1,0 +1,114 @@
+"""A Ray cluster that `ray start --head` makes, and its user's processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Head:
+    """The cluster, as the environment of who uses it."""
+
+    environment: dict[str, str]
+
+    def run(self, *command: object, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(each) for each in command],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=self.environment,
+        )
+
+    def ray(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Ray's own command asks for a token only if it is told to."""
+        with_token = Head({**self.environment, "RAY_AUTH_MODE": "token"})
+        return with_token.run(BIN / "ray", *arguments)
+
+    def vidsearch(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-m", "vidsearch", *arguments)
+
+    def killed_after(self, n_indexed: int, *arguments: object) -> int:
+        """Run `vidsearch` and kill it when it has told of so many files; its exit status."""
+        words = [sys.executable, "-m", "vidsearch", *map(str, arguments), "--json"]
+        process = subprocess.Popen(
+            words,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+        assert process.stderr is not None
+        told = 0
+        for line in process.stderr:
+            told += json.loads(line)["event"] == "indexed"
+            if told == n_indexed:
+                break
+        process.kill()
+        process.stderr.close()
+        return process.wait(timeout=60)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def ray_head() -> Iterator[Head]:
+    """The cluster, of two cores, for as long as the block lasts."""
+    ports = {
+        name: free_port()
+        for name in ("port", "dashboard-port", "dashboard-agent-listen-port", "client")
+    }
+    ports["ray-client-server-port"] = ports.pop("client")
+    folder = Path(tempfile.mkdtemp(prefix="ray"))  # short: sockets have their names in it
+    (folder / ".ray").mkdir()
+    (folder / ".ray" / "auth_token").write_text("a-token-of-this-test-alone-0123456789")
+    ours = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in ours},
+        # Somebody who used Ray before, and has a token since. "auto" means this cluster, whatever
+        # else this machine runs.
+        "HOME": str(folder),
+        "RAY_ADDRESS": f"127.0.0.1:{ports['port']}",
+        "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{ports['dashboard-port']}",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    options = [f"--{name}={value}" for name, value in ports.items()]
+    options += ["--num-cpus=2", "--object-store-memory=100000000", f"--temp-dir={folder}"]
+    process = subprocess.Popen(
+        [BIN / "ray", "start", "--head", "--block", *options],
+        env={name: value for name, value in environment.items() if name != "RAY_ADDRESS"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if "block forever" in line:
+                break
+        else:
+            raise AssertionError(said)
+        yield Head(environment)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        shutil.rmtree(folder, ignore_errors=True)
