@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,18 @@ class TwoNodes:
 
     def killed(self, stage: str) -> bool:
         return not (self.kills / stage).exists()
+
+    def spare(self, names: Iterable[str]) -> None:
+        """Kill no worker over these files at a stage."""
+        new = self.kills / "spared.new"
+        new.write_text("\n".join(names))
+        new.replace(self.kills / "spared")  # at once: workers read it
+
+    def spans(self) -> list[tuple[int, float, float]]:
+        """Which piece (-1: a whole file) was decoded from which to which second, in order."""
+        lines = (self.kills / "spans").read_text().splitlines()
+        found = [line.split(" ", 3) for line in lines]
+        return [(int(piece), float(first), float(last)) for piece, first, last, _ in found]
 
     def log(self) -> list[tuple[str, str]]:
         """Which node began to decode which file, in order."""

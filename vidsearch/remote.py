@@ -46,7 +46,7 @@ _S3 = {
         "retries": {"mode": "standard", "max_attempts": 6},
     },
 }
-_LANCE_RETRIES = "10"  # of Lance's client: half a minute too, and not the 3 s of its own default
+_LANCE_RETRIES = "10"  # of Lance's client, which asks for 3 s alone by its own default of 3
 _FETCHED = Counter({"bytes": 0})
 _BODIES = 3  # times that a part is asked for whose answer breaks off, which botocore does not see
 _OPTIONS: dict[str, dict[str, Any]] = {"s3": _S3, "gs": {"use_listings_cache": False}}

@@ -4,8 +4,8 @@ Ray calls `install` in each worker process. A file whose name holds `segfault`, 
 `memory` does that to whoever decodes it, with `in-piece-3` to whoever decodes its fourth piece; one
 with `slow` takes its time, so that there is a moment to kill something. A file STAGE in the folder
 `VIDSEARCH_KILLS` kills the next worker that comes to that stage, once: "decode", "encode", "faces"
-or "write", or "piece2" within the third piece of a video. Who decoded what is noted in that folder
-too.
+or "write", or "piece2" within the third piece of a video; files that are named in `spared` there
+are left alone. Who decoded what is noted in that folder too.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ FAR = "VIDSEARCH_FAR"  # to be of a version that does not understand an order
 READ_TIMEOUT = "VIDSEARCH_READ_TIMEOUT"  # seconds that a store may be silent
 BEFORE = 5  # frames that are decoded well
 _in_piece: list[int] = []  # the number of the piece in work
+_in_work: list[str] = []  # the name of the file
 
 
 def install() -> None:
@@ -45,16 +46,21 @@ def install() -> None:
     def faulty(decoder: Any) -> Iterator[Any]:
         name = Path(os.fsdecode(decoder._source.path)).name
         _note(name)
-        for index, frame in enumerate(frames(decoder)):
-            yield frame
-            if index == BEFORE:
-                _kill("decode")
-                for number in _in_piece:
-                    _kill(f"piece{number}")
-                if "in-piece-" not in name or any(f"in-piece-{n}" in name for n in _in_piece):
-                    _fault(name)
-            if "slow" in name:
-                time.sleep(0.05)
+        times: list[float] = []
+        try:
+            for index, frame in enumerate(frames(decoder)):
+                times = [*times[:1], frame.time_s]
+                yield frame
+                if index == BEFORE:
+                    _kill("decode")
+                    for number in _in_piece:
+                        _kill(f"piece{number}")
+                    if "in-piece-" not in name or any(f"in-piece-{n}" in name for n in _in_piece):
+                        _fault(name)
+                if "slow" in name:
+                    time.sleep(0.05)
+        finally:
+            _note_span(name, times)
 
     Decoder.__iter__ = faulty  # type: ignore[method-assign]
     concept.ConceptEncoder.encode_prepared = _killed(  # type: ignore[method-assign]
@@ -108,6 +114,9 @@ def _kill(stage: str) -> None:
     """Kill this process if that was asked for, once."""
     folder = os.environ.get(KILLS)
     if folder:
+        spared = Path(folder) / "spared"
+        if spared.exists() and set(_in_work) & set(spared.read_text().splitlines()):
+            return
         try:
             (Path(folder) / stage).unlink()
         except FileNotFoundError:
@@ -115,7 +124,17 @@ def _kill(stage: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _note_span(name: str, times: list[float]) -> None:
+    """Note the times of the first and the last frame that was decoded of a file, or of a piece."""
+    folder = os.environ.get(KILLS)
+    if folder and times:
+        with (Path(folder) / "spans").open("a") as file:
+            piece = _in_piece[0] if _in_piece else -1
+            file.write(f"{piece} {times[0]} {times[-1]} {name}\n")
+
+
 def _note(name: str) -> None:
+    _in_work[:] = [name]
     folder = os.environ.get(KILLS)
     if folder:
         import ray

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import time
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from shot_videos import shots_video
-from stored_rows import assert_same_rows
+from stored_rows import NEARLY, assert_same_rows, rows_of
 from videos import encode, loop
 
 from vidsearch import Archive
@@ -96,6 +98,46 @@ def test_a_file_that_is_deleted_before_its_turn_has_failed_and_no_node_is_to_bla
     assert [(each.path, each.reason) for each in report.failed] == [(str(last), "does not exist")]
     assert len(report.indexed) == 3
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def checkpoint(folder: Path) -> Path:
+    """An Id-CLIP in a folder of its own whose head was moved, so that its vectors are its own."""
+    import torch
+
+    from idclip.checkpoints import save
+    from idclip.model import IdCLIP
+
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = IdCLIP("compact", face_dim=256, tokens=2, text_prompts=1).eval()
+    model.unlock_head()
+    with torch.no_grad():
+        for weights in model.head.parameters():
+            weights += 0.3 * weights.abs().mean() * torch.randn_like(weights)
+    save(model, folder)
+    return folder
+
+
+def test_a_checkpoint_by_its_path_gives_the_same_rows_on_ray(
+    ray: Any, folder: Path, tmp_path: Path
+) -> None:
+    from workers import on_ray
+
+    pytest.importorskip("torch")
+    encoder = f"idclip:{checkpoint(tmp_path / 'mine')}"
+    here, there = (Archive(tmp_path / n, encoder=encoder) for n in ("here", "there"))
+    here.index([folder])
+    there.index([folder], analyst=on_ray("auto"))
+    assert_same_rows(there.path, here.path)
+    assert encoder in (tmp_path / "there" / "archive.json").read_text()
+    # And they are the checkpoint's vectors, not those of what it stands on.
+    Archive(tmp_path / "compact", encoder="idclip:compact").index([folder])
+    ours, others = (
+        np.array([row["vector"] for row in rows_of(tmp_path / name)["keyframes"]])
+        for name in ("there", "compact")
+    )
+    assert np.abs(ours - others).max(axis=1).min() > 10 * NEARLY
 
 
 def metrics(ray: Any) -> dict[str, dict[str, float]]:
