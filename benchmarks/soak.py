@@ -8,9 +8,11 @@ worker at work from outside, a worker at a stage of its work, the second node (a
 seconds later), the driver at any moment, the driver at a moment of a commit. A driver that is gone
 is started again by the same command. Once all is indexed, a round is over: `vidsearch verify` must
 find nothing, and the rows must be those of a run on this machine without a cluster. For the next
-round half of the files, drawn by lot, get other content, so that rows are replaced too. Rounds go
-on until the minutes and the kills that were asked for have been. What was drawn follows from
-`--seed`, which is told; when it happens depends on the machine.
+round half of the files, drawn by lot, get other content, so that rows are replaced too. The first
+kills are one of each kind, in an order drawn by lot; then the dice alone choose. Kills and rounds
+go on until the minutes and the kills that were asked for have been, and one of each kind. No worker
+is killed over a file that is in its third try, which a fourth death would put into quarantine. What
+was drawn follows from `--seed`, which is told; when it happens depends on the machine.
 
 The exit status is 1 where anything did not hold; the last line of the output is the totals as JSON.
 """
@@ -28,6 +30,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -57,6 +60,18 @@ STAGES = ("decode", "encode", "write")
 MOMENTS = ("before", "in", "after")
 MOMENT_SHARE = 0.6  # of drivers that die at a commit, if nothing killed them before
 STUCK_S = 900.0
+MOST_ROUNDS = 50  # in which every kind of kill must have been
+TRIES = 2  # of a file, by one driver, in which its worker may be killed
+
+
+@dataclass
+class Asked:
+    """How long to go on: minutes, videos, and kills at least."""
+
+    minutes: float
+    videos: int
+    kills: int
+    seed: int
 
 
 @dataclass
@@ -74,16 +89,27 @@ class Round:
 class Soak:
     """A cluster, a folder of videos, the archive they are indexed into, and dice."""
 
-    def __init__(self, work: Path, nodes: TwoNodes, dice: random.Random) -> None:
-        self.work, self.nodes, self.dice = work, nodes, dice
+    def __init__(self, work: Path, nodes: TwoNodes, dice: random.Random, asked: Asked) -> None:
+        self.work, self.nodes, self.dice, self.asked = work, nodes, dice, asked
         self.videos, self.archive = work / "videos", work / "archive"
+        self.rounds: list[Round] = []
+        self.owed = dice.sample(list(KINDS), len(KINDS))  # kinds of kills that have not been
+        self.ordered: set[str] = set()  # stages at which a worker is to die
         self.back_s = 0.0  # when a node comes back, 0 while all are there
+        self.began = time.monotonic()
         self.log = (work / "log.jsonl").open("a")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all that was asked for has been, so that nothing more is killed."""
+        killed = sum(sum(each.kills.values()) for each in self.rounds)
+        minutes = (time.monotonic() - self.began) / 60
+        return minutes > self.asked.minutes and killed >= self.asked.kills and not self.owed
 
     def round(self) -> Round:
         """Index until a driver has come to its end by itself."""
         done, began = Round(), time.monotonic()
-        self.ordered: set[str] = set()
+        self.rounds.append(done)
         while True:
             driver, said = self._start(done)
             self._harass(driver, done)
@@ -104,8 +130,9 @@ class Soak:
     def _start(self, done: Round) -> tuple[subprocess.Popen[bytes], Path]:
         """A new driver, which kills itself at a commit if the dice say so."""
         done.drivers += 1
-        dies = self.dice.random() < MOMENT_SHARE
+        dies = self.dice.random() < MOMENT_SHARE and not self.is_over
         self.moment = self.dice.choice(MOMENTS) if dies else ""
+        self.begun_before = self._begun()
         number = self.dice.randint(1, 3) if dies else 0
         said = self.work / "driver.txt"
         command = [sys.executable, FAULTS / "driver.py", self.moment or "before", number, "index"]
@@ -124,31 +151,40 @@ class Soak:
         while driver.poll() is None:
             time.sleep(0.1)
             self._seen(done)
+            self.nodes.spare(self._spared())
             if self.back_s and time.monotonic() > self.back_s:
                 self._restore()
             if time.monotonic() - began > STUCK_S:
                 done.wrong.append(f"a driver did not end within {STUCK_S:.0f} s")
                 driver.send_signal(signal.SIGABRT)
                 break
-            if time.monotonic() > early_s or self._begun() >= at:
+            if (time.monotonic() > early_s or self._begun() >= at) and not self.is_over:
                 time.sleep(self.dice.uniform(*MOMENT_S))
                 at = self._begun() + self.dice.randint(*PAUSE)
-                kind = self.dice.choices(list(KINDS), list(KINDS.values()))[0]
-                kind = "driver" if time.monotonic() > early_s else kind
-                if self._kill(kind, driver):
-                    if kind != "worker at a stage":  # which is seen later
-                        done.kills[kind] += 1
-                    if kind == "driver":
-                        mine = True
-                        break
+                kind = "driver" if time.monotonic() > early_s else self._drawn()
+                if self._kill(kind, driver) and kind != "worker at a stage":  # which is seen later
+                    self._count(done, kind, kind)
+                    mine = kind == "driver"
         if driver.wait() == -signal.SIGKILL and not mine:
             done.kills[f"driver {self.moment} a commit"] += 1
         self._seen(done)
+
+    def _drawn(self) -> str:
+        """What to kill next: a kind that has not been, or what the dice say."""
+        kind = self.dice.choices(list(KINDS), list(KINDS.values()))[0]
+        waits = {"worker at a stage"} if self.ordered else set()  # it comes when a worker is there
+        return next((owed for owed in self.owed if owed not in waits), kind)
+
+    def _count(self, done: Round, kind: str, what: str) -> None:
+        done.kills[what] += 1
+        self.owed = [owed for owed in self.owed if owed != kind]
 
     def _kill(self, kind: str, driver: subprocess.Popen[bytes]) -> bool:
         """Kill something of this kind; whether there was one."""
         if kind == "driver":
             driver.kill()
+            if driver.wait() != -signal.SIGKILL:  # it had come to its end just before
+                return False
         elif kind == "worker at a stage":
             self.ordered.add(self.dice.choice(STAGES))
             for stage in self.ordered:
@@ -159,7 +195,8 @@ class Soak:
             self.nodes.cluster.remove_node(self.nodes.second, allow_graceful=False)
             self.back_s = time.monotonic() + self.dice.uniform(*AWAY_S)
         else:
-            at_work = workers()
+            spared = self._spared()
+            at_work = [pid for pid, name in workers().items() if name not in spared]
             if not at_work:
                 return False
             os.kill(self.dice.choice(at_work), signal.SIGKILL)
@@ -170,11 +207,16 @@ class Soak:
         """Files that a worker has begun to decode, ever."""
         return len(self.nodes.log())
 
+    def _spared(self) -> set[str]:
+        """Files that this driver has tried so often that their workers are left alone."""
+        begun = Counter(name for _, name in self.nodes.log()[self.begun_before :])
+        return {name for name, tries in begun.items() if tries > TRIES}
+
     def _seen(self, done: Round) -> None:
         """Count the workers that were killed at a stage."""
         for stage in [each for each in self.ordered if self.nodes.killed(each)]:
             self.ordered.discard(stage)
-            done.kills[f"worker at {stage}"] += 1
+            self._count(done, "worker at a stage", f"worker at {stage}")
 
     def _restore(self) -> None:
         """The second node is there again."""
@@ -198,19 +240,16 @@ class Soak:
         self.log.flush()
 
 
-def workers() -> list[int]:
-    """Processes that analyse a file just now, of the cluster that this process started."""
+def workers() -> dict[int, str]:
+    """Processes of the cluster that this process started which analyse a file, and its name."""
     import psutil
 
-    found = []
+    found = {}
     for process in psutil.Process().children(recursive=True):
-        try:
-            if process.name().startswith("ray::index") or (process.cmdline() or [""])[0].startswith(
-                "ray::index"
-            ):
-                found.append(process.pid)
-        except psutil.Error:
-            pass
+        with suppress(psutil.Error):
+            title = " ".join(process.cmdline())
+            if title.startswith("ray::index "):
+                found[process.pid] = Path(title.removeprefix("ray::index ").strip()).name
     return found
 
 
@@ -244,29 +283,29 @@ def film(path: Path, dice: random.Random, pictures: Sequence[np.ndarray]) -> Non
     encode(path, n_frames=n_frames, size=SIZE, draw=draw, options={"preset": "ultrafast"})
 
 
-def soaked(work: Path, minutes: float, n_videos: int, kills: int, seed: int) -> list[Round]:
-    """The rounds, until there were so many minutes and kills."""
-    dice, pictures = random.Random(seed), load_pictures(None)
+def soaked(work: Path, asked: Asked) -> list[Round]:
+    """The rounds, until all that was asked for has been."""
+    dice, pictures = random.Random(asked.seed), load_pictures(None)
     os.environ["VIDSEARCH_KILLS"] = str(work / "kills")
     (work / "videos").mkdir()
-    names = [work / "videos" / f"v{number:03}.mp4" for number in range(n_videos)]
+    names = [work / "videos" / f"v{number:03}.mp4" for number in range(asked.videos)]
     again: Callable[[Path], None] = partial(film, dice=dice, pictures=pictures)
     for path in names:
         again(path)
-    rounds: list[Round] = []
     with two_nodes_in(work / "kills") as nodes:
-        soak, began = Soak(work, nodes, dice), time.monotonic()
+        soak = Soak(work, nodes, dice, asked)
         while True:
-            rounds.append(soak.round())
-            if not rounds[-1].wrong:
-                look(soak, work / "expected", rounds[-1])
-            rounds[-1].files = n_videos if len(rounds) == 1 else n_videos // 2
-            print(f"round {len(rounds)}: {rounds[-1]}", flush=True)
-            n_killed = sum(sum(each.kills.values()) for each in rounds)
-            over = time.monotonic() - began > 60 * minutes and n_killed >= kills
-            if over or rounds[-1].wrong:
-                return rounds
-            for path in dice.sample(names, n_videos // 2):
+            done = soak.round()
+            if not done.wrong:
+                look(soak, work / "expected", done)
+            n_rounds = len(soak.rounds)
+            done.files = asked.videos if n_rounds == 1 else asked.videos // 2
+            if soak.owed and n_rounds == MOST_ROUNDS:
+                done.wrong.append(f"in {n_rounds} rounds there was no kill of {soak.owed}")
+            print(f"round {n_rounds}: {done}", flush=True)
+            if soak.is_over or done.wrong:
+                return soak.rounds
+            for path in dice.sample(names, asked.videos // 2):
                 again(path)
 
 
@@ -299,7 +338,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         work = asked.keep or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)
-        rounds = soaked(work, asked.minutes, asked.videos, asked.kills, asked.seed)
+        rounds = soaked(work, Asked(asked.minutes, asked.videos, asked.kills, asked.seed))
     found = totals(rounds, asked.videos, asked.seed)
     if asked.write:
         print(_report.write("soak", "Random kills while a cluster indexes", *table(rounds, found)))
