@@ -97,7 +97,7 @@ OTHERS = (
 )
 SCENES = ("giving a speech", "outdoors", "in a street")
 OTHER_SCENES = ("at a desk", "with a microphone", "beside a car")
-ONLY_ONCE, WHERE = "Olga Once", "v000000.mp4"  # in one shot of that video, and in no other
+ONLY_ONCE, WHERE = "Olga Once", "v000001.mp4"  # in one shot of that video, and in no other
 PEOPLE = (ONLY_ONCE, "Sam Sometimes", "Otto Often", *(f"Person {n:02d}" for n in range(7)))
 Questions = dict[str, tuple[tuple[str, dict[str, Any]], ...]]
 

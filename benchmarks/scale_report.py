@@ -91,7 +91,8 @@ def _questions(measured: Sequence[Mapping[str, Any]]) -> str:
                 f" of {len(beside)} questions, {np.median(quiet):.0f} and"
                 f" {np.quantile(quiet, 0.95):.0f} ms before; none failed."
             )
-    return _report.write("scale", "Questions to large archives", rows, notes)
+    load = max(each.get("load", 0.0) for each in measured)
+    return _report.write("scale", "Questions to large archives", rows, notes, load=load)
 
 
 def _only_once(measured: Mapping[str, Any]) -> str:
@@ -103,8 +104,8 @@ def _only_once(measured: Mapping[str, Any]) -> str:
     if not others:
         return found + ", and nobody else is taken for them."
     return (
-        f"{found}, and {len(others)} strangers are taken for them with P {min(others):.2f} to"
-        f" {max(others):.2f}."
+        f"{found}, and in {len(others)} of the first ten shots a stranger is taken for them, with"
+        f" P {min(others):.2f} to {max(others):.2f}."
     )
 
 
