@@ -40,12 +40,14 @@ while not (said := told.read_text()).endswith("end"):
 
 
 def test_readers_of_other_processes_miss_nothing_while_commits_are_merged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr(vidsearch.store, "_COMMITS_BEFORE_OPTIMIZING", BEFORE_MERGING)
     merges = []
     optimize = Store.optimize
-    monkeypatch.setattr(Store, "optimize", lambda *given: merges.append(0) or optimize(*given))
+    monkeypatch.setattr(
+        Store, "optimize", lambda store, **how: merges.append(0) or optimize(store, **how)
+    )
     folder, told, looks = tmp_path / "archive", tmp_path / "told", tmp_path / "looks"
     Store.create(folder, **MODELS)  # type: ignore[arg-type]
     looks.write_text("0")
@@ -55,6 +57,7 @@ def test_readers_of_other_processes_miss_nothing_while_commits_are_merged(
         reader = subprocess.Popen(
             [sys.executable, "-c", READER, folder, told, looks], stderr=subprocess.PIPE, text=True
         )
+        request.addfinalizer(reader.kill)
         number, before = 0, 0
         while number < COMMITS or int(looks.read_text() or 0) < LOOKS:
             number += 1
