@@ -34,6 +34,7 @@ from workers.attempts import Attempts, Death, ceiling_s
 from workers.cluster import ask_node, check_nodes, connect
 from workers.encoder_pool import EncoderPool, of_workers, started, wanted
 from workers.flow import Flow
+from workers.interrupts import remembered
 from workers.metrics import Meters
 from workers.nodes import Nodes, Unfit, unseen
 from workers.options import JobOptions
@@ -88,24 +89,30 @@ def on_ray(options: JobOptions | str) -> Analyst:
     ) -> Iterator[Progress | Load | Analyzed | Unreadable]:
         if not tasks:
             return
-        ray = connect(chosen.address)
-        _check_room(ray, chosen)
-        recipe = recipe.with_threads(chosen.threads)
-        n, share = wanted(ray, recipe, chosen)
-        asked = of_workers(recipe, shares=n > 0, shares_faces=n > 0 and chosen.shares_faces)
-        check_nodes(ray, asked, _sample(tasks))
-        pool = started(ray, recipe, chosen, n, share) if n else None
-        faces = pool is not None and pool.knows_faces
-        its_workers = of_workers(recipe, shares=pool is not None, shares_faces=faces)
-        run = _Run(ray, tasks, its_workers, chosen, pool)
-        try:
-            for news in run.news():
-                run.meters.add(news)
-                yield news
-        finally:
-            run.end()
+        with remembered() as interrupts:
+            run = _begun(connect(chosen.address), tasks, recipe, chosen)
+            try:
+                for news in run.news():
+                    interrupts.check()
+                    run.meters.add(news)
+                    yield news
+            finally:
+                run.end()
 
     return analyst
+
+
+def _begun(ray: Any, tasks: Sequence[Task], recipe: Recipe, options: JobOptions) -> _Run:
+    """A run on a cluster whose nodes said that they can do it, with its encoders."""
+    _check_room(ray, options)
+    recipe = recipe.with_threads(options.threads)
+    n, share = wanted(ray, recipe, options)
+    asked = of_workers(recipe, shares=n > 0, shares_faces=n > 0 and options.shares_faces)
+    check_nodes(ray, asked, _sample(tasks))
+    pool = started(ray, recipe, options, n, share) if n else None
+    faces = pool is not None and pool.knows_faces
+    its_workers = of_workers(recipe, shares=pool is not None, shares_faces=faces)
+    return _Run(ray, tasks, its_workers, options, pool)
 
 
 def _check_room(ray: Any, options: JobOptions) -> None:
