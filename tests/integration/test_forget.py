@@ -7,14 +7,13 @@ import multiprocessing
 import os
 import shutil
 import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from meanwhile import asked_meanwhile
 
 from vidsearch import Archive, forget
 from vidsearch.cli import main
@@ -139,17 +138,9 @@ def test_questions_go_on_and_the_others_are_still_found(archive: Archive) -> Non
 
 def test_questions_are_answered_while_somebody_is_being_forgotten(archive: Archive) -> None:
     """A reader never meets a state it cannot answer from: it is asked all the time."""
-    reader, answers, stop = Archive(archive.path), [], threading.Event()
-
-    def ask() -> None:
-        while not stop.is_set():
-            answers.append(reader.query("a man singing").hits)
-
-    with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(ask)
+    reader = Archive(archive.path)
+    with asked_meanwhile(lambda: reader.query("a man singing").hits) as answers:
         archive.forget_person(SINGER)
-        stop.set()
-        asking.result(timeout=60)  # raises what was raised there
     assert answers
     assert all(answers)
 

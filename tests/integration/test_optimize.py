@@ -7,15 +7,15 @@ import multiprocessing
 import os
 import random
 import signal
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from large_archive import Maker, captions
+from meanwhile import asked_meanwhile
 
 from idclip.encoders import load_encoder
 from idclip.faces import load_faces
@@ -204,25 +204,18 @@ def test_questions_go_on_while_indexes_are_made_and_files_are_merged(
 ) -> None:
     grown(folder, maker, 6)
     expected = hits(Archive(folder, exact_below=LARGE), "Olga Once")
-    answers: list[list[tuple[str, int]]] = []
-    stop = threading.Event()
+    reader = Archive(folder, exact_below=LARGE)
 
-    def ask() -> None:
-        reader = Archive(folder, exact_below=LARGE)
-        while not stop.is_set():
-            answers.append(hits(reader, "Olga Once"))
-            assert len(reader.query(QUESTION).hits) == 10
+    def ask() -> tuple[list[tuple[str, int]], int]:
+        return hits(reader, "Olga Once"), len(reader.query(QUESTION).hits)
 
-    with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(ask)
-        with Store.open(folder, exact_below=LARGE) as store:
-            for number in range(3):
-                store.publish_many(list(maker.videos(1, SHOTS, first=60 + number)))
-                store.optimize(force=True)
-        stop.set()
-        asking.result(timeout=120)
-    assert len(answers) > 2
-    assert answers == [expected] * len(answers)
+    with asked_meanwhile(ask) as answers, Store.open(folder, exact_below=LARGE) as store:
+        for number in count():
+            store.publish_many(list(maker.videos(1, SHOTS, first=60 + number)))
+            store.optimize(force=True)
+            if number >= 2 and len(answers) > 2:
+                break
+    assert answers == [(expected, 10)] * len(answers)
 
 
 def make_indexes(folder: Path, started: object) -> None:
