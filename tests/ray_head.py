@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidsearch import Archive
+
 BIN = Path(sys.executable).parent
 
 
@@ -60,6 +62,31 @@ class Head:
         process.kill()
         process.stderr.close()
         return process.wait(timeout=60)
+
+    def assert_goes_on_after_a_kill(
+        self, archive: Path, n_indexed: int, *index: object, question: str
+    ) -> None:
+        """`index` killed when it has told of so many files and run again leaves all rows once.
+
+        What was indexed before the kill is not touched, `verify` finds nothing, and a question is
+        answered without doubles.
+        """
+        assert self.killed_after(n_indexed, *index) == -signal.SIGKILL
+        done = {video.video_id: video.indexed_at for video in Archive(archive).videos()}
+        assert done
+        assert [job.state for job in Archive(archive).jobs()] == ["killed"]
+        again = self.vidsearch(*index)
+        assert again.returncode == 0, again.stderr
+        assert f"{len(done)} unchanged" in again.stderr
+        after = {video.video_id: video.indexed_at for video in Archive(archive).videos()}
+        assert len(done) < len(after)
+        assert done.items() <= after.items()
+        checked = self.vidsearch("verify", "--archive", archive)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        asked = self.vidsearch("query", question, "--archive", archive, "--json")
+        assert asked.returncode == 0, asked.stderr
+        hits = [(hit["video"], hit["start_s"]) for hit in json.loads(asked.stdout)["hits"]]
+        assert len(hits) == len(set(hits)) > 0
 
 
 def free_port() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -45,26 +44,8 @@ def test_a_driver_killed_half_way_goes_on_and_every_row_is_there_once(
     Archive(expected).index([folder])
     index = ("index", folder, "--archive", archive, "--ray", "auto")
 
-    assert head.killed_after(5, *index) == -signal.SIGKILL
-    done = {video.video_id: video.indexed_at for video in Archive(archive).videos()}
-    assert 0 < len(done) < 11
-    assert [job.state for job in Archive(archive).jobs()] == ["killed"]
-
-    again = head.vidsearch(*index)
-    assert again.returncode == 0, again.stderr
-    assert f"{len(done)} unchanged" in again.stderr
-    after = {video.video_id: video.indexed_at for video in Archive(archive).videos()}
-    assert done.items() <= after.items()
-
-    checked = head.vidsearch("verify", "--archive", archive)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    head.assert_goes_on_after_a_kill(archive, 5, *index, question="a woman giving a speech")
     assert_same_rows(archive, expected)
-    question = ("query", "a woman giving a speech", "--archive", archive, "--json")
-    asked = head.vidsearch(*question)
-    assert asked.returncode == 0, asked.stderr
-    hits = [(hit["video"], hit["start_s"]) for hit in json.loads(asked.stdout)["hits"]]
-    assert len(hits) == len(set(hits)) > 0
-
     third = head.vidsearch(*index)
     assert third.returncode == 0
     assert "nothing to do; 11 unchanged" in third.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,20 +68,8 @@ def test_a_driver_killed_half_way_through_real_videos_goes_on(
     archive = tmp_path / "archive"
     index = ("index", videos, "--archive", archive, "--ray", "auto")
     index += ("--piece-minutes", PIECE_MINUTES)
+    question = "a man singing into a microphone"
     with ray_head() as head:
-        assert head.killed_after(1, *index) == -signal.SIGKILL
-        done = {video.video_id: video.indexed_at for video in Archive(archive).videos()}
-        assert 0 < len(done) < VIDEOS
-        again = head.vidsearch(*index)
-        assert again.returncode == 0, again.stderr
-        assert f"{len(done)} unchanged" in again.stderr
-        after = {video.video_id: video.indexed_at for video in Archive(archive).videos()}
-        assert done.items() <= after.items()
-        checked = head.vidsearch("verify", "--archive", archive)
-        assert checked.returncode == 0, checked.stdout + checked.stderr
-        question = ("query", "a man singing into a microphone", "--archive", archive, "--json")
-        asked = head.vidsearch(*question)
-    assert asked.returncode == 0, asked.stderr
-    hits = [(hit["video"], hit["start_s"]) for hit in json.loads(asked.stdout)["hits"]]
-    assert len(hits) == len(set(hits)) > 0
+        head.assert_goes_on_after_a_kill(archive, 1, *index, question=question)
+    assert len(Archive(archive).videos()) == VIDEOS
     assert_same_rows(archive, one_pass)
