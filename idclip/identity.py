@@ -201,11 +201,11 @@ class IdentityScorer:
         """
         if not len(self.cohort) or not len(others):
             return faces
-        strangers = np.concatenate([self.cohort, others]).T
         mean = np.empty_like(faces.cohort_mean)
         for start in range(0, len(mean), _BLOCK):
             block = slice(start, start + _BLOCK)
-            scores = faces.vectors[block].astype(np.float32) @ strangers
+            shown = faces.vectors[block].astype(np.float32)
+            scores = np.concatenate([shown @ self.cohort.T, shown @ others.T], axis=1)
             best = np.partition(scores, -self.nearest, axis=1)[:, -self.nearest :]
             mean[block] = best.mean(axis=1)
         return faces._replace(cohort_mean=mean)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,8 @@ from idclip.identity import Faces, IdentityScorer
 from vidsearch.records import Person
 
 _LEAST_WEIGHT = 0.05
+_MEANS: WeakKeyDictionary[IdentityScorer, WeakKeyDictionary[Person, Faces]] = WeakKeyDictionary()
+_LOCK = Lock()
 
 
 def faces_of(person: Person) -> Faces:
@@ -24,7 +28,21 @@ def faces_of(person: Person) -> Faces:
 
 
 def mean_faces(people: Sequence[Person], scorer: IdentityScorer) -> Faces:
-    """One face for each person: the mean of their photos, good ones weighing most."""
+    """One face for each of some people: the mean of their photos, good ones weighing most.
+
+    Every question compares with everybody enrolled: a mean is kept as long as its person is.
+    """
+    with _LOCK:
+        known = _MEANS.setdefault(scorer, WeakKeyDictionary())
+        if new := [person for person in dict.fromkeys(people) if person not in known]:
+            found = _means(new, scorer)
+            for n, person in enumerate(new):
+                known[person] = Faces(*(column[n : n + 1].copy() for column in found))
+        rows = zip(*(known[person] for person in people), strict=True)
+    return Faces(*map(np.concatenate, rows))
+
+
+def _means(people: Sequence[Person], scorer: IdentityScorer) -> Faces:
     vectors, qualities = [], []
     for person in people:
         weight = np.array([photo.quality for photo in person.photos], np.float32) + _LEAST_WEIGHT

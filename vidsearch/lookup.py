@@ -22,7 +22,7 @@ from vidsearch.schema import CONTENT, ORDER, SEARCHED, place_of
 from vidsearch.search_index import Known, partitions_for
 from vidsearch.tables import Tables, explained
 
-_PROBES = 100  # inverted lists that are looked at, at least, for up to so many rows:
+_PROBES = 100  # inverted lists that are looked at, at least, for each so many rows
 _FOR_ROWS = 500
 _SHARE = 8  # and at least one in so many of all lists: less finds less
 _REFINED = 8  # the best of so many times the keyframes that are wanted
@@ -70,9 +70,12 @@ class Lookup:
         the product with the last of its keyframes, -inf where there were no more: none that is left
         out is nearer, as far as the index can tell.
         """
-        # What a filter leaves is thinner: its nearest lie as far as so many more of all would.
-        as_of_all = n if where is None else n / max(share, 1e-9)
-        probes = max(self._lists // _SHARE, _PROBES * math.ceil(as_of_all / _FOR_ROWS))
+        probes = max(self._lists // _SHARE, _PROBES * math.ceil(n / _FOR_ROWS))
+        if where is not None:
+            # What a filter leaves is thinner: its nearest lie as far as so many more of all would,
+            # though not in so many more lists.
+            as_of_all = n / max(share, 1e-9)
+            probes = max(probes, math.ceil(_PROBES * math.sqrt(as_of_all / _FOR_ROWS)))
         probes = min(probes, self._lists)
 
         def nearest(direction: Vector) -> tuple[Arrays, float]:
