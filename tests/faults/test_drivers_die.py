@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +48,20 @@ def driver(
     folder: Path,
     moment: str = "before",
     number: int = 0,
-    limit: Callable[[], object] | None = None,
+    largest: int | None = None,
 ) -> subprocess.Popen[str]:
+    """A job in a process of its own, which can write no file of more than `largest` bytes."""
     arguments = ["index", folder, "--archive", folder.parent / "archive", "--ray"]
     command = [sys.executable, DRIVER, moment, number, *arguments, two_nodes.address]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [str(each) for each in command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=limit,
     )
+    if largest is not None:  # not by `preexec_fn`: it forks this process, LanceDB's threads and all
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest, largest))
+    return process
 
 
 @pytest.fixture
@@ -213,11 +215,7 @@ def test_an_old_archive_is_upgraded_before_any_work_and_has_the_rows_of_one_proc
 def test_a_full_disk_ends_the_job_clearly_and_the_next_goes_on(
     two_nodes: TwoNodes, folder: Path, expected: Path
 ) -> None:
-    def nearly_full() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-    run = driver(two_nodes, folder, limit=nearly_full)
+    run = driver(two_nodes, folder, largest=20_000)
     _, said = run.communicate(timeout=120)
     assert run.returncode == 2, said
     assert "archive" in said
