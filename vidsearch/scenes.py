@@ -8,9 +8,10 @@ the shots before and after may show the same person in the same place, and then 
 where near is up to `NEAR` shots away and the likeness is the cosine of the two shots' pictures
 less the archive's mean picture, 0 under `ALIKE`. A shot without any face of the person is never
 made a hit by its neighbours, only a doubtful face is decided, and up to `MOST`: who asks for more
-by the threshold wants to see the face itself. On generated dialogues nobody more is named wrongly
-than without neighbours up to a weight of 3 (`benchmarks/neighbours.py`); it is less, because on
-film somebody else may step into the place where a person stood, and never does there.
+by the threshold wants to see the face itself. In generated dialogues (`benchmarks/neighbours.py`)
+a weight of 3 names nobody more wrongly on people of the test, and two strangers more on others; it
+is less, because on film somebody else may step into the place where a person stood, and never does
+there.
 """
 
 from __future__ import annotations
