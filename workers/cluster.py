@@ -78,11 +78,13 @@ def _knock(address: str) -> None:
     """Refuse an address where nobody listens: Ray itself would go on trying for many minutes."""
     from ray._private.services import canonicalize_bootstrap_address  # what `ray.init` asks, too
 
-    client = address.startswith("ray://")
-    try:
-        found = (
-            address.removeprefix("ray://") if client else canonicalize_bootstrap_address(address)
+    if address.startswith("ray://"):
+        raise VidsearchError(
+            f"{address} is Ray's client, which has no streaming tasks. On a node of the cluster take"
+            " --ray auto; from outside submit the job: ray job submit -- python -m workers index"
         )
+    try:
+        found = canonicalize_bootstrap_address(address)
         if found is None:  # "local": there is none yet
             return
         host, _, port = found.rpartition(":")

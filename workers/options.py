@@ -13,11 +13,11 @@ class JobOptions:
     """How a job uses its cluster; the defaults are good for one machine and for many.
 
     `address` is "local" (start Ray on this machine), "auto" (the cluster this machine belongs to)
-    or `ray://HOST:PORT`. `cpus_per_worker` are the cores of one worker, which analyses one file at
-    a time. A file is tried `tries` times before it is put in quarantine. One of which no frame was
-    decoded for `stall_s` seconds hangs. A worker may hold `memory_gb` GB, None for its share of its
-    node. Long videos are analysed in pieces of about `piece_minutes`, by several workers at once; 0
-    leaves each to one.
+    or `HOST:PORT` of its head. `cpus_per_worker` are the cores of one worker, which analyses one
+    file at a time. A file is tried `tries` times before it is put in quarantine. One of which no
+    frame was decoded for `stall_s` seconds hangs. A worker may hold `memory_gb` GB, None for its
+    share of its node. Long videos are analysed in pieces of about `piece_minutes`, by several
+    workers at once; 0 leaves each to one.
 
     Pictures are encoded on `device` ("auto", "cpu" or "cuda"): by each worker, or by `encoders`
     that all share, each with `num_gpus` GPUs (which may be a part of one; 0 for a processor's

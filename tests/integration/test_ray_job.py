@@ -199,7 +199,7 @@ def test_the_commands_index_on_ray_and_tell_it(folder: Path, tmp_path: Path) -> 
     assert str(folder / "text.mp4") in run.stderr
 
 
-@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1", "ray://127.0.0.1:1", "nonsense"])
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1", "nonsense"])
 def test_where_no_cluster_answers_it_is_said_at_once_and_nothing_is_made(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
@@ -212,6 +212,16 @@ def test_where_no_cluster_answers_it_is_said_at_once_and_nothing_is_made(
     assert "ray start --head" in run.stderr
     assert "Traceback" not in run.stderr
     assert Archive(archive).videos() == []
+
+
+def test_rays_client_is_refused_with_what_to_do_instead(folder: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    address = ("--ray", "ray://127.0.0.1:10001")
+    run = command("-m", "vidsearch", "index", folder, "--archive", archive, *address)
+    assert run.returncode == 2
+    assert "ray://127.0.0.1:10001 is Ray's client, which has no streaming tasks" in run.stderr
+    assert "ray job submit" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_more_cores_than_there_are_are_refused(folder: Path, tmp_path: Path) -> None:
