@@ -80,7 +80,7 @@ def _knock(address: str) -> None:
 
     if address.startswith("ray://"):
         raise VidsearchError(
-            f"{address} is Ray's client, which has no streaming tasks. On a node of the cluster take"
+            f"{address} is Ray's client, which has no streaming tasks. On one of its nodes take"
             " --ray auto; from outside submit the job: ray job submit -- python -m workers index"
         )
     try:
