@@ -198,10 +198,9 @@ class Reach:
 
     def _any(self, n: int) -> tuple[Rows, float]:
         """The first shots: where only somebody is not wanted, all others are worth the same."""
-        where = self._narrowed.of_keyframes
-        places = self._lookup.places("keyframes", where, n)
+        places = self._lookup.places("shots", self._narrowed.of_keyframes, n)
         every = np.union1d(places, self._beside(n))
-        return self._rows_at(every), -np.inf if len(places) < n // 4 else _UNKNOWN
+        return self._rows_at(every), -np.inf if len(places) < n else _UNKNOWN
 
     def _surest_of(self, required: Ints, n: int) -> Ints:
         """Of more places than can be read those where the people asked for are most probably."""

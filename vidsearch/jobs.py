@@ -55,7 +55,8 @@ def remembered(store: Store, events: Iterator[Event], asked: Asked) -> Iterator[
             journal.add(event)
             yield event
     except (GeneratorExit, KeyboardInterrupt, SystemExit):  # the last is SIGTERM, by Ray's handler
-        journal.end(STOPPED, "")
+        with suppress(VidsearchError):  # an archive that cannot be written hides no interrupt
+            journal.end(STOPPED, "")
         raise
     except BaseException as error:
         with suppress(VidsearchError):  # of an archive that cannot be written: `error` says it

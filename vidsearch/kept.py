@@ -15,6 +15,7 @@ from vidsearch.rows import Arrays, Ints
 
 T = TypeVar("T")
 _OVERHEAD = 120  # bytes of an array without any number in it
+_OVERHEAD_OF_SHOT = 500  # and of a key with its places in three dictionaries
 
 
 class Kept(Generic[T]):
@@ -51,23 +52,22 @@ class Kept(Generic[T]):
 class KeptShots:
     """The rows of shots in some tables, by the shots' places, up to `most` bytes.
 
-    `read` is given places and gives the columns of each table, `place` among them. `nothing` are
-    those columns without any row.
+    `nothing` are the columns of each table without any row, `place` among them.
     """
 
-    def __init__(
-        self, read: Callable[[Ints], Mapping[str, Arrays]], nothing: Mapping[str, Arrays], most: int
-    ) -> None:
-        self._read = read
+    def __init__(self, nothing: Mapping[str, Arrays], most: int) -> None:
         self._records = {name: _records(columns) for name, columns in nothing.items()}
         self._kept = Kept[tuple[NDArray[np.void], ...]](most, _size)
 
-    def of(self, places: Ints) -> dict[str, Arrays]:
-        """The columns of each table, of the rows of shots at `places` (each once)."""
+    def of(self, places: Ints, read: Callable[[Ints], Mapping[str, Arrays]]) -> dict[str, Arrays]:
+        """The columns of each table, of the rows of shots at `places` (each once).
+
+        `read` gives them of those places that are not known.
+        """
         known = self._kept.known(places.tolist())
         lacking = np.array([place for place in places.tolist() if place not in known], np.int64)
         if len(lacking):
-            new = list(self._split(lacking, self._read(lacking)))
+            new = list(self._split(lacking, read(lacking)))
             self._kept.keep(new)
             known.update(new)
         each = [known[place] for place in places.tolist()]
@@ -115,4 +115,4 @@ def _columns(rows: NDArray[np.void]) -> Arrays:
 
 
 def _size(rows: tuple[NDArray[np.void], ...]) -> int:
-    return sum(_OVERHEAD + each.nbytes for each in rows)
+    return _OVERHEAD_OF_SHOT + sum(_OVERHEAD + each.nbytes for each in rows)

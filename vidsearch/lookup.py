@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,6 +30,7 @@ _AT_ONCE = 5000  # places in one condition
 _REMEMBERED = 256  # people and filters
 _KEPT_BYTES = 512 << 20  # of rows of people, and as many of vectors of their keyframes
 _KEPT_BYTES_OF_SHOTS = 64 << 20  # of candidates, of each way in which they are read
+_KEPT_BYTES_OF_VIDEOS = 256 << 20  # of rows of whole videos
 _PICTURES = ("shots", "keyframes")
 _FACES = ("shots", "faces", "figures")
 In = TypeVar("In")
@@ -56,10 +57,10 @@ class Lookup:
         self.remembered = Kept[Any](_REMEMBERED)
         self._kept = Kept[Rows](_KEPT_BYTES, lambda rows: rows.nbytes)
         self._pictures = Kept[Arrays](_KEPT_BYTES, _size)
-        self._shots = {names: self._kept_shots(names) for names in (CONTENT, _FACES, ("shots",))}
-        self._video = lru_cache(maxsize=16)(
-            lambda number: self._joined(self._read(CONTENT, [_in("generation", [number])]))
-        )
+        self._videos = Kept[Rows](_KEPT_BYTES_OF_VIDEOS, lambda rows: rows.nbytes)
+        # None of what is kept holds the lookup: after a commit all of it goes at once.
+        ways: tuple[tuple[str, ...], ...] = (CONTENT, _FACES, ("shots",))
+        self._shots = {names: self._kept_shots(names) for names in ways}
 
     def nearest_keyframes(
         self, directions: Vector, n: int, where: str | None = None, share: float = 1.0
@@ -138,8 +139,8 @@ class Lookup:
         which need not be among them, everything is read. The last shots are kept.
         """
         others = taken(keyframes, np.flatnonzero(~np.isin(keyframes["place"], whole)))
-        beside = self._shots[_FACES if faces else ("shots",)].of(np.unique(others["place"]))
-        everything = self._shots[CONTENT].of(whole) if len(whole) else {}
+        beside = self._kept_of(_FACES if faces else ("shots",), np.unique(others["place"]))
+        everything = self._kept_of(CONTENT, whole) if len(whole) else {}
         parts = [beside, {"keyframes": others}, everything]
         return self._joined(
             {
@@ -152,7 +153,8 @@ class Lookup:
     def rows_of_video(self, video_id: str) -> Rows:
         """All rows of a video, none of one that has none; the last few are kept."""
         number = next((n for n, video in self.videos.items() if video.video_id == video_id), 0)
-        return self._video(number)
+        at = [_in("generation", [number])]
+        return self._videos.of(number, lambda: self._joined(self._read(CONTENT, at)))
 
     @cached_property
     def _has_figures(self) -> bool:
@@ -176,9 +178,11 @@ class Lookup:
 
     def _kept_shots(self, names: Sequence[str]) -> KeptShots:
         nothing = {name: _with_places(self._nothing(name)) for name in names}
-        return KeptShots(
-            lambda places: self._read(names, _conditions(places)), nothing, _KEPT_BYTES_OF_SHOTS
-        )
+        return KeptShots(nothing, _KEPT_BYTES_OF_SHOTS)
+
+    def _kept_of(self, names: tuple[str, ...], places: Ints) -> dict[str, Arrays]:
+        read = self._read
+        return self._shots[names].of(places, lambda lacking: read(names, _conditions(lacking)))
 
     def _read(self, names: Sequence[str], conditions: Sequence[str]) -> dict[str, Arrays]:
         """The rows of some tables that fit one of the conditions, of each table at once."""
@@ -186,13 +190,13 @@ class Lookup:
         def read(name: str, condition: str) -> Arrays:
             return _with_places(self._tables.read(name, SEARCHED[name], condition))
 
-        others = [
-            (name, condition)
-            for name in names
-            for condition in conditions
-            if name != "shots" and (name != "figures" or self._has_figures)
-        ]
         with explained(self._tables.folder, "read"):
+            others = [
+                (name, condition)
+                for name in names
+                for condition in conditions
+                if name != "shots" and (name != "figures" or self._has_figures)
+            ]
             found = list(zip(others, _each(lambda asked: read(*asked), others), strict=True))
             # Last: whoever finds a shot has read its other rows before any of them was deleted.
             if "shots" in names:

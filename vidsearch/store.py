@@ -307,10 +307,10 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, ArchiveUnavailable):  # copies can wait, and would hide what it says
-            self._let_go()
-        else:
+        if error is None:
             self.close()
+        else:  # copies can wait, and might hide what it says
+            self._let_go()
 
     def check(self, *, encoder: str | None = None, face_model: str | None = None) -> None:
         """Raise `ArchiveMismatch` if the archive was made with other models than these."""

@@ -70,9 +70,10 @@ class Tables:
 
     def open(self, name: str) -> Any:
         """The LanceDB table of this name, in its latest version whenever it is read."""
-        if name not in self._open:
-            self._open[name] = self._database(name).open_table(name)
-        return self._open[name]
+        table = self._open.get(name)  # another thread may let go of it at any moment
+        if table is None:
+            table = self._open[name] = self._database(name).open_table(name)
+        return table
 
     def close(self) -> None:
         """Let go of every table."""
@@ -254,13 +255,16 @@ class Tables:
                 # The writer merged files between our look at the version and at its files.
                 if not attempts_left or "not found" not in str(error).lower():
                     raise
-                self._open.pop(name)
+                self._open.pop(name, None)  # another thread may have been first
         raise AssertionError("unreachable")
 
     def _database(self, name: str) -> Any:
         folder = self.place(name)
         if str(folder) not in self._connections:
             os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings help nobody who searches
+            # On up to three cores Lance takes one thread for all that it computes, and has waited
+            # for ever where one such work waits for another (lancedb issue 3568).
+            os.environ.setdefault("LANCE_CPU_THREADS", str(max(4, os.cpu_count() or 1)))
             import lancedb
 
             # Zero: every read looks for the latest version first.

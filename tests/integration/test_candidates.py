@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
-from dataclasses import dataclass
+import weakref
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from idclip.identity import IdentityScorer
 from vidsearch import Archive, candidates, narrowing, scenes
 from vidsearch.filters import Filters
 from vidsearch.query import parse
-from vidsearch.records import Answer, Label
+from vidsearch.records import AnalyzedVideo, Answer, Label
+from vidsearch.schema import CONTENT
 from vidsearch.search import search
 from vidsearch.selection import Paging
 from vidsearch.store import Store
@@ -225,6 +228,36 @@ def test_more_are_read_until_the_page_is_full(made: Both) -> None:
     assert found.at_least
 
 
+def test_who_is_not_wanted_leaves_all_others_however_long_their_shots_are(
+    made: Both, tmp_path: Path
+) -> None:
+    model = load_faces()
+    names = {"encoder": ENCODER.name, "face_model": model.name}
+    Store.create(tmp_path / "long", encoder_dim=ENCODER.dim, face_dim=model.dim, **names)
+    with Store.open(tmp_path / "long", exact_below=LARGE) as store:
+        store.publish_many([takes(video, 8) for video in made.maker.videos(15, SHOTS)])
+        store.put_people(made.maker.cast.people)
+        store.optimize()
+    found, exact = Both(tmp_path / "long", made.maker).ask("not Otto Often", paging=Paging(k=90))
+    assert shots(found) == shots(exact)
+    assert found.at_least
+    assert found.further
+
+
+def takes(video: AnalyzedVideo, keyframes: int) -> AnalyzedVideo:
+    """A video whose shots are long: of each there are so many keyframes."""
+    long = [
+        replace(
+            shot,
+            keyframes=tuple(
+                replace(shot.keyframes[0], time_s=shot.start_s + n / 100) for n in range(keyframes)
+            ),
+        )
+        for shot in video.shots
+    ]
+    return replace(video, shots=tuple(long))
+
+
 def test_shots_that_came_since_are_found_without_a_new_index(both: Both) -> None:
     new = next(both.maker.videos(1, SHOTS, first=900))
     with Store.open(both.folder, exact_below=LARGE) as store:
@@ -296,6 +329,27 @@ def test_a_reader_that_stays_open_reads_people_once_until_something_changes(
         store.remove_person(olga.person_id)
     assert archive.query("Otto Often").hits
     assert archive._open.reader.lookup is not lookup  # nothing of her is left in memory
+
+
+def test_after_a_commit_nothing_that_was_kept_stays_in_memory(both: Both) -> None:
+    archive = Archive(both.folder, exact_below=LARGE)
+    lookup = archive._open.reader.lookup
+    assert lookup is not None
+    for text in ("Otto Often in a forest", "a dog", "a man, not Sam Sometimes"):
+        archive.query(text)
+    archive.timeline(archive.videos()[0].path)
+    kept = [weakref.ref(lookup), weakref.ref(lookup._kept), weakref.ref(lookup._shots[CONTENT])]
+    gone = archive.videos()[-1].video_id
+    del lookup
+    gc.collect()
+    gc.disable()  # references are enough: whole archives' rows wait for no collection
+    try:
+        with Store.open(both.folder, exact_below=LARGE) as store:
+            store.remove_videos([gone])
+        archive.query("a dog")
+        assert [each() for each in kept] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_timelines_and_appearances_read_only_what_they_need(made: Both) -> None:

@@ -14,7 +14,9 @@ import pytest
 from videos import encode
 
 from vidsearch import Archive
-from vidsearch.errors import VidsearchError
+from vidsearch.errors import ArchiveUnavailable, VidsearchError
+from vidsearch.indexing import Failed
+from vidsearch.store import Store
 
 
 def vidsearch(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -80,6 +82,21 @@ def test_a_run_that_is_left_is_stopped_and_one_that_breaks_says_why(
         "failed",
         "the cluster is gone",
     )
+
+
+def test_an_archive_that_cannot_be_written_hides_no_interrupt(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(tmp_path / "archive")
+
+    def full(*_: object) -> None:
+        raise ArchiveUnavailable("the disk is full")
+
+    events = archive.indexing([folder])
+    assert any(isinstance(event, Failed) for event in events)
+    monkeypatch.setattr(Store, "put_jobs", full)
+    with pytest.raises(KeyboardInterrupt):
+        events.throw(KeyboardInterrupt())
 
 
 def test_a_run_that_was_killed_is_told_as_killed(tmp_path: Path, folder: Path) -> None:

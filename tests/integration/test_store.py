@@ -15,9 +15,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -317,6 +319,46 @@ def test_readers_never_see_a_part_of_a_change(store: Store) -> None:
         watcher.join()
     assert not wrong
     assert looks > 3
+
+
+def test_threads_that_meet_a_merge_together_all_ask_again(folder: Path) -> None:
+    """A writer merges files while several threads read: all are told at once that one is gone."""
+    with Store.open(folder) as store:
+        store.publish_many([analyzed_video("a")])
+    tables = Store.open(folder, read_only=True)._tables
+    together = threading.Barrier(3)
+    seen = threading.local()
+
+    class Gone:
+        def select(self, _: object) -> Gone:
+            return self
+
+        def to_arrow(self) -> pa.Table:
+            together.wait(30)
+            raise OSError("LanceError: Not found: a file")
+
+    def query(table: Any) -> Any:
+        if not hasattr(seen, "it"):
+            seen.it = True
+            return Gone()
+        return table.search()
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(tables._answered, "shots", query, ["shot"], None) for _ in range(3)]
+        found = [each.result(timeout=60).num_rows for each in asked]
+    assert found == [3] * 3
+
+
+def test_lance_gets_several_threads_however_few_cores_there_are(folder: Path) -> None:
+    code = f"""
+import os
+from pathlib import Path
+from vidsearch.store import Store
+Store.open(Path({str(folder)!r}), read_only=True)._tables.count("videos")
+print(os.environ["LANCE_CPU_THREADS"])
+"""
+    assert int(in_new_process(code)) >= 4
+    assert in_new_process("import os; os.environ['LANCE_CPU_THREADS'] = '3'" + code) == "3"
 
 
 # --- the copies for searches ---------------------------------------------------------------------

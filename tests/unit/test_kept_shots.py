@@ -37,12 +37,19 @@ def reader() -> Reader:
     return Reader()
 
 
-def kept(reader: Reader, most: int = 1 << 20) -> KeptShots:
-    nothing = {
-        name: {column: values[:0] for column, values in columns.items()}
-        for name, columns in Reader()(np.arange(100)).items()
-    }
-    return KeptShots(reader, nothing, most)
+class Rows:
+    """What is kept, with its reader."""
+
+    def __init__(self, reader: Reader, most: int = 1 << 20) -> None:
+        nothing = {
+            name: {column: values[:0] for column, values in columns.items()}
+            for name, columns in Reader()(np.arange(100)).items()
+        }
+        self.kept = KeptShots(nothing, most)
+        self._reader = reader
+
+    def of(self, places: Ints) -> dict[str, Arrays]:
+        return self.kept.of(places, self._reader)
 
 
 def check(found: dict[str, Arrays], places: list[int]) -> None:
@@ -58,7 +65,7 @@ def check(found: dict[str, Arrays], places: list[int]) -> None:
 
 
 def test_only_what_is_not_known_is_read(reader: Reader) -> None:
-    rows = kept(reader)
+    rows = Rows(reader)
     check(rows.of(np.array([3, 5, 7])), [3, 5, 7])
     check(rows.of(np.array([5, 6, 7])), [5, 6, 7])
     check(rows.of(np.array([7, 3])), [3, 7])
@@ -66,23 +73,23 @@ def test_only_what_is_not_known_is_read(reader: Reader) -> None:
 
 
 def test_of_no_shots_there_are_columns_without_rows(reader: Reader) -> None:
-    found = kept(reader).of(np.zeros(0, np.int64))
+    found = Rows(reader).of(np.zeros(0, np.int64))
     check(found, [])
     assert found["faces"]["vector"].shape == (0, 2)
     assert reader.read == []
 
 
 def test_shots_that_are_gone_have_no_rows(reader: Reader) -> None:
-    rows = kept(reader)
+    rows = Rows(reader)
     check(rows.of(np.array([99, 100, 250])), [99])
     check(rows.of(np.array([250])), [])
 
 
 def test_of_more_than_there_is_room_for_all_is_given_and_the_last_stays(reader: Reader) -> None:
-    rows = kept(reader, most=2000)
+    rows = Rows(reader, most=20_000)
     every = np.arange(40)
     check(rows.of(every), every.tolist())
-    assert 0 < rows._kept._held.currsize <= 2000
+    assert 0 < rows.kept._kept._held.currsize <= 20_000
     check(rows.of(np.array([39])), [39])
     assert len(reader.read) == 1
     check(rows.of(np.array([0])), [0])
