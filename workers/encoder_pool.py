@@ -52,24 +52,37 @@ class EncoderPool:
 
     def start(self, n: int) -> None:
         """Start encoders and wait for them. Raises `VidsearchError` where they cannot begin."""
+        try:
+            found = self._begun(n)
+        except BaseException:  # such as Ctrl-C in these minutes
+            self._kill()  # without a last look: they have served nobody
+            raise
+        for member, about in zip(self.members, found, strict=True):
+            member.about, member.asked = about, None
+        self.knows_faces = all(about.faces is not None for about in found)
+
+    def _begun(self, n: int) -> list[About]:
         for _ in range(n):
             self._add()
-        asked = [member.asked for member in self.members]
         try:
-            found = self.ray.get(asked, timeout=START_S)
+            found: list[About] = self.ray.get(
+                [member.asked for member in self.members], timeout=START_S
+            )
         except self.ray.exceptions.GetTimeoutError:
-            self.end()
             raise VidsearchError(
                 f"{n} shared encoders with {self.share:g} GPUs each have not begun after"
                 f" {START_S / 60:.0f} minutes: is somebody else using the cluster's GPUs? Take"
                 " fewer with --encoders, or --num-gpus 0 to encode on the processors"
             ) from None
         except self.ray.exceptions.RayTaskError as error:
-            self.end()
             raise (error.cause if isinstance(error.cause, VidsearchError) else error) from None
-        for member, about in zip(self.members, found, strict=True):
-            member.about, member.asked = about, None
-        self.knows_faces = all(about.faces is not None for about in found)
+        except self.ray.exceptions.RayError as error:  # its process died, or has no place
+            raise VidsearchError(
+                f"a shared encoder cannot begin: {' '.join(str(error).split())[-300:]}\n"
+                "The logs of its node say more (ray logs). Take fewer with --encoders, or"
+                " --encoders 0 for none: each worker encodes by itself then"
+            ) from error
+        return found
 
     @property
     def shared(self) -> Shared:
@@ -111,6 +124,9 @@ class EncoderPool:
         """Leave none of them, after a last look at what they did."""
         self.look(LAST_S)  # what was asked before
         self.look(LAST_S)
+        self._kill()
+
+    def _kill(self) -> None:
         for member in self.members:
             self.ray.kill(member.handle)
         self.members = []

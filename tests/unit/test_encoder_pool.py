@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from idclip.devices import Devices
 from vidsearch.errors import VidsearchError
 from vidsearch.tasks import Recipe
-from workers.encoder_pool import of_workers, wanted
+from workers.encoder_pool import EncoderPool, of_workers, wanted
 from workers.options import JobOptions
 
 CONCEPT = Recipe("concept", "default", "blend", encoder_weights="e", face_weights="f")
@@ -111,3 +112,67 @@ def test_workers_that_share_networks_need_not_have_their_weights() -> None:
     assert weights == [("e", "f"), ("", "f"), ("", "")]
     # GPUs are for those who asked Ray for them.
     assert {each.devices for each in found} == {Devices("cpu", "cpu")}
+
+
+# --- encoders that do not begin ------------------------------------------------------------------
+
+
+class RayError(Exception):
+    """What Ray says of an actor that died, or has no place."""
+
+
+class GetTimeoutError(RayError):
+    """What it says of one that does not answer in time."""
+
+
+class TaskError(RayError):
+    """What it says of one that raised."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+
+
+class Actors:
+    """A Ray whose actors all begin in this way; which of them live."""
+
+    exceptions = SimpleNamespace(
+        RayError=RayError, RayTaskError=TaskError, GetTimeoutError=GetTimeoutError
+    )
+
+    def __init__(self, fate: BaseException) -> None:
+        self.fate = fate
+        self.alive: list[Any] = []
+
+    def remote(self, **options: Any) -> Any:
+        return lambda actor: SimpleNamespace(remote=self._new)
+
+    def _new(self, *arguments: Any) -> Any:
+        about = SimpleNamespace(remote=lambda: "about")
+        self.alive.append(SimpleNamespace(about=about))
+        return self.alive[-1]
+
+    def get(self, calls: Any, timeout: float) -> Any:
+        raise self.fate
+
+    def kill(self, actor: Any) -> None:
+        self.alive.remove(actor)
+
+
+@pytest.mark.parametrize(
+    ("fate", "raised", "said"),
+    [
+        (RayError("The actor died:\n no CUDA"), VidsearchError, r"begin: The actor died: no CUDA"),
+        (RayError("no node has it"), VidsearchError, "--encoders 0 for none"),
+        (GetTimeoutError(), VidsearchError, "have not begun after 10 minutes"),
+        (TaskError(VidsearchError("other code")), VidsearchError, "^other code$"),
+        (TaskError(ImportError("torch")), TaskError, "torch"),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+    ],
+)
+def test_encoders_that_do_not_begin_leave_none_behind_and_say_what_to_do(
+    fate: BaseException, raised: type[BaseException], said: str | None
+) -> None:
+    ray = Actors(fate)
+    with pytest.raises(raised, match=said):
+        EncoderPool(ray, CLIP, 1.0, 8).start(2)
+    assert ray.alive == []
