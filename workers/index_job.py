@@ -32,6 +32,7 @@ from workers.actors import (
 )
 from workers.attempts import Attempts, Death, ceiling_s
 from workers.cluster import ask_node, check_nodes, connect
+from workers.disks import Disks
 from workers.encoder_pool import EncoderPool, of_workers, started, wanted
 from workers.flow import Flow
 from workers.interrupts import remembered
@@ -105,6 +106,7 @@ def on_ray(options: JobOptions | str) -> Analyst:
 def _begun(ray: Any, tasks: Sequence[Task], recipe: Recipe, options: JobOptions) -> _Run:
     """A run on a cluster whose nodes said that they can do it, with its encoders."""
     _check_room(ray, options)
+    disks = Disks.of(path for path in map(_place, tasks) if not is_url(path))
     recipe = recipe.with_threads(options.threads)
     n, share = wanted(ray, recipe, options)
     asked = of_workers(recipe, shares=n > 0, shares_faces=n > 0 and options.shares_faces)
@@ -112,7 +114,16 @@ def _begun(ray: Any, tasks: Sequence[Task], recipe: Recipe, options: JobOptions)
     pool = started(ray, recipe, options, n, share) if n else None
     faces = pool is not None and pool.knows_faces
     its_workers = of_workers(recipe, shares=pool is not None, shares_faces=faces)
-    return _Run(ray, tasks, its_workers, options, pool)
+    try:
+        return _Run(ray, tasks, its_workers, options, disks, pool)
+    except BaseException:  # such as Ctrl-C
+        if pool is not None:
+            pool.end()
+        raise
+
+
+def _place(task: Task) -> str:
+    return os.fsdecode(task.paths[0])
 
 
 def _check_room(ray: Any, options: JobOptions) -> None:
@@ -131,7 +142,7 @@ def _check_room(ray: Any, options: JobOptions) -> None:
 def _sample(tasks: Sequence[Task]) -> list[str]:
     """Some files of this machine, first of all the largest: every node must see them."""
     there = [task for task in tasks if task.again is None or not task.again.pictures]
-    paths = [os.fsdecode(task.paths[0]) for task in sorted(there, key=lambda task: -task.size)]
+    paths = [_place(task) for task in sorted(there, key=lambda task: -task.size)]
     return [path for path in paths if not is_url(path)][:SAMPLE]
 
 
@@ -174,6 +185,7 @@ class _Run:
     tasks: Sequence[Task]
     recipe: Recipe
     options: JobOptions
+    disks: Disks
     pool: EncoderPool | None = None
     running: dict[Any, _Running] = field(default_factory=dict)
     flow: Flow = field(default_factory=Flow)
@@ -187,7 +199,12 @@ class _Run:
         piece_s = 60.0 * self.options.piece_minutes
         self.plan = Plan(self.tasks, self.recipe, piece_s, self.options.tries)
         cpus = self.options.cpus_per_worker
-        self.nodes = Nodes(self.ray, cpus, lambda n, p: ask_node(self.ray, n, self.recipe, [p]))
+        self.nodes = Nodes(
+            self.ray,
+            cpus,
+            lambda node, path: ask_node(self.ray, node, self.recipe, [path] if path else []),
+            lambda unfit: self.disks.instead(unfit.path, unfit.under),
+        )
         memory = self.options.memory_gb
         self._order = Order(
             self.recipe,
@@ -359,7 +376,9 @@ class _Run:
         """A node cannot do it: another one may. Or the file was deleted meanwhile."""
         if work.is_moot:
             return
-        if unfit.path and (reason := unseen(unfit.path)) and self._is_gone(unfit.path):
+        is_local = self.options.address == "local"
+        reason = unseen(unfit.path) if unfit.path else ""
+        if reason and (is_local or self.disks.lost(unfit.path)):
             self.plan.drop(work)
             yield Unreadable(work.task, reason)
             return
@@ -367,15 +386,6 @@ class _Run:
         log.info("%s: the node %s cannot do it; another one is asked", work.name, unfit.host)
         self.meters.retried()
         self.plan.again(work)
-
-    def _is_gone(self, path: str) -> bool:
-        """Whether a file that this process does not see was taken away, and not its whole disk."""
-        if self.options.address == "local":
-            return True
-        try:
-            return bool(os.listdir(os.path.dirname(path)))
-        except OSError:
-            return False
 
     def _done(self, work: Work, news: Result | PieceResult) -> Iterator[Analyzed | Unreadable]:
         """A result is there: that of a file, or of a piece, which may be the last one."""

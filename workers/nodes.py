@@ -11,9 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import stat
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,10 @@ log = logging.getLogger(__name__)
 
 ASK_AGAIN_S = 30.0
 """How often a node that did not see a file is asked whether it does by now."""
+ASK_AT_LAST_S = 3600.0
+"""How often one is asked at last that can do nothing; each time it is left alone twice as long."""
+ANSWER_S = 120.0
+"""After which time no answer is waited for: a mount whose server is silent never gives one."""
 SEEN_S = 1.0
 """For how long it is believed which nodes are there."""
 EVERYTHING = ""
@@ -41,6 +47,11 @@ class Unfit:
     reason: str
     under: str = EVERYTHING
     path: str = ""
+
+    @property
+    def what(self) -> tuple[str, str]:
+        """Which node, and what it cannot do."""
+        return self.node, self.under
 
 
 def unseen(path: str) -> str:
@@ -70,8 +81,21 @@ def does_not_see(node: str, path: str) -> Unfit | None:
     reason = unseen(path)
     if not reason:
         return None
-    under = next((str(each) for each in Path(path).parents if each.is_dir()), "/")
-    return Unfit(node, platform.node(), told_unseen(path, reason), under, path)
+    return Unfit(node, platform.node(), told_unseen(path, reason), last_folder(path), path)
+
+
+def last_folder(path: str) -> str:
+    """The last folder on the way to a file that is there, if only as a mount that has died."""
+    dead = ""
+    for each in map(str, Path(path).parents):
+        try:
+            if stat.S_ISDIR(os.stat(each).st_mode):
+                return dead or each
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:  # it has a name there, and nothing behind it answers
+            dead = each
+    return dead or "/"
 
 
 @dataclass
@@ -105,9 +129,13 @@ class KeptOut:
         ]
         return [unfits[0] for unfits in of_nodes if unfits]
 
-    def blind(self) -> list[Unfit]:
-        """Those that did not see a file, and may see it by now."""
-        return [each for of in self._lacks.values() for each in of.values() if each.path]
+    def now(self, unfit: Unfit) -> Unfit | None:
+        """What is known by now of what a node cannot do; None if it can."""
+        return self._lacks.get(unfit.node, {}).get(unfit.under)
+
+    def every(self) -> list[Unfit]:
+        """All that nodes cannot do, and may be able to by now."""
+        return [each for of in self._lacks.values() for each in of.values()]
 
 
 def _is_in(path: str, unfit: Unfit) -> bool:
@@ -115,24 +143,71 @@ def _is_in(path: str, unfit: Unfit) -> bool:
 
 
 @dataclass
+class Asks:
+    """Nodes are asked again about what they could not do, each by itself and after a pause.
+
+    One that does not answer keeps no other waiting.
+    """
+
+    ray: Any
+    ask: Callable[[str, str], Any]
+    _out: dict[Any, tuple[Unfit, float]] = field(default_factory=dict)
+    _due_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    _pause_s: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def later(self, unfit: Unfit) -> None:
+        """It was just learnt, so there is no need to ask at once."""
+        pause_s = self._pause_s.get(unfit.what, ASK_AGAIN_S)
+        self._due_s[unfit.what] = time.monotonic() + pause_s
+
+    def send(self, unfits: list[Unfit]) -> None:
+        """Ask about those of which no answer is on its way, and whose time has come."""
+        on_the_way = {unfit.what for unfit, _ in self._out.values()}
+        for unfit in unfits:
+            if unfit.what in on_the_way or time.monotonic() < self._due_s.get(unfit.what, 0.0):
+                continue
+            self._out[self.ask(unfit.node, unfit.path)] = unfit, time.monotonic()
+            self.later(unfit)
+            if unfit.under == EVERYTHING:  # it may say that it can, and fail at the next file
+                pause_s = self._pause_s.get(unfit.what, ASK_AGAIN_S)
+                self._pause_s[unfit.what] = min(2 * pause_s, ASK_AT_LAST_S)
+
+    def answers(self) -> Iterator[tuple[Any, Unfit]]:
+        """What has come, as Ray references; what does not come is given up."""
+        ready, silent = self.ray.wait(list(self._out), num_returns=len(self._out), timeout=0)
+        for each in ready:
+            yield each, self._out.pop(each)[0]
+        for each in silent:
+            if time.monotonic() - self._out[each][1] > ANSWER_S:
+                del self._out[each]
+                with suppress(self.ray.exceptions.RayError):  # or its process would hang for ever
+                    self.ray.cancel(each, force=True)
+
+
+@dataclass
 class Nodes:
     """The nodes of a job's cluster: who may do what.
 
-    `ask(node, path)` has a node say what keeps it from a file, "" for nothing (a Ray reference).
+    `ask(node, path)` has a node say what keeps it from a file, "" for nothing (a Ray reference);
+    without a path, from any work. `instead` says about which file it is asked next where it did not
+    see one, "" where all in its folder are gone.
     """
 
     ray: Any
     cpus: float
     ask: Callable[[str, str], Any]
+    instead: Callable[[Unfit], str] = lambda unfit: unfit.path
     kept_out: KeptOut = field(default_factory=KeptOut)
-    _asked: dict[Any, Unfit] = field(default_factory=dict)
-    _asked_s: float = 0.0
     _seen: set[str] = field(default_factory=set)
     _seen_s: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self._asks = Asks(self.ray, self.ask)
 
     def keep_out(self, unfit: Unfit) -> None:
         """Give a node no more of what it cannot do, and say so."""
         if self.kept_out.add(unfit):
+            self._asks.later(unfit)
             of = "" if unfit.under == EVERYTHING else f" of {printable(unfit.under)}"
             log.warning("%s. It gets no more work%s; the others go on", unfit.reason, of)
 
@@ -158,25 +233,36 @@ class Nodes:
         return "; ".join(sorted(told))
 
     def look(self) -> None:
-        """Every now and then, ask those again that did not see a file; those that do are used."""
-        if not self.kept_out:
-            return
-        ready, _ = self.ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
-        for each in ready:
-            self._answered(each, self._asked.pop(each))
-        if not self._asked and time.monotonic() - self._asked_s > ASK_AGAIN_S:
-            self._asked_s = time.monotonic()
-            blind = self.kept_out.blind()
-            self._asked = {self.ask(unfit.node, unfit.path): unfit for unfit in blind}
+        """Every now and then, ask those again that could not do something; who can is used."""
+        for answer, unfit in self._asks.answers():
+            self._answered(answer, unfit)
+        self._asks.send(self.kept_out.every())
 
-    def _answered(self, answer: Any, unfit: Unfit) -> None:
+    def _answered(self, answer: Any, asked: Unfit) -> None:
+        unfit = self.kept_out.now(asked)
+        if unfit is None:
+            return
         try:
             problem = self.ray.get(answer)
-        except self.ray.exceptions.RayError:  # the node went away
-            self.kept_out.drop(unfit)
+        except self.ray.exceptions.RayTaskError:  # such other code that it cannot even say
+            return
+        except self.ray.exceptions.RayError:
+            if unfit.node not in self._able():  # it went away
+                self.kept_out.drop(unfit)
             return
         if not problem:
-            log.warning("the node %s sees %s now: it is used again", unfit.host, unfit.path)
+            can = f"sees {printable(asked.path)}" if asked.path else "can begin"
+            log.warning("the node %s %s now: it is used again", unfit.host, can)
+            self.kept_out.drop(unfit)
+        elif unfit.path:
+            self._ask_about_another(unfit)
+
+    def _ask_about_another(self, unfit: Unfit) -> None:
+        """Nobody will ever see a file that was deleted, so it is not asked about for ever."""
+        path = self.instead(unfit)
+        if path:
+            self.kept_out.add(replace(unfit, path=path))
+        else:
             self.kept_out.drop(unfit)
 
     def _able(self) -> set[str]:

@@ -148,7 +148,7 @@ def test_where_only_nodes_without_the_mount_are_left_the_job_ends_clearly(
 
 
 def test_a_node_with_other_code_that_joins_gets_nothing_and_costs_nothing(
-    two_nodes: TwoNodes, folder: Path, warnings: Callable[[], list[str]]
+    two_nodes: TwoNodes, folder: Path, warnings: Callable[[], list[str]], quick: None
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(job, two_nodes, folder)

@@ -100,6 +100,34 @@ def test_a_file_that_is_deleted_before_its_turn_has_failed_and_no_node_is_to_bla
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
 
 
+@pytest.mark.parametrize("what", ["the last file", "the folder"])
+def test_a_folder_that_is_emptied_or_moved_away_fails_its_files_and_the_job_goes_on(
+    ray: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    from vidsearch.indexing import Tally
+    from workers import JobOptions, on_ray
+
+    for number in range(4):
+        folder = tmp_path / "videos" / ("day2" if number else "day1")
+        folder.mkdir(parents=True, exist_ok=True)
+        encode(folder / f"v{number}.mp4", n_frames=20 + number)
+    last = tmp_path / "videos" / "day1" / "v0.mp4"
+    by = on_ray(JobOptions("auto", stall_s=1.0))
+    events = Archive(tmp_path / "archive").indexing([tmp_path / "videos"], analyst=by)
+    assert next(events).todo == 4  # type: ignore[union-attr]
+    reported = []
+    for event in events:
+        reported.append(event)
+        if last.exists():  # the job has begun
+            last.rename(tmp_path / "elsewhere.mp4")
+            if what == "the folder":
+                last.parent.rmdir()
+    report = Tally.of(iter(reported)).report()
+    assert [(each.path, each.reason) for each in report.failed] == [(str(last), "does not exist")]
+    assert len(report.indexed) == 3
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 def checkpoint(folder: Path) -> Path:
     """An Id-CLIP in a folder of its own whose head was moved, so that its vectors are its own."""
     import torch

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import workers  # noqa: F401  its function `index_job` hides the module of that name
 from idclip.devices import Devices
 from vidsearch.errors import VidsearchError
 from vidsearch.tasks import Recipe
@@ -176,3 +178,21 @@ def test_encoders_that_do_not_begin_leave_none_behind_and_say_what_to_do(
     with pytest.raises(raised, match=said):
         EncoderPool(ray, CLIP, 1.0, 8).start(2)
     assert ray.alive == []
+
+
+def test_encoders_that_have_begun_end_where_the_job_then_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = []
+    pool = SimpleNamespace(knows_faces=False, end=lambda: ended.append(True))
+
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    job = sys.modules["workers.index_job"]
+    monkeypatch.setattr(job, "check_nodes", lambda *arguments: None)
+    monkeypatch.setattr(job, "started", lambda *arguments: pool)
+    monkeypatch.setattr(job, "_Run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        job._begun(Cluster(1.0), (), CLIP, JobOptions("auto"))
+    assert ended == [True]
