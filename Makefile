@@ -40,10 +40,10 @@ demo: $(VENV)/.core  ## index real footage, enrol people, ask seven questions, c
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.train  ## the fast tests (under 15 minutes)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --durations=15
 
 test-slow: $(VENV)/.all  ## what needs the extras or more time (under 45 minutes)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --durations=30
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
