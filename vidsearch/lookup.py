@@ -181,8 +181,7 @@ class Lookup:
         return KeptShots(nothing, _KEPT_BYTES_OF_SHOTS)
 
     def _kept_of(self, names: tuple[str, ...], places: Ints) -> dict[str, Arrays]:
-        read = self._read
-        return self._shots[names].of(places, lambda lacking: read(names, _conditions(lacking)))
+        return self._shots[names].of(places, lambda new: self._read(names, _conditions(new)))
 
     def _read(self, names: Sequence[str], conditions: Sequence[str]) -> dict[str, Arrays]:
         """The rows of some tables that fit one of the conditions, of each table at once."""

@@ -41,6 +41,14 @@ class Mounts:
         return SimpleNamespace(st_mode=found.st_mode, st_dev=on[-1]) if on else found
 
 
+@pytest.fixture
+def mounts(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Mounts:
+    """`day1` is a disk of its own, number 7."""
+    mounts = Mounts(monkeypatch)
+    mounts.numbers[f"{archive}/day1"] = 7
+    return mounts
+
+
 def test_a_folder_that_was_moved_away_has_lost_its_files(archive: Path) -> None:
     known = disks(archive)
     (archive / "day1").rename(archive.parent / "elsewhere")
@@ -56,11 +64,7 @@ def test_the_last_file_of_a_folder_is_lost_though_the_folder_is_as_empty_as_with
     assert known.lost(str(archive / "day2" / "c.mp4"))
 
 
-def test_files_whose_disk_is_not_there_are_not_lost(
-    archive: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mounts = Mounts(monkeypatch)
-    mounts.numbers[f"{archive}/day1"] = 7
+def test_files_whose_disk_is_not_there_are_not_lost(archive: Path, mounts: Mounts) -> None:
     known = disks(archive)
     mounts.numbers.clear()
     shutil.rmtree(archive / "day1")
@@ -74,10 +78,8 @@ def test_files_whose_disk_is_not_there_are_not_lost(
 
 
 def test_a_disk_that_was_mounted_anew_is_known_by_its_other_files(
-    archive: Path, monkeypatch: pytest.MonkeyPatch
+    archive: Path, mounts: Mounts
 ) -> None:
-    mounts = Mounts(monkeypatch)
-    mounts.numbers[f"{archive}/day1"] = 7
     known = disks(archive)
     mounts.numbers[f"{archive}/day1"] = 8
     (archive / "day1" / "a.mp4").unlink()
