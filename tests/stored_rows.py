@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vidsearch import Archive
 from vidsearch.schema import CONTENT
 
 NEARLY = 1e-4
-"""How far numbers of a network may lie apart that another process made, absolute."""
+"""How far numbers of a network may lie apart that another process made, absolute: before they are
+rounded to float16, as which they may be stored."""
 OF_A_NETWORK = ("vector", "quality", "cohort_mean", "cohort_std")
 """Columns that hold such numbers. All others are ids, times, frames, boxes, pictures: exact."""
 _OWN = ("generation", "indexed_at", "place")  # of each run
@@ -47,8 +49,10 @@ def assert_same_rows(archive: Path | str, expected: Path | str, *, boxes: float 
             assert ours.keys() == theirs.keys(), table
             for column, value in theirs.items():
                 where = f"{table}.{column} of {_key(theirs)}"
-                apart = boxes if column == "box" else NEARLY if column in OF_A_NETWORK else 0.0
-                if apart and value is not None and ours[column] is not None:
+                apart = boxes if column == "box" else 0.0
+                if column in OF_A_NETWORK and value is not None and ours[column] is not None:
+                    assert_nearly(ours[column], value, where)
+                elif apart and value is not None and ours[column] is not None:
                     np.testing.assert_allclose(
                         ours[column], value, rtol=0, atol=apart, err_msg=where
                     )
@@ -56,6 +60,18 @@ def assert_same_rows(archive: Path | str, expected: Path | str, *, boxes: float 
                     assert (ours[column] is None) == (value is None), where
                 elif ours[column] != value:
                     raise AssertionError(f"{where}: {_shown(ours[column])}, not {_shown(value)}")
+
+
+def assert_nearly(ours: ArrayLike, theirs: ArrayLike, where: str = "") -> None:
+    """Numbers of a network are the same but for `NEARLY`, or for one step of float16.
+
+    The steps are wider than `NEARLY` from 1/8 on, and numbers however near may round to two sides.
+    """
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    assert ours.shape == theirs.shape, where
+    step = np.spacing(np.maximum(np.abs(ours), np.abs(theirs)).astype(np.float16))
+    apart = np.abs(ours - theirs)
+    assert np.all(apart <= np.maximum(step, NEARLY)), f"{where}: up to {apart.max()} apart"
 
 
 def _shown(value: Any) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from stored_rows import assert_nearly
 from videos import cut_off, encode, loop, read_number
 
 from vidsearch import Archive
@@ -155,9 +156,7 @@ def test_several_processes_store_the_same_rows(
     assert rows(other.path) == rows(archive.path)
     mine, theirs = archive._open.reader.rows(), other._open.reader.rows()
     order = np.argsort(mine.keyframe_vectors[:, 0]), np.argsort(theirs.keyframe_vectors[:, 0])
-    np.testing.assert_allclose(
-        mine.keyframe_vectors[order[0]], theirs.keyframe_vectors[order[1]], atol=1e-4
-    )
+    assert_nearly(mine.keyframe_vectors[order[0]], theirs.keyframe_vectors[order[1]])
 
 
 def test_a_process_that_dies_costs_nothing(archive: Archive, videos: Path) -> None:

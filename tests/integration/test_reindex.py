@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from small_encoder import small_encoder
+from stored_rows import assert_nearly
 from videos import cut_off, encode
 
 from vidsearch import Archive, forget, generations, reindexing
@@ -89,13 +90,13 @@ def rows_in(folder: Path, ids: Sequence[str] = ()) -> Tables:
 def assert_same(
     one: dict[str, list[dict[str, Any]]], other: dict[str, list[dict[str, Any]]]
 ) -> None:
-    """Ids, times, boxes and pictures are equal, vectors within 1e-4."""
+    """Ids, times, boxes and pictures are equal, vectors nearly."""
     for name in ROWS:
         assert len(one[name]) == len(other[name]), name
         for row, twin in zip(one[name], other[name], strict=True):
             for column in row.keys() - {"generation", "indexed_at", "place"}:
                 if column == "vector":
-                    np.testing.assert_allclose(row[column], twin[column], atol=1e-4)
+                    assert_nearly(row[column], twin[column])
                 else:
                     assert row[column] == twin[column], (name, column)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from object_store import ObjectStore, object_store
 from small_encoder import small_encoder
+from stored_rows import assert_nearly
 from videos import encode
 
 from vidsearch import Archive, generations
@@ -63,7 +64,7 @@ def assert_like(one: Archive, other: Archive) -> None:
     mine, theirs = vectors_of(one), vectors_of(other)
     for name, vectors in mine.items():
         assert len(vectors)
-        np.testing.assert_allclose(vectors, theirs[name], atol=1e-4)
+        assert_nearly(vectors, theirs[name], name)
 
 
 def test_an_archive_in_a_store_goes_to_another_encoder_and_back(
