@@ -15,8 +15,10 @@ depends on an index; what does is only whether a shot is among the candidates.
   "and" the keyframes nearest to all together are read too.
 - "Not" takes away: as long as a shot that was not read might be better than the last of the page,
   by what the farthest candidate allows, or the page is not full, four times as many are read.
-- Videos and dates narrow what the indexes look at. Times, lengths of shots and numbers of faces do
-  so where they leave few shots; else shots that do not fit are passed over among the candidates.
+- What filters on videos and dates leave is compared one by one, and kept in memory, where it is no
+  more than a small archive has; else they narrow what the indexes look at. Times, lengths of shots
+  and numbers of faces do so where they leave few shots; else shots that do not fit are passed over
+  among the candidates.
 
 What that loses is measured in `benchmarks/scale.py`.
 """
@@ -84,7 +86,7 @@ def answer(
     if narrowed.few is not None and not len(narrowed.few):
         return answer_of(query, "No shot is left by the filters together: take one away")
     if narrowed.few is not None and len(narrowed.few) <= FEW_SHOTS:
-        return asked(lookup.rows_at(narrowed.few))
+        return asked(lookup.kept_at(narrowed.few))
     reach = Reach(lookup, encoder, scorer, query.tree, enrolled, threshold, filters, narrowed)
     for depth in DEPTHS:
         rows, unseen = reach.rows(depth)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from vidsearch.kept import Kept, KeptShots
-from vidsearch.records import Ints, Label, Rows, Vector, Video
+from vidsearch.records import EXACT_BELOW, Ints, Label, Rows, Vector, Video
 from vidsearch.rows import Arrays, arrays_of, joined
 from vidsearch.schema import CONTENT, ORDER, SEARCHED, place_of
 from vidsearch.search_index import Known, partitions_for
@@ -31,6 +31,7 @@ _REMEMBERED = 256  # people and filters
 _KEPT_BYTES = 512 << 20  # of rows of people, and as many of vectors of their keyframes
 _KEPT_BYTES_OF_SHOTS = 64 << 20  # of candidates, of each way in which they are read
 _KEPT_BYTES_OF_VIDEOS = 256 << 20  # of rows of whole videos
+_KEPT_BYTES_OF_NEAREST = 64 << 20  # of keyframes that an index found
 _PICTURES = ("shots", "keyframes")
 _FACES = ("shots", "faces", "figures")
 In = TypeVar("In")
@@ -41,23 +42,31 @@ class Lookup:
     """The rows of an archive that has indexes, as long as nothing is committed to it.
 
     `videos` are those published, by generation. `remembered` is what was found out about people and
-    filters, by whatever that depends on. Columns are those of `SEARCHED`, and `place`.
+    filters, by whatever that depends on. Of fewer keyframes than `exact_below` that a filter leaves
+    all are compared. Columns are those of `SEARCHED`, and `place`.
 
     Every method raises `ArchiveUnavailable` where the tables cannot be read.
     """
 
     def __init__(
-        self, tables: Tables, known: Known, videos: Mapping[int, Video], labels: Sequence[Label]
+        self,
+        tables: Tables,
+        known: Known,
+        videos: Mapping[int, Video],
+        labels: Sequence[Label],
+        exact_below: int = EXACT_BELOW,
     ) -> None:
         self.typical = known.mean
         self._lists = partitions_for(known.made_for.get("keyframes", 0))
         self.videos = videos
+        self._exact_below = exact_below
         self.labels = labels
         self._tables = tables
         self.remembered = Kept[Any](_REMEMBERED)
         self._kept = Kept[Rows](_KEPT_BYTES, lambda rows: rows.nbytes)
         self._pictures = Kept[Arrays](_KEPT_BYTES, _size)
         self._videos = Kept[Rows](_KEPT_BYTES_OF_VIDEOS, lambda rows: rows.nbytes)
+        self._found = Kept[Arrays](_KEPT_BYTES_OF_NEAREST, _size)
         # None of what is kept holds the lookup: after a commit all of it goes at once.
         ways: tuple[tuple[str, ...], ...] = (CONTENT, _FACES, ("shots",))
         self._shots = {names: self._kept_shots(names) for names in ways}
@@ -69,8 +78,12 @@ class Lookup:
 
         `where` (SQL) narrows them before, to about `share` of all. Beside them, for each direction,
         the product with the last of its keyframes, -inf where there were no more: none that is left
-        out is nearer, as far as the index can tell.
+        out is nearer, as far as the index can tell. What is found, and what a filter leaves where
+        it can be compared one by one, is kept: whoever turns a page, says that somebody be not
+        there, or asks for something else of the same month, asks for the same.
         """
+        if where is not None and share * self._n_keyframes < self._exact_below:
+            return _nearest_of(self._keyframes_where(where), directions, n)
         probes = max(self._lists // _SHARE, _PROBES * math.ceil(n / _FOR_ROWS))
         if where is not None:
             # What a filter leaves is thinner: its nearest lie as far as so many more of all would,
@@ -80,7 +93,10 @@ class Lookup:
         probes = min(probes, self._lists)
 
         def nearest(direction: Vector) -> tuple[Arrays, float]:
-            found = self._nearest("keyframes", direction, n, where, probes, _REFINED)
+            found = self._found.of(
+                (direction.tobytes(), n, where, probes),
+                lambda: self._nearest("keyframes", direction, n, where, probes, _REFINED),
+            )
             full = len(found["place"]) == n
             return found, float((found["vector"] @ direction).min()) if full else -np.inf
 
@@ -124,6 +140,9 @@ class Lookup:
 
         return self._pictures.of((places.tobytes(), where), read)
 
+    def _keyframes_where(self, where: str) -> Arrays:
+        return self._pictures.of(where, lambda: self._read(("keyframes",), [where])["keyframes"])
+
     def rows_at(self, places: Ints, *, faces: bool = True) -> Rows:
         """The rows of the shots at `places`, in archive order; without `faces` nobody looks at."""
         return self._joined(self._read(CONTENT if faces else _PICTURES, _conditions(places)))
@@ -155,6 +174,10 @@ class Lookup:
         number = next((n for n, video in self.videos.items() if video.video_id == video_id), 0)
         at = [_in("generation", [number])]
         return self._videos.of(number, lambda: self._joined(self._read(CONTENT, at)))
+
+    @cached_property
+    def _n_keyframes(self) -> int:
+        return self._tables.count("keyframes")
 
     @cached_property
     def _has_figures(self) -> bool:
@@ -235,6 +258,16 @@ def concatenated(tables: Sequence[Arrays]) -> Arrays:
 def taken(columns: Arrays, at: Ints) -> Arrays:
     """Some rows, by their numbers."""
     return {name: column[at] for name, column in columns.items()}
+
+
+def _nearest_of(keyframes: Arrays, directions: Vector, n: int) -> tuple[Arrays, list[float]]:
+    """What `Lookup.nearest_keyframes` gives, by comparing each of some keyframes."""
+    products = directions @ keyframes["vector"].T
+    if len(keyframes["place"]) < n:
+        return _each_once(keyframes, "time_s"), [-np.inf] * len(directions)
+    best = np.argpartition(-products, n - 1, axis=1)[:, :n]
+    last = np.take_along_axis(products, best, axis=1).min(axis=1)
+    return _each_once(taken(keyframes, best.ravel()), "time_s"), last.tolist()
 
 
 def _each(ask: Callable[[In], Out], what: Iterable[In]) -> list[Out]:

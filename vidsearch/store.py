@@ -553,7 +553,9 @@ class Store:
 
             known = search_index.read(self._tables.rows_folder)
             published = self._published()
-            found = known and Lookup(self._tables, known, published, self.labels())
+            found = known and Lookup(
+                self._tables, known, published, self.labels(), self.exact_below
+            )
             self._lookup = keys, found or None
         return self._lookup[1]
 
