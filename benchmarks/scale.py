@@ -1,21 +1,25 @@
 """Questions to archives of up to ten million shots, by indexes and by comparing everything.
 
-    python -m benchmarks.scale make --archive DIR --shots 1000000 [--data ../shared/data]
+    python -m benchmarks.scale make --archive DIR --shots 1000000 [--data DIR] [--index-last]
     python -m benchmarks.scale variants --archive DIR [--kind rq pq hnsw sq]
     python -m benchmarks.scale ask --archive DIR
     python -m benchmarks.scale exact --archive DIR      (at a million shots: 8 GB of memory)
     python -m benchmarks.scale contexts --archive DIR   (where `exact` takes too much)
     python -m benchmarks.scale busy --archive DIR
-    python -m benchmarks.scale report DIR...
+    python -m benchmarks.scale report [--questions] DIR...
 
 `make` writes an archive as a job does, eight videos a commit, each of 1,000 shots of 6 s, with all
 upkeep (one over 100,000 shots from ready rows in the place of records); it may be stopped and
-called again. Vectors are mixtures of those of real photos (Flickr8k) with scenes and near-doubles,
-faces those of `tests/large_archive.py`; there are no pictures. `ask` times questions, each asked
-before, and `exact` compares everything, so that what the indexes lose is seen; `contexts` does so
-for contexts alone, batch by batch. `busy` asks beside a process that appends and merges. `variants`
-compares indexes on the archive's keyframes alone. All keep what they measured in DIR; `report` puts
-it together.
+called again. With `--index-last` indexes are made once, when all rows are there: ten million shots
+take far less time and answer alike, but nothing is learned of what writing takes, so `report
+--questions` tells of questions alone.
+
+Vectors are mixtures of those of real photos (Flickr8k) with scenes and near-doubles, faces those of
+`tests/large_archive.py`; there are no pictures. `ask` times questions, each asked before, and
+`exact` compares everything, so that what the indexes lose is seen; `contexts` does so for contexts
+alone, batch by batch. `busy` asks beside a process that appends and merges. `variants` compares
+indexes on the archive's keyframes alone. All keep what they measured in DIR; `report` puts it
+together.
 """
 
 from __future__ import annotations
@@ -49,6 +53,7 @@ from vidsearch import Archive  # noqa: E402
 from vidsearch.context import background_of  # noqa: E402
 from vidsearch.filters import chosen, wanted_video  # noqa: E402
 from vidsearch.health import size_of  # noqa: E402
+from vidsearch.records import EXACT_BELOW  # noqa: E402
 from vidsearch.schema import schemas  # noqa: E402
 from vidsearch.store import Store  # noqa: E402
 
@@ -142,10 +147,13 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=1_000_000)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop `make` after so many")
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--index-last", action="store_true")
+    parser.add_argument("--questions", action="store_true")
     parser.add_argument("--kind", nargs="+", default=["rq", "rq x 2", "pq", "sq", "hnsw"])
     options = parser.parse_args()
     if options.do == "make":
-        make(options.archive, options.shots, options.minutes, options.data)
+        exact_below = NEVER if options.index_last else EXACT_BELOW
+        make(options.archive, options.shots, options.minutes, options.data, exact_below)
     elif options.do == "variants":
         from benchmarks import scale_variants
 
@@ -153,7 +161,7 @@ def main() -> None:
     elif options.do == "report":
         from benchmarks import scale_report
 
-        print(scale_report.report(options.folders))
+        print(scale_report.report(options.folders, questions_alone=options.questions))
     else:
         {"ask": ask, "exact": exact, "contexts": contexts, "busy": busy}[options.do](
             options.archive
@@ -206,8 +214,11 @@ def maker(folder: Path, data: Path) -> Maker:
     return Maker(photos(data, folder.parent / "photos.npy"), scorer)
 
 
-def make(folder: Path, shots: int, minutes: float, data: Path) -> None:
-    """Fill an archive, or go on with it; then bring it up to date as the end of a run does."""
+def make(folder: Path, shots: int, minutes: float, data: Path, exact_below: int) -> None:
+    """Fill an archive, or go on with it; then bring it up to date as the end of a run does.
+
+    While it is filled, indexes are kept from `exact_below` shots on.
+    """
     encoder, model, made_by = load_encoder("concept"), load_faces(), maker(folder, data)
     if not Store.exists(folder):
         Store.create(
@@ -221,7 +232,7 @@ def make(folder: Path, shots: int, minutes: float, data: Path) -> None:
             store.put_people(made_by.cast.people)
     measured, began = known(folder), time.monotonic()
     written_s, making_s = measured.get("written_s", 0.0), measured.get("making_s", 0.0)
-    with Store.open(folder) as store:
+    with Store.open(folder, exact_below=exact_below) as store:
         first = len(store.videos())
         while first * SHOTS_EACH < shots and time.monotonic() - began < 60 * minutes:
             n = min(GROUP, -(-shots // SHOTS_EACH) - first)
@@ -234,11 +245,12 @@ def make(folder: Path, shots: int, minutes: float, data: Path) -> None:
             first += n
             if first % 80 == 0:
                 print(f"{first * SHOTS_EACH:,} shots, {written_s:.0f} s", flush=True)
-        start = time.monotonic()
-        whole = first * SHOTS_EACH >= shots
-        if whole:
+    start = time.monotonic()
+    whole = first * SHOTS_EACH >= shots
+    if whole:
+        with Store.open(folder) as store:
             store.optimize(say=print)
-        indexing_s = time.monotonic() - start
+    indexing_s = time.monotonic() - start
     facts = {"written_s": written_s, "making_s": making_s, "shots": first * SHOTS_EACH}
     if whole and "indexing_s" not in measured:
         facts |= {"indexing_s": indexing_s, "peak_writer_gb": peak_gb()}

@@ -25,9 +25,11 @@ ASKED = (
 )
 
 
-def report(folders: Sequence[Path]) -> str:
+def report(folders: Sequence[Path], *, questions_alone: bool) -> str:
     """Write the results of the archives in `folders`, the smallest first; gives the Markdown."""
     measured = sorted((scale.known(each) for each in folders), key=lambda each: each["shots"])
+    if questions_alone:
+        return _questions(measured)
     compared = [each for each in measured if "variants" in each]
     said = [_questions(measured), _archives(measured), *map(_variants, compared[-1:])]
     _draw(measured)
