@@ -51,6 +51,7 @@ __all__ = ["index_job", "on_ray"]
 log = logging.getLogger(__name__)
 
 WAIT_S = 0.5  # for news, before looking at what hangs
+GATHER_S = 0.05  # for more of it: many workers' news is taken together
 LOAD_EVERY_S = 5.0
 SAMPLE = 3  # of the files, that every node must see
 READ_BOX_S = 20.0  # to learn what a dead worker left behind
@@ -238,12 +239,13 @@ class _Run:
             self._end_where_nobody_can()
 
     def _ready(self) -> list[Any]:
-        ready, _ = self.ray.wait(
-            list(self.running),
-            num_returns=len(self.running),
-            timeout=WAIT_S,
-            fetch_local=False,
-        )
+        """The files of which there is news: at once, since a worker may wait for it to be taken."""
+        files = list(self.running)
+        ready, _ = self.ray.wait(files, timeout=WAIT_S, fetch_local=False)
+        if ready:
+            ready, _ = self.ray.wait(
+                files, num_returns=len(files), timeout=GATHER_S, fetch_local=False
+            )
         return list(ready)
 
     def end(self) -> None:
