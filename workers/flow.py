@@ -30,7 +30,8 @@ class Flow:
     """The results that files give, as far as is known: bytes of both, summed.
 
     Others fill the store too. So a result may find no room even so; then nothing is handed out for
-    a while, each time for longer, until one gets through.
+    a while, each time for longer, until one gets through. Results that were on their way together
+    make one pause.
     """
 
     files_bytes: float = ASSUMED_BYTES
@@ -49,7 +50,8 @@ class Flow:
         """A result found no room: wait. Gives for how many seconds no result has got through."""
         now = time.monotonic()
         self.full_since_s = now if self.full_since_s is None else self.full_since_s
-        self.pause_s = min(max(2 * self.pause_s, PAUSE_S[0]), PAUSE_S[1])
+        if now >= self._until_s or not self.pause_s:
+            self.pause_s = min(max(2 * self.pause_s, PAUSE_S[0]), PAUSE_S[1])
         self._until_s = now + self.pause_s
         return now - self.full_since_s
 

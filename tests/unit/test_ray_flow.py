@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,29 @@ def test_what_came_teaches_what_will_come() -> None:
     assert not flow.has_room(sizes, GB, workers=100, store_bytes=GB)
     flow.learn(10 * GB, GB // 100)  # a thousandth, not a tenth
     assert flow.has_room(sizes, GB, workers=100, store_bytes=GB)
+
+
+def test_results_that_find_no_room_together_make_one_pause_and_later_ones_a_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("workers.flow.time.monotonic", lambda: now[0])
+    flow = Flow()
+
+    def paused_s() -> float:
+        since = now[0]
+        while not flow.has_room([], 1, workers=1, store_bytes=GB):
+            now[0] += 0.5
+        return now[0] - since
+
+    for wanted in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
+        for _ in range(5):
+            flow.found_full()
+        assert paused_s() == wanted
+    assert flow.found_full() == sum((1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0))
+    flow.learn(GB, 1)
+    flow.found_full()
+    assert paused_s() == 1.0
 
 
 @given(
