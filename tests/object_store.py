@@ -112,6 +112,12 @@ class ObjectStore:
         """
         self.faults.append(_Fault(status, times, where, delay_s, beyond))
 
+    def empty(self) -> None:
+        """Delete all objects, and forget the requests."""
+        for key in self.keys():
+            self.client.delete_object(Bucket=BUCKET, Key=key)
+        self.requests.clear()
+
     def heal(self) -> None:
         """Fail no more, and be fast."""
         self.faults.clear()

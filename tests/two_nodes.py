@@ -16,6 +16,9 @@ FAULTS = TESTS / "faults"
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 STORE_BYTES = 100_000_000
 """Of each node's object store."""
+QUICK = {"health_check_period_ms": 1000}
+"""Nodes are asked every second, not every three, whether they live: after five times without an
+answer one is gone. One that is only slow has ten seconds for each."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,15 @@ class TwoNodes:
     def address(self) -> str:
         return str(self.cluster.address)
 
-    def add_node(self, **environment: str) -> Any:
+    def add_node(self, cpus: int = 1, **environment: str) -> Any:
         return self.cluster.add_node(
-            num_cpus=1, object_store_memory=STORE_BYTES, env_vars=environment or None
+            num_cpus=cpus, object_store_memory=STORE_BYTES, env_vars=environment or None
         )
 
     @contextmanager
-    def blind_node(self, folder: Path) -> Iterator[BlindNode]:
+    def blind_node(self, folder: Path, cpus: int = 1) -> Iterator[BlindNode]:
         """A further node, to which a folder is empty as where its disk is not mounted."""
-        start = [*RAY, "start", f"--address={self.address}", "--num-cpus=1", "--block"]
+        start = [*RAY, "start", f"--address={self.address}", f"--num-cpus={cpus}", "--block"]
         start += [f"--object-store-memory={STORE_BYTES}", "--dashboard-agent-listen-port=0"]
         hide = 'mount -t tmpfs none "$0" && exec "$@"'
         process = subprocess.Popen(
@@ -64,6 +67,26 @@ class TwoNodes:
             process.terminate()
             process.wait(60)
 
+    def connect(self) -> None:
+        """Be its driver, with workers that fail as they are told, unless we are already."""
+        import ray
+
+        if ray.is_initialized():
+            if ray.get_runtime_context().gcs_address == self.address:
+                return
+            ray.shutdown()
+        ray.init(self.address, runtime_env=hooks(), log_to_driver=False)
+
+    def renew(self) -> None:
+        """Be as at the start: two nodes, no order to kill, and nothing noted."""
+        for node in self.cluster.worker_nodes - {self.second}:
+            self.cluster.remove_node(node)
+        if self.second not in self.cluster.worker_nodes:
+            self.second = self.add_node()
+        self.cluster.wait_for_nodes()
+        for file in self.kills.iterdir():
+            file.unlink()
+
     def kill_at(self, stage: str) -> None:
         """The next worker that comes to this stage is killed there."""
         (self.kills / stage).touch()
@@ -71,17 +94,40 @@ class TwoNodes:
     def killed(self, stage: str) -> bool:
         return not (self.kills / stage).exists()
 
+    @contextmanager
+    def holding(self, names: str = "held") -> Iterator[None]:
+        """Workers wait in files whose names hold this, until the end of the block or `let_go`."""
+        self.hold(names)
+        try:
+            yield
+        finally:
+            self.let_go()
+
+    def hold(self, names: str) -> None:
+        """Workers wait in these files, and in no others any more."""
+        self._say("hold", names)
+
+    def let_go(self) -> None:
+        (self.kills / "hold").unlink(missing_ok=True)
+
     def spare(self, names: Iterable[str]) -> None:
         """Kill no worker over these files at a stage."""
-        new = self.kills / "spared.new"
-        new.write_text("\n".join(names))
-        new.replace(self.kills / "spared")  # at once: workers read it
+        self._say("spared", "\n".join(names))
+
+    def _say(self, file: str, text: str) -> None:
+        new = self.kills / f"{file}.new"
+        new.write_text(text)
+        new.replace(self.kills / file)  # at once: workers read it
 
     def spans(self) -> list[tuple[int, float, float]]:
         """Which piece (-1: a whole file) was decoded from which to which second, in order."""
         lines = (self.kills / "spans").read_text().splitlines()
         found = [line.split(" ", 3) for line in lines]
         return [(int(piece), float(first), float(last)) for piece, first, last, _ in found]
+
+    def at_work(self) -> set[str]:
+        """The nodes that have begun to decode a file."""
+        return {node for node, _ in self.log()}
 
     def log(self) -> list[tuple[str, str]]:
         """Which node began to decode which file, in order."""
@@ -110,6 +156,7 @@ def two_nodes_in(kills: Path, **head: Any) -> Iterator[TwoNodes]:
         "object_store_memory": STORE_BYTES,
         "include_dashboard": False,
         **head,
+        "_system_config": {**QUICK, **head.get("_system_config", {})},
     }
     cluster = Cluster(initialize_head=True, head_node_args=arguments)
     try:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -157,6 +158,17 @@ def loop(clip: Path, path: Path, seconds: float) -> Path:
             shift += stream.duration
             source.seek(0)
     return settle(path)
+
+
+@contextmanager
+def restored(folder: Path) -> Iterator[None]:
+    """What is laid beside the files of a folder in the block is deleted at its end."""
+    ours = set(folder.iterdir())
+    try:
+        yield
+    finally:
+        for other in set(folder.iterdir()) - ours:
+            other.unlink()
 
 
 def cut_off(path: Path, share: float = 0.6) -> Path:

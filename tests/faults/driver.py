@@ -17,9 +17,12 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from two_nodes import hooks
 
+from vidsearch import remote
 from vidsearch.cli import main
 from vidsearch.store import Store
 from vidsearch.tables import Tables
+
+TRIES = "VIDSEARCH_STORE_TRIES"  # how often a store that fails is asked
 
 
 def kill_at(moment: str, number: int) -> None:
@@ -53,7 +56,15 @@ def connected(address: str) -> None:
     ray.init(address, runtime_env=hooks(), log_to_driver=False)
 
 
+def be_impatient() -> None:
+    """Ask a store that fails no oftener than we are told."""
+    if tries := os.environ.get(TRIES):
+        remote._LANCE_RETRIES = tries
+        remote._S3["config_kwargs"]["retries"]["max_attempts"] = int(tries)
+
+
 if __name__ == "__main__":
+    be_impatient()
     connected(sys.argv[-1])
     kill_at(sys.argv[1], int(sys.argv[2]))
     main(sys.argv[3:])

@@ -2,10 +2,11 @@
 
 Ray calls `install` in each worker process. A file whose name holds `segfault`, `abort`, `hang` or
 `memory` does that to whoever decodes it, with `in-piece-3` to whoever decodes its fourth piece; one
-with `slow` takes its time, so that there is a moment to kill something. A file STAGE in the folder
-`VIDSEARCH_KILLS` kills the next worker that comes to that stage, once: "decode", "encode", "faces"
-or "write", or "piece2" within the third piece of a video; files that are named in `spared` there
-are left alone. Who decoded what is noted in that folder too.
+with `slow` takes its time, so that there is a moment to kill something. In the folder
+`VIDSEARCH_KILLS` a file `hold` has those wait that decode a file whose name holds its text. A file
+STAGE there kills the next worker that comes to that stage, once: "decode", "encode", "faces" or
+"write", or "piece2" within the third piece of a video; files that are named in `spared` there are
+left alone. Who decoded what is noted in that folder too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,7 @@ def install() -> None:
                         _kill(f"piece{number}")
                     if "in-piece-" not in name or any(f"in-piece-{n}" in name for n in _in_piece):
                         _fault(name)
+                    _wait(name)
                 if "slow" in name:
                     time.sleep(0.05)
         finally:
@@ -85,6 +88,14 @@ def _fault(name: str) -> None:
         while True:
             held.append(bytearray(50_000_000))
             time.sleep(0.02)
+
+
+def _wait(name: str) -> None:
+    """Wait for as long as this file is held."""
+    folder = os.environ.get(KILLS)
+    with suppress(FileNotFoundError):
+        while folder and (Path(folder) / "hold").read_text() in name:
+            time.sleep(0.05)
 
 
 def _killed(function: Any, stage: str, *, before: bool) -> Any:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from ray_head import Head, ray_head
 from stored_rows import assert_same_rows
-from videos import encode, loop
+from stored_rows import expected as expected_of
+from videos import encode, loop, restored
 
 from vidsearch import Archive
 
@@ -27,9 +28,9 @@ def head() -> Iterator[Head]:
         yield head
 
 
-@pytest.fixture
-def folder(tmp_path: Path, example_media: Path) -> Path:
-    videos = tmp_path / "videos"
+@pytest.fixture(scope="module")
+def eleven(tmp_path_factory: pytest.TempPathFactory, example_media: Path) -> Path:
+    videos = tmp_path_factory.mktemp("eleven") / "videos"
     videos.mkdir()
     shutil.copy2(example_media / "white-house-poetry.mp4", videos)
     for number in range(10):
@@ -37,11 +38,23 @@ def folder(tmp_path: Path, example_media: Path) -> Path:
     return videos
 
 
+@pytest.fixture(scope="module")
+def expected(eleven: Path) -> Path:
+    """The archive that a run on this machine makes of the eleven."""
+    return expected_of(eleven)
+
+
+@pytest.fixture
+def folder(eleven: Path) -> Iterator[Path]:
+    """The eleven, beside which a test may lay others for a while."""
+    with restored(eleven):
+        yield eleven
+
+
 def test_a_driver_killed_half_way_goes_on_and_every_row_is_there_once(
-    head: Head, folder: Path, tmp_path: Path
+    head: Head, folder: Path, expected: Path, tmp_path: Path
 ) -> None:
-    archive, expected = tmp_path / "archive", tmp_path / "expected"
-    Archive(expected).index([folder])
+    archive = tmp_path / "archive"
     index = ("index", folder, "--archive", archive, "--ray", "auto")
 
     head.assert_goes_on_after_a_kill(archive, 5, *index, question="a woman giving a speech")
@@ -52,7 +65,7 @@ def test_a_driver_killed_half_way_goes_on_and_every_row_is_there_once(
 
 
 def test_a_submitted_job_indexes_and_its_log_tells_what_it_did(
-    head: Head, folder: Path, tmp_path: Path
+    head: Head, folder: Path, expected: Path, tmp_path: Path
 ) -> None:
     archive = tmp_path / "archive"
     (folder / "text.mp4").write_bytes(b"no video")
@@ -80,12 +93,11 @@ def test_a_submitted_job_indexes_and_its_log_tells_what_it_did(
     assert good.returncode == 0
     assert "nothing to do; 11 unchanged" in good.stdout
     Archive(archive).forget_missing()
-    Archive(tmp_path / "expected").index([folder])
-    assert_same_rows(archive, tmp_path / "expected")
+    assert_same_rows(archive, expected)
 
 
 def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again(
-    head: Head, folder: Path, tmp_path: Path
+    head: Head, folder: Path, expected: Path, tmp_path: Path
 ) -> None:
     archive = tmp_path / "archive"
     loop(folder / "white-house-poetry.mp4", folder / "long.mp4", 900)
@@ -101,8 +113,7 @@ def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again(
     (folder / "long.mp4").unlink()
     again = head.ray("job", "submit", "--", *job)
     assert again.returncode == 0, again.stdout
-    Archive(tmp_path / "expected").index([folder])
-    assert_same_rows(archive, tmp_path / "expected")
+    assert_same_rows(archive, expected)
 
 
 def test_a_wrong_token_is_said_to_be_one(head: Head, folder: Path, tmp_path: Path) -> None:

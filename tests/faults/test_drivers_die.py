@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 from stored_rows import assert_same_rows
 from stored_rows import expected as expected_of
 from two_nodes import TwoNodes
-from videos import encode
+from videos import encode, restored
 
 from vidsearch import Archive
 from vidsearch.errors import ArchiveBusy, ArchiveMismatch
@@ -28,13 +30,31 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "archives"
 DRIVER = Path(__file__).with_name("driver.py")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    videos = tmp_path / "videos"
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    videos = tmp_path_factory.mktemp("twelve") / "videos"
     videos.mkdir()
     for number in range(12):
         encode(videos / f"v{number}.mp4", n_frames=20 + number)
     return videos
+
+
+@pytest.fixture(scope="module")
+def expected(twelve: Path) -> Path:
+    """The archive that a run on this machine makes of the twelve."""
+    return expected_of(twelve)
+
+
+@pytest.fixture
+def folder(twelve: Path) -> Iterator[Path]:
+    """The twelve, beside which a test may lay others for a while."""
+    with restored(twelve):
+        yield twelve
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path / "archive")
 
 
 def command(two_nodes: TwoNodes, *words: object) -> subprocess.CompletedProcess[str]:
@@ -46,12 +66,13 @@ def command(two_nodes: TwoNodes, *words: object) -> subprocess.CompletedProcess[
 def driver(
     two_nodes: TwoNodes,
     folder: Path,
+    archive: Archive,
     moment: str = "before",
     number: int = 0,
     largest: int | None = None,
 ) -> subprocess.Popen[str]:
     """A job in a process of its own, which can write no file of more than `largest` bytes."""
-    arguments = ["index", folder, "--archive", folder.parent / "archive", "--ray"]
+    arguments = ["index", folder, "--archive", archive.path, "--ray"]
     command = [sys.executable, DRIVER, moment, number, *arguments, two_nodes.address]
     process = subprocess.Popen(
         [str(each) for each in command],
@@ -64,26 +85,18 @@ def driver(
     return process
 
 
-@pytest.fixture
-def expected(folder: Path) -> Path:
-    archive = folder.parent / "expected"
-    Archive(archive).index([folder])
-    return archive
-
-
 @pytest.mark.parametrize("moment", ["before", "in", "after"])
 def test_a_committer_killed_at_a_commit_leaves_no_half_video_and_no_doubles(
-    two_nodes: TwoNodes, folder: Path, expected: Path, moment: str
+    two_nodes: TwoNodes, folder: Path, archive: Archive, expected: Path, moment: str
 ) -> None:
-    killed = driver(two_nodes, folder, moment, 1)
+    killed = driver(two_nodes, folder, archive, moment, 1)
     killed.communicate(timeout=120)
     assert killed.returncode == -signal.SIGKILL
-    archive = Archive(folder.parent / "archive")
     done = archive.videos()
     assert (len(done) > 0) == (moment == "after")
     assert [job.state for job in archive.jobs()] == ["killed"]
     seen = {video.video_id: video.indexed_at for video in done}
-    again = driver(two_nodes, folder)
+    again = driver(two_nodes, folder, archive)
     _, said = again.communicate(timeout=120)
     assert again.returncode == 0, said
     assert archive.verify() == []
@@ -94,52 +107,58 @@ def test_a_committer_killed_at_a_commit_leaves_no_half_video_and_no_doubles(
 
 
 def test_a_job_that_is_interrupted_ends_its_workers_and_goes_on_later(
-    two_nodes: TwoNodes, folder: Path, expected: Path
+    two_nodes: TwoNodes, folder: Path, archive: Archive, expected: Path
 ) -> None:
-    slow = encode(folder / "slow.mp4", n_frames=2000)
-    run = driver(two_nodes, folder)
-    while not any(name == slow.name for _, name in two_nodes.log()):
-        time.sleep(0.1)
-    run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=120)  # as the others here: a busy machine takes its time
+    held = encode(folder / "held.mp4", n_frames=60)
+    with two_nodes.holding():
+        run = driver(two_nodes, folder, archive)
+        while not any(name == held.name for _, name in two_nodes.log()):
+            assert run.poll() is None
+            time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=120)  # as the others here: a busy machine takes its time
     assert run.returncode == 130
     assert "run the same command again to go on" in said
-    assert Archive(folder.parent / "archive").job("last").state == "stopped"
-    slow.unlink()
-    assert driver(two_nodes, folder).wait(timeout=120) == 0
-    assert_same_rows(folder.parent / "archive", expected)
+    assert archive.job("last").state == "stopped"
+    held.unlink()
+    assert driver(two_nodes, folder, archive).wait(timeout=120) == 0
+    assert_same_rows(archive.path, expected)
 
 
 def test_of_two_jobs_on_one_archive_the_second_is_refused_or_waits(
-    two_nodes: TwoNodes, folder: Path, expected: Path
+    two_nodes: TwoNodes, folder: Path, archive: Archive, expected: Path
 ) -> None:
-    encode(folder / "slow.mp4", n_frames=100)
-    first = driver(two_nodes, folder)
-    while not two_nodes.log():
-        time.sleep(0.1)
-    archive = folder.parent / "archive"
-    with pytest.raises(ArchiveBusy, match=f"process {first.pid}"):
-        Archive(archive).index([folder], analyst=on_ray(two_nodes.address), wait_s=0)
-    second = index_job(archive, [folder], JobOptions(two_nodes.address))
+    encode(folder / "held.mp4", n_frames=60)
+    with two_nodes.holding(), ThreadPoolExecutor(1) as pool:
+        first = driver(two_nodes, folder, archive)
+        while not two_nodes.log():
+            assert first.poll() is None
+            time.sleep(0.1)
+        with pytest.raises(ArchiveBusy, match=f"process {first.pid}"):
+            archive.index([folder], analyst=on_ray(two_nodes.address), wait_s=0)
+        waiting = pool.submit(index_job, archive.path, [folder], JobOptions(two_nodes.address))
+        time.sleep(1.0)
+        assert not waiting.done()
+        two_nodes.let_go()
+        second = waiting.result()
     assert first.wait(timeout=120) == 0
     assert (second.indexed, second.planned.unchanged) == ((), 13)
-    (folder / "slow.mp4").unlink()
-    Archive(archive).forget_missing()
-    assert_same_rows(archive, expected)
+    (folder / "held.mp4").unlink()
+    archive.forget_missing()
+    assert_same_rows(archive.path, expected)
 
 
 def test_an_archive_of_other_models_is_refused_before_any_work(
-    two_nodes: TwoNodes, folder: Path
+    two_nodes: TwoNodes, folder: Path, archive: Archive
 ) -> None:
-    archive = folder.parent / "archive"
-    Archive(archive).index([folder / "v0.mp4"])
-    other = Archive(archive, encoder="idclip:compact")
+    archive.index([folder / "v0.mp4"])
+    other = Archive(archive.path, encoder="idclip:compact")
     with pytest.raises(ArchiveMismatch, match="concept"):
         other.index([folder], analyst=on_ray(two_nodes.address))
-    stamp = archive / "archive.json"
+    stamp = archive.path / "archive.json"
     stamp.write_text(stamp.read_text().replace('"schema": ', '"schema": 9'))
     with pytest.raises(ArchiveMismatch, match="knows layouts up to"):
-        index_job(archive, [folder], JobOptions(two_nodes.address))
+        index_job(archive.path, [folder], JobOptions(two_nodes.address))
     assert two_nodes.log() == []
 
 
@@ -213,13 +232,13 @@ def test_an_old_archive_is_upgraded_before_any_work_and_has_the_rows_of_one_proc
 
 
 def test_a_full_disk_ends_the_job_clearly_and_the_next_goes_on(
-    two_nodes: TwoNodes, folder: Path, expected: Path
+    two_nodes: TwoNodes, folder: Path, archive: Archive, expected: Path
 ) -> None:
-    run = driver(two_nodes, folder, largest=20_000)
+    run = driver(two_nodes, folder, archive, largest=20_000)
     _, said = run.communicate(timeout=120)
     assert run.returncode == 2, said
     assert "archive" in said
-    assert driver(two_nodes, folder).wait(timeout=120) == 0
-    assert Archive(folder.parent / "archive").verify() == []
-    assert_same_rows(folder.parent / "archive", expected)
+    assert driver(two_nodes, folder, archive).wait(timeout=120) == 0
+    assert archive.verify() == []
+    assert_same_rows(archive.path, expected)
     assert set(os.listdir(two_nodes.kills)) <= {"log", "spans"}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import TwoNodes
 from stored_rows import assert_same_rows
+from two_nodes import TwoNodes
 from videos import encode
 
 from vidsearch import Archive

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 from stored_rows import assert_same_rows, expected
-from two_nodes import TwoNodes, hooks, two_nodes_in
+from two_nodes import TwoNodes
 from videos import encode
 
 from vidsearch import Archive
 from vidsearch.errors import VidsearchError
-from vidsearch.indexing import IndexReport
+from vidsearch.indexing import GROUP_VIDEOS, IndexReport
 from workers import JobOptions, index_job
 
 pytestmark = pytest.mark.slow
-ray = pytest.importorskip("ray")
+pytest.importorskip("ray")
 N_VIDEOS = 10
 needs_root = pytest.mark.skipif(
     subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0,
@@ -33,8 +33,9 @@ needs_root = pytest.mark.skipif(
 def folder(tmp_path: Path) -> Path:
     videos = tmp_path / "videos"
     videos.mkdir()
-    for number in range(N_VIDEOS):
-        encode(videos / f"slow{number}.mp4", n_frames=60 + number)
+    for number in range(N_VIDEOS // 2):  # the larger ones are handed out first
+        encode(videos / f"held-first{number}.mp4", n_frames=60 + number)
+        encode(videos / f"held-last{number}.mp4", n_frames=30 + number)
     return videos
 
 
@@ -95,70 +96,83 @@ def test_a_node_without_the_mount_gets_nothing_until_it_has_it_and_costs_nothing
     quick: None,
 ) -> None:
     caplog.set_level(logging.INFO, "workers")
-    for number in range(6):
-        encode(folder / f"slower{number}.mp4", n_frames=200 + number)
-    with ThreadPoolExecutor(1) as pool:  # Ray starts nodes from the main thread alone
+    # Ray starts nodes from the main thread alone.
+    with ThreadPoolExecutor(1) as pool, two_nodes.holding():
         running = pool.submit(job, two_nodes, folder)
         wait(running, lambda: len(two_nodes.log()) >= 2)
         with two_nodes.blind_node(folder) as blind:
             wait(running, lambda: any("does not see" in text for text in warnings()))
-            time.sleep(4.0)  # for what it had been given by then
+            time.sleep(2.0)  # for what it had been given by then
             before = len(sent_on(caplog))
-            time.sleep(10.0)  # in which it would go through what waits
+            time.sleep(5.0)  # in which it would go through what waits
             assert len(sent_on(caplog)) - before <= 1
             (told,) = warnings()
             assert not running.done()
-            assert len({node for node, _ in two_nodes.log()}) == 2
+            assert len(two_nodes.at_work()) == 2
             blind.see()
+            wait(running, lambda: len(warnings()) == 2)
+            two_nodes.hold("last")
+            wait(running, lambda: len(two_nodes.at_work()) == 3)
+            two_nodes.let_go()
             report = running.result()
-    assert f"does not see {folder}/slow" in told
+    assert f"does not see {folder}/held" in told
     assert "mount it there under the same path" in told
     assert f"It gets no more work of {folder}; the others go on" in told
     assert "it is used again" in warnings()[1]
-    assert len({node for node, _ in two_nodes.log()}) == 3
     check(two_nodes, folder, report)
 
 
 @needs_root
 def test_where_only_nodes_without_the_mount_are_left_the_job_ends_clearly(
-    tmp_path: Path, folder: Path, warnings: Callable[[], list[str]], quick: None
+    two_nodes: TwoNodes, tmp_path: Path, warnings: Callable[[], list[str]], quick: None
 ) -> None:
-    ray.shutdown()
-    with two_nodes_in(tmp_path / "kills", num_cpus=0) as cluster, ThreadPoolExecutor(1) as pool:
-        ray.init(cluster.address, runtime_env=hooks(), log_to_driver=False)
-        try:
-            running = pool.submit(job, cluster, folder, stall_s=5.0)
-            with cluster.blind_node(folder):
-                wait(running, lambda: any("does not see" in text for text in warnings()))
-                wait(running, lambda: Archive(folder.parent / "archive").videos())
-                cluster.cluster.remove_node(cluster.second, allow_graceful=False)
-                with pytest.raises(VidsearchError) as ended:
-                    running.result()
-        finally:
-            ray.shutdown()
-    done = Archive(folder.parent / "archive").videos()
-    left = N_VIDEOS - len(done)
+    """One node alone is large enough; the one that comes, and does not see the files, is too."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    first = [encode(folder / f"v{n}.mp4", n_frames=60 + n) for n in range(GROUP_VIDEOS)]
+    rest = [
+        encode(folder / f"slow{n}.mp4", n_frames=250 + n, size=(64, 36), options={"crf": "50"})
+        for n in range(4)
+    ]
+    assert max(path.stat().st_size for path in rest) < min(path.stat().st_size for path in first)
+    archive = tmp_path / "archive"
+    large = two_nodes.add_node(cpus=2)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(job, two_nodes, folder, stall_s=5.0, cpus_per_worker=2)
+        stamp = archive / "archive.json"
+        wait(running, lambda: stamp.exists() and Archive(archive).videos())
+        with two_nodes.blind_node(folder, cpus=2):
+            wait(running, lambda: any("does not see" in text for text in warnings()))
+            two_nodes.cluster.remove_node(large, allow_graceful=False)
+            with pytest.raises(VidsearchError) as ended:
+                running.result()
+    assert len(two_nodes.at_work()) == 1
+    done = Archive(archive).videos()
+    left = len(first) + len(rest) - len(done)
     assert {video.status for video in done} == {"indexed"}
-    assert 0 < left < N_VIDEOS
+    assert len(done) >= len(first)
+    assert left > 0
     assert f"{left} files are left that no node of the cluster can do" in str(ended.value)
     assert "mount it there under the same path" in str(ended.value)
     assert "What was stored is kept; run the command again" in str(ended.value)
-    Archive(folder.parent / "archive").index([folder])
-    assert_same_rows(folder.parent / "archive", expected(folder))
+    Archive(archive).index([folder])
+    assert_same_rows(archive, expected(folder))
 
 
 def test_a_node_with_other_code_that_joins_gets_nothing_and_costs_nothing(
     two_nodes: TwoNodes, folder: Path, warnings: Callable[[], list[str]], quick: None
 ) -> None:
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, two_nodes.holding():
         running = pool.submit(job, two_nodes, folder)
         wait(running, lambda: len(two_nodes.log()) >= 2)
         two_nodes.add_node(VIDSEARCH_PRETEND="0" * 16)
+        wait(running, warnings)
+        two_nodes.let_go()
         report = running.result()
     (told,) = warnings()
     assert "(code 00000000), and the job vidsearch" in told
     assert "of the same commit, and start its Ray again. It gets no more work; the others" in told
-    assert len({node for node, _ in two_nodes.log()}) == 2
+    assert len(two_nodes.at_work()) == 2
     check(two_nodes, folder, report)
 
 
@@ -166,7 +180,8 @@ def test_a_node_that_does_not_understand_its_order_ends_the_job_clearly(
     two_nodes: TwoNodes, folder: Path
 ) -> None:
     two_nodes.add_node(VIDSEARCH_FAR="1")
-    with pytest.raises(VidsearchError, match="could not even read what it is to do") as ended:
+    said = "could not even read what it is to do"
+    with two_nodes.holding(), pytest.raises(VidsearchError, match=said) as ended:
         job(two_nodes, folder)
     assert "install the same everywhere" in str(ended.value)
     assert "unexpected keyword" in str(ended.value) or "positional argument" in str(ended.value)

@@ -16,7 +16,7 @@ from workers import JobOptions, index_job
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
-SHOT_S, KEYFRAME_S, PIECE_S, PIECES = 2.0, 1.0, 15.0, 8
+SHOT_S, KEYFRAME_S, PIECE_S, PIECES = 2.0, 1.0, 15.0, 4
 LAG_S = 1.0  # until a cut is certain
 
 

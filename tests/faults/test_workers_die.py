@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shot_videos import shots_video
@@ -103,36 +104,52 @@ def test_a_piece_that_crashes_its_worker_puts_the_file_in_quarantine(
     assert set(states.values()) == {"indexed"}
 
 
+def until_work_on(two_nodes: TwoNodes, n_nodes: int, running: Future[Any]) -> None:
+    deadline = time.monotonic() + 120
+    while len(two_nodes.at_work()) < n_nodes:
+        assert not running.done(), running.result()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def during(
-    two_nodes: TwoNodes, folder: Path, begun: int, happens: Callable[[], object]
+    two_nodes: TwoNodes, folder: Path, happens: Callable[[], object], n_nodes: int = 2
 ) -> tuple[Path, IndexReport]:
-    """Run the job; once so many files were begun, something happens."""
-    with ThreadPoolExecutor(1) as pool:  # Ray starts nodes from the main thread alone
-        running = pool.submit(job, two_nodes, folder)
-        while len(two_nodes.log()) < begun and not running.done():
-            time.sleep(0.05)
+    """Run the job; while both nodes are amid a file, something happens.
+
+    They go on when so many nodes have begun to work.
+    """
+    with ThreadPoolExecutor(1) as pool, two_nodes.holding():  # Ray starts nodes from the main
+        running = pool.submit(job, two_nodes, folder)  # thread alone
+        until_work_on(two_nodes, 2, running)
         happens()
+        until_work_on(two_nodes, n_nodes, running)
+        two_nodes.let_go()
         return running.result()
 
 
-def test_a_node_that_goes_away_is_survived(two_nodes: TwoNodes, folder: Path) -> None:
+@pytest.fixture
+def held(folder: Path) -> Path:
+    """With files in which workers can be held: more than there will be nodes, and begun first."""
     for number in range(4):
-        encode(folder / f"slow{number}.mp4", n_frames=80 + number)
+        encode(folder / f"held{number}.mp4", n_frames=80 + number)
+    return folder
 
+
+def test_a_node_that_goes_away_is_survived(two_nodes: TwoNodes, held: Path) -> None:
     def remove() -> None:
         two_nodes.cluster.remove_node(two_nodes.second, allow_graceful=False)
 
-    archive, report = during(two_nodes, folder, 3, remove)
+    archive, report = during(two_nodes, held, remove)
     assert (len(report.indexed), report.failed) == (8, ())
-    assert_same_rows(archive, expected(folder))
+    assert len([name for _, name in two_nodes.log() if name.startswith("held")]) > 4
+    assert_same_rows(archive, expected(held))
 
 
-def test_a_node_that_comes_is_used(two_nodes: TwoNodes, folder: Path) -> None:
-    for number in range(8):
-        encode(folder / f"slow{number}.mp4", n_frames=100 + number)
-    _, report = during(two_nodes, folder, 2, two_nodes.add_node)
-    assert len(report.indexed) == 12
-    assert len({node for node, _ in two_nodes.log()}) == 3
+def test_a_node_that_comes_is_used(two_nodes: TwoNodes, held: Path) -> None:
+    _, report = during(two_nodes, held, two_nodes.add_node, n_nodes=3)
+    assert len(report.indexed) == 8
+    assert len(two_nodes.at_work()) == 3
 
 
 def test_a_node_with_other_code_is_refused_before_any_work(
