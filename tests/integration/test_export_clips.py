@@ -127,7 +127,7 @@ def excerpt(file: Path, first: int, end: int, rank: int = 1, **facts: Any) -> Ex
 
 
 def numbers(file: Path) -> list[int]:
-    with decode(file) as frames:
+    with decode(settle(file)) as frames:
         return [read_number(frame.picture()) for frame in frames]
 
 

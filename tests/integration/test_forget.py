@@ -300,7 +300,9 @@ def forget_and_die(folder: Path, step: int) -> None:
     Archive(folder).forget_person(SINGER)
 
 
-@pytest.mark.parametrize("step", [0, 5, 7, 9, 13])
+@pytest.mark.parametrize(
+    "step", [7, *(pytest.param(step, marks=pytest.mark.slow) for step in (0, 5, 9, 13))]
+)
 def test_a_forgetting_that_is_killed_is_finished_by_the_next_writer(
     archive: Archive, tmp_path: Path, step: int
 ) -> None:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from videos import encode
+from videos import encode, loop
 
 from vidsearch import Archive
 from vidsearch.errors import ArchiveUnavailable, VidsearchError
@@ -100,7 +100,8 @@ def test_an_archive_that_cannot_be_written_hides_no_interrupt(
 
 
 def test_a_run_that_was_killed_is_told_as_killed(tmp_path: Path, folder: Path) -> None:
-    encode(folder / "long.mp4", n_frames=4000)
+    # Minutes of work: however late the kill comes, it comes before the end.
+    loop(encode(tmp_path / "short.mp4", n_frames=250), folder / "long.mp4", 10_000)
     archive = tmp_path / "archive"
     command = [sys.executable, "-m", "vidsearch", "index", folder, "--archive", archive]
     run = subprocess.Popen([str(each) for each in command], stderr=subprocess.DEVNULL)

@@ -210,7 +210,7 @@ def test_the_prometheus_endpoint_of_ray_shows_what_a_job_did(
     assert shown["vidsearch_result_bytes_total"] > 0
 
 
-def test_the_commands_index_on_ray_and_tell_it(folder: Path, tmp_path: Path) -> None:
+def test_the_commands_index_on_ray_and_tell_it(ray: Any, folder: Path, tmp_path: Path) -> None:
     (folder / "white-house-poetry.mp4").unlink()
     (folder / "text.mp4").write_bytes(b"no video")
     archive = tmp_path / "archive"
@@ -220,8 +220,8 @@ def test_the_commands_index_on_ray_and_tell_it(folder: Path, tmp_path: Path) -> 
     told = json.loads(run.stdout)
     assert len(told["indexed"]) == 1
     assert f"{folder / 'text.mp4'}" in run.stdout
-    job = ("-m", "workers", "index", folder, "--archive", archive, "--ray", "local")
-    run = command(*job)
+    there = ray.get_runtime_context().gcs_address
+    run = command("-m", "workers", "index", folder, "--archive", archive, "--ray", there)
     assert run.returncode == 3, run.stderr
     assert "failed" in run.stderr
     assert str(folder / "text.mp4") in run.stderr

@@ -121,6 +121,7 @@ def test_a_small_vit_learns_with_visual_prompts(models: Path, tmp_path: Path) ->
     assert _found(trained, root) >= 5 / 24  # five times as often as by chance
 
 
+@pytest.mark.slow
 def test_the_compact_model_learns_32_photos_by_heart(tmp_path: Path, example_media: Path) -> None:
     root = pfs(tmp_path / "pfs", people=4, scenes=8, dim=128)
     photos = sorted((example_media / "people").glob("*.jpg"))
@@ -249,6 +250,7 @@ train(["--data", {str(data)!r}, "--out", {str(out)!r}, "--model", "small-vit", "
     )
 
 
+@pytest.mark.slow
 def test_an_interrupt_saves_too(models: Path, data: Path, tmp_path: Path) -> None:
     stopped = _stopped_after(tmp_path / "run", data, models, signal.SIGINT)
     assert stopped.returncode == 130
