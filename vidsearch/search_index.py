@@ -151,7 +151,7 @@ def renew(
         outgrown = rows > _GROWN * made_for.get(table, 0)
         if table in VECTORS and rows >= _FEW and ("vector" not in there or outgrown):
             say(f"indexing {rows} rows of {table}")
-            tables.index_vectors(table, partitions_for(rows))
+            tables.index_vectors(table, partitions_for(rows, table))
             tables.tidy(table)  # of the old one nothing stays on the disk
             made_for[table], changed = rows, True
     behind = [
@@ -169,13 +169,14 @@ def renew(
     return changed
 
 
-def partitions_for(rows: int) -> int:
-    """How many inverted lists: half the root of the number of rows.
+def partitions_for(rows: int, table: str) -> int:
+    """How many inverted lists: half the root of the number of rows, for faces an eighth of that.
 
     Making the index compares each row with each list, and the codes in a list are quick to compare,
-    so with half of the usual number it takes half as long to make and finds more.
+    so with half of the usual number it takes half as long to make and finds more. Of faces all
+    lists are looked at by every question, so that there is nothing to win by many.
     """
-    return max(1, math.isqrt(rows) // 2)
+    return max(1, math.isqrt(rows) // (16 if table == "faces" else 2))
 
 
 def _columns(table: str, rows: int) -> tuple[str, ...]:
