@@ -196,6 +196,7 @@ _KILLED = """
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_a_whole_checkpoint_is_there(
     backbone: Backbone, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ while not (said := told.read_text()).endswith("end"):
 """
 
 
+@pytest.mark.slow
 def test_readers_of_other_processes_miss_nothing_while_commits_are_merged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -36,6 +36,7 @@ def _frames(path: Path, every_s: float) -> tuple[list[float], list[NDArray[np.ui
     return times, pictures
 
 
+@pytest.mark.slow
 def test_captions_find_their_photo_among_the_coco_val_photos(
     encoder: ConceptEncoder, shared_data: Path
 ) -> None:
