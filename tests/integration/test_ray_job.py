@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from shot_videos import shots_video
 from stored_rows import NEARLY, assert_same_rows, rows_of
 from videos import encode, loop
 
 from vidsearch import Archive
+from vidsearch.cli import main
 
 pytestmark = [
     pytest.mark.slow,
@@ -252,10 +254,10 @@ def test_rays_client_is_refused_with_what_to_do_instead(folder: Path, tmp_path: 
     assert "Traceback" not in run.stderr
 
 
-def test_more_cores_than_there_are_are_refused(folder: Path, tmp_path: Path) -> None:
-    ours = ("-m", "vidsearch", "index", folder, "--archive", tmp_path / "archive", "--ray", "local")
-    run = command(*ours, "--cpus-per-worker", "4096")
-    assert run.returncode == 2
+def test_more_cores_than_there_are_are_refused(ray: Any, folder: Path, tmp_path: Path) -> None:
+    ours = ["index", str(folder), "--archive", str(tmp_path / "archive"), "--ray", "local"]
+    run = CliRunner().invoke(main, [*ours, "--cpus-per-worker", "4096"])  # on the Ray that is here
+    assert run.exit_code == 2
     assert "a worker wants 4096 cores" in run.stderr
     assert "take fewer with --cpus-per-worker" in run.stderr
 
