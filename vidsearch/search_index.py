@@ -154,6 +154,8 @@ def renew(
             tables.index_vectors(table, partitions_for(rows, table))
             tables.tidy(table)  # of the old one nothing stays on the disk
             made_for[table], changed = rows, True
+            if known is not None:  # whoever is killed now need not make this one again
+                _write(folder, Known(known.typical, made_for, time.time()))
     behind = [
         each
         for each in states(tables)
@@ -164,9 +166,12 @@ def renew(
         tables.tidy(table)
         changed = True
     if changed:
-        known = Known(tuple(map(float, _mean(tables))), made_for, time.time())
-        write_whole(folder / FILE, json.dumps(asdict(known)))
+        _write(folder, Known(tuple(map(float, _mean(tables))), made_for, time.time()))
     return changed
+
+
+def _write(folder: Place, known: Known) -> None:
+    write_whole(folder / FILE, json.dumps(asdict(known)))
 
 
 def partitions_for(rows: int, table: str) -> int:

@@ -25,6 +25,7 @@ from vidsearch import store as store_module
 from vidsearch.cli import main
 from vidsearch.search_index import IndexState, is_behind
 from vidsearch.store import Store
+from vidsearch.tables import Tables
 
 SHOTS, LARGE = 200, 1000
 VECTORS = ("keyframes", "vector")
@@ -119,6 +120,28 @@ def test_within_a_run_indexes_wait_for_a_share_of_the_rows(
         store.publish_many(list(maker.videos(1, SHOTS, first=30)))
         store.optimize()  # as the end of a run does
     assert {each.tail for each in index_of(folder).values()} == {0}
+
+
+def test_an_index_that_was_made_anew_before_a_kill_is_not_made_again(
+    folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown(folder, maker, 6)
+    monkeypatch.setattr(search_index, "_GROWN", 1)
+    make, made, kills = Tables.index_vectors, [], ["faces"]
+
+    def killed(tables: Tables, name: str, partitions: int) -> None:
+        if name in kills:
+            kills.remove(name)
+            raise KeyboardInterrupt
+        made.append(name)
+        make(tables, name, partitions)
+
+    monkeypatch.setattr(Tables, "index_vectors", killed)
+    with pytest.raises(KeyboardInterrupt):
+        grown(folder, maker, 1, first=20)
+    grown(folder, maker, 0)
+    assert made == ["keyframes", "faces"]
+    assert {state.tail for at, state in index_of(folder).items() if at[1] == "vector"} == {0}
 
 
 def test_small_files_are_merged_and_full_ones_are_not_counted() -> None:
