@@ -152,7 +152,7 @@ class Reach:
 
         These are -inf where no other shot can be a hit.
         """
-        required = _required(self._tree, {who: each.places for who, each in self._spots.items()})
+        required = _required(self._tree, {who: each.sorted for who, each in self._spots.items()})
         few = FEW_SHOTS * depth // DEPTHS[0]
         if required is not None and len(required) <= few:
             complete = all(spots.all for spots in self._spots.values())
@@ -207,7 +207,7 @@ class Reach:
     def _surest_of(self, required: Ints, n: int) -> Ints:
         """Of more places than can be read those where the people asked for are most probably."""
         sure = np.concatenate([spots.places[:n] for spots in self._spots.values()])
-        return np.unique(sure[np.isin(sure, required)][:n])
+        return np.unique(sure[_in(sure, required)][:n])
 
     def _best_of(self, required: Ints, directions: Vector, n: int) -> Rows:
         """Of more places than can be read those where the context fits best.
@@ -220,7 +220,7 @@ class Reach:
         products = keyframes["vector"] @ directions.T
         surely = _required(
             self._tree,
-            {who: spots.surest(self._threshold) for who, spots in self._spots.items()},
+            {who: np.sort(spots.surest(self._threshold)) for who, spots in self._spots.items()},
         )
         assert surely is not None, "people are required"
         likely = _in(places, _near(surely, required))
@@ -228,7 +228,7 @@ class Reach:
         support = _near(found[~_in(found, surely)], surely)
         every = reduce(np.union1d, [found, support, self._surest_of(required, _SUREST)])
         read = taken(keyframes, np.flatnonzero(_in(places, every)))
-        return self._lookup.rows_of(read, np.setdiff1d(every, places), faces=True)
+        return self._lookup.rows_of(read, np.setdiff1d(every, read["place"]), faces=True)
 
     def _to_ask(self) -> Vector:
         """The directions in which candidates are looked for, [M, D], each once."""
@@ -280,9 +280,13 @@ def _best(places: Ints, products: Vector, n: int) -> Ints:
 
 
 def _near(places: Ints, among: Ints) -> Ints:
-    """Those of `among` that are one of `places`, or so near to one that they may support it."""
-    steps = np.arange(-scenes.NEAR, scenes.NEAR + 1)
-    return among[_in(among, np.sort(place_of(places[:, None], steps), axis=None))]
+    """Those of `among` that are one of `places`, or so near to one that they may support it.
+
+    `places` are sorted.
+    """
+    steps = range(-scenes.NEAR, scenes.NEAR + 1)
+    near = [_in(among, place_of(places, step)) for step in steps]
+    return among[np.logical_or.reduce(near)]
 
 
 def _in(values: Ints, some: Ints) -> NDArray[np.bool_]:
@@ -307,12 +311,12 @@ def _people(node: Node, *, wanted: bool = True) -> set[str]:
 def _required(node: Node, places: Mapping[str, Ints], *, wanted: bool = True) -> Ints | None:
     """The places outside of which `node` cannot hold, sorted; None where it may hold anywhere.
 
-    `places` are those where each person may be.
+    `places` are those where each person may be, sorted.
     """
     if isinstance(node, Not):
         return _required(node.part, places, wanted=not wanted)
     if isinstance(node, Someone):
-        return np.sort(places[node.person.person_id]) if wanted else None
+        return places[node.person.person_id] if wanted else None
     if not isinstance(node, (AllOf, AnyOf)):
         return None
     parts = [_required(part, places, wanted=wanted) for part in node.parts]

@@ -21,7 +21,7 @@ from vidsearch.cache_folder import cache_folder
 from vidsearch.errors import ArchiveUnavailable
 from vidsearch.schema import ORDER, SEARCHED, full_numbers
 from vidsearch.stamp import read_stamp
-from vidsearch.tables import Tables, explained, manifests
+from vidsearch.tables import Tables, explained, manifest_names
 from vidsearch.urls import Place
 
 _KEY = b"vidsearch:table"
@@ -34,7 +34,7 @@ def table_key(folder: Place, archive_id: str, table: str) -> str:
     Each commit adds one file to `_versions` and nothing else does, so the names in there tell
     states apart. Raises FileNotFoundError where there is no such table.
     """
-    names = sorted(each.name for each in manifests(folder, table))
+    names = sorted(manifest_names(folder, table))
     return hashlib.sha256("/".join((archive_id, table, *names)).encode()).hexdigest()
 
 
@@ -45,7 +45,7 @@ def is_tidy(folder: Place, table: str) -> bool:
     """
     data = folder / f"{table}.lance" / "data"
     n_files = sum(1 for _ in data.iterdir()) if data.is_dir() else 0
-    return n_files <= 1 and len(manifests(folder, table)) <= 1
+    return n_files <= 1 and len(manifest_names(folder, table)) <= 1
 
 
 def copies(folder: Place) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,6 +31,11 @@ class Spots:
     places: Ints
     probability: Reals
     all: bool
+
+    @cached_property
+    def sorted(self) -> Ints:
+        """The places in their own order."""
+        return np.sort(self.places)
 
     def surest(self, least: float) -> Ints:
         """The places with at least that probability."""

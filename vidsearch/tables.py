@@ -10,7 +10,7 @@ import datetime
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -281,8 +281,18 @@ def manifests(folder: Place, table: str) -> list[Place]:
 
     Raises FileNotFoundError where there is no such table.
     """
-    there = (folder / f"{table}.lance" / "_versions").iterdir()
-    return [each for each in there if each.name.endswith(".manifest")]
+    versions = folder / f"{table}.lance" / "_versions"
+    return [versions / name for name in manifest_names(folder, table)]
+
+
+def manifest_names(folder: Place, table: str) -> list[str]:
+    """The same by their names alone: every question asks whether there are others by now."""
+    versions = folder / f"{table}.lance" / "_versions"
+    if isinstance(versions, Path):
+        names: Iterable[str] = os.listdir(versions)  # paths take five times as long
+    else:
+        names = (each.name for each in versions.iterdir())
+    return [name for name in names if name.endswith(".manifest")]
 
 
 def _version(manifest: Place) -> int:
