@@ -6,7 +6,7 @@
     python -m benchmarks.scale exact --archive DIR      (at a million shots: 8 GB of memory)
     python -m benchmarks.scale contexts --archive DIR   (where `exact` takes too much)
     python -m benchmarks.scale busy --archive DIR
-    python -m benchmarks.scale report [--questions] DIR...
+    python -m benchmarks.scale report DIR... [--questions]
 
 `make` writes an archive as a job does, eight videos a commit, each of 1,000 shots of 6 s, with all
 upkeep (one over 100,000 shots from ready rows in the place of records); it may be stopped and

@@ -38,7 +38,7 @@ _SAMPLE = 64  # vectors a list from which its centre is learnt, for all kinds
 
 def kinds(rows: int) -> dict[str, Any]:
     """The ways to index, by name."""
-    lists = partitions_for(rows, "keyframes")
+    lists = partitions_for(rows)
     common: dict[str, Any] = {"distance_type": "cosine", "sample_rate": _SAMPLE}
     return {
         "rq": IvfRq(num_partitions=lists, **common),

@@ -284,9 +284,10 @@ def _near(places: Ints, among: Ints) -> Ints:
 
     `places` are sorted.
     """
-    steps = range(-scenes.NEAR, scenes.NEAR + 1)
-    near = [_in(among, place_of(places, step)) for step in steps]
-    return among[np.logical_or.reduce(near)]
+    steps = np.arange(-scenes.NEAR, scenes.NEAR + 1)
+    # Places of one step after those of another: a stable sort has only to merge them.
+    near = np.sort(place_of(places, steps[:, None]), axis=None, kind="stable")
+    return among[_in(among, near)]
 
 
 def _in(values: Ints, some: Ints) -> NDArray[np.bool_]:

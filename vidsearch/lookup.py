@@ -57,7 +57,7 @@ class Lookup:
         exact_below: int = EXACT_BELOW,
     ) -> None:
         self.typical = known.mean
-        self._lists = partitions_for(known.made_for.get("keyframes", 0), "keyframes")
+        self._lists = partitions_for(known.made_for.get("keyframes", 0))
         self.videos = videos
         self._exact_below = exact_below
         self.labels = labels

@@ -151,7 +151,7 @@ def renew(
         outgrown = rows > _GROWN * made_for.get(table, 0)
         if table in VECTORS and rows >= _FEW and ("vector" not in there or outgrown):
             say(f"indexing {rows} rows of {table}")
-            tables.index_vectors(table, partitions_for(rows, table))
+            tables.index_vectors(table, partitions_for(rows))
             tables.tidy(table)  # of the old one nothing stays on the disk
             made_for[table], changed = rows, True
             if known is not None:  # whoever is killed now need not make this one again
@@ -174,14 +174,15 @@ def _write(folder: Place, known: Known) -> None:
     write_whole(folder / FILE, json.dumps(asdict(known)))
 
 
-def partitions_for(rows: int, table: str) -> int:
-    """How many inverted lists: half the root of the number of rows, for faces an eighth of that.
+def partitions_for(rows: int) -> int:
+    """How many inverted lists: half the root of the number of rows.
 
     Making the index compares each row with each list, and the codes in a list are quick to compare,
-    so with half of the usual number it takes half as long to make and finds more. Of faces all
-    lists are looked at by every question, so that there is nothing to win by many.
+    so with half of the usual number it takes half as long to make and finds more. Fewer still for
+    faces, of which every question looks at all lists, make the codes coarser: more looks of
+    strangers come before somebody's, and more have to be read.
     """
-    return max(1, math.isqrt(rows) // (16 if table == "faces" else 2))
+    return max(1, math.isqrt(rows) // 2)
 
 
 def _columns(table: str, rows: int) -> tuple[str, ...]:
