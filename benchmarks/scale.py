@@ -100,6 +100,7 @@ OTHERS = (
     "a fire engine in the rain",
     "a skier in the air",
 )
+ENDINGS = (" at noon", " at dusk", " in the rain", " from above", " in winter")
 SCENES = ("giving a speech", "outdoors", "in a street")
 OTHER_SCENES = ("at a desk", "with a microphone", "beside a car")
 ONLY_ONCE, WHERE = "Olga Once", "v000001.mp4"  # in one shot of that video, and in no other
@@ -107,8 +108,11 @@ PEOPLE = (ONLY_ONCE, "Sam Sometimes", "Otto Often", *(f"Person {n:02d}" for n in
 Questions = dict[str, tuple[tuple[str, dict[str, Any]], ...]]
 
 
-def questions_of(contexts: Sequence[str], scenes: Sequence[str]) -> Questions:
-    """Questions of every kind with these words in them."""
+def questions_of(
+    contexts: Sequence[str], scenes: Sequence[str], endings: Sequence[str] = len(ENDINGS) * ("",)
+) -> Questions:
+    """Questions of every kind with these words in them, those of some kinds with endings."""
+    few = [[text + ending for text in contexts[:8]] for ending in endings]
     return {
         "context": tuple((text, {}) for text in contexts),
         "person": tuple((name, {}) for name in PEOPLE),
@@ -116,11 +120,11 @@ def questions_of(contexts: Sequence[str], scenes: Sequence[str]) -> Questions:
         "person and context": tuple(
             (f"{name} {scenes[n % 3]}", {}) for n, name in enumerate(PEOPLE)
         ),
-        "context, not context": tuple((f"{text}, not a woman", {}) for text in contexts[:8]),
-        "context, not person": tuple((f"{text}, not Otto Often", {}) for text in contexts[:8]),
-        "context, videos": tuple((text, OF_VIDEOS) for text in contexts[:8]),
-        "context, date": tuple((text, OF_A_DATE) for text in contexts[:8]),
-        "context, no face": tuple((text, {"faces": "0"}) for text in contexts[:8]),
+        "context, not context": tuple((f"{text}, not a woman", {}) for text in few[0]),
+        "context, not person": tuple((f"{text}, not Otto Often", {}) for text in few[1]),
+        "context, videos": tuple((text, OF_VIDEOS) for text in few[2]),
+        "context, date": tuple((text, OF_A_DATE) for text in few[3]),
+        "context, no face": tuple((text, {"faces": "0"}) for text in few[4]),
         "person, time": tuple((name, {"since": 600.0, "until": 1800.0}) for name in PEOPLE[1:]),
     }
 
@@ -129,7 +133,7 @@ OF_VIDEOS, OF_A_DATE = {"video": "/videos/0*"}, {"date": "2020-10"}
 QUESTIONS = questions_of(CONTEXTS, SCENES)
 NEW_WORDS = {
     kind: new
-    for kind, new in questions_of(OTHERS, OTHER_SCENES).items()
+    for kind, new in questions_of(OTHERS, OTHER_SCENES, ENDINGS).items()
     if new[-1] not in QUESTIONS[kind]
 }
 COMPARED: dict[str, dict[str, Any]] = {

@@ -18,10 +18,10 @@ DATA = (
     " face in two shots of three; no pictures. Made on a machine that others used."
 )
 ASKED = (
-    "`first time`: nobody and nothing of it was asked for since the last commit. Who was is"
-    " remembered, with the shots they may be in, and so are shots that were read. `new words`: with"
-    " contexts that nobody asked for yet, of people who were. All other columns are of questions"
-    " asked before."
+    "`first time`: nobody of it was asked for since the last commit, nor its words but in the kinds"
+    " above. Who was is remembered, with the shots they may be in, and so are what the index found"
+    " and shots that were read. `new words`: with contexts that nobody asked for yet, others for"
+    " each kind, of people who were. All other columns are of questions asked before."
 )
 
 
