@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 TESTS = Path(__file__).resolve().parent
 FAULTS = TESTS / "faults"
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
@@ -50,6 +52,15 @@ class TwoNodes:
         return self.cluster.add_node(
             num_cpus=cpus, object_store_memory=STORE_BYTES, env_vars=environment or None
         )
+
+    def lose_second(self) -> None:
+        """The second node goes away at once, and all that ran there: its workers may live longer
+        than what looks after them, and finish a file meanwhile."""
+        (raylet,) = self.second.all_processes["raylet"]
+        workers = psutil.Process(raylet.process.pid).children(recursive=True)
+        self.cluster.remove_node(self.second, allow_graceful=False)
+        _, alive = psutil.wait_procs(workers, timeout=60)
+        assert not alive
 
     @contextmanager
     def blind_node(self, folder: Path, cpus: int = 1) -> Iterator[BlindNode]:

@@ -172,6 +172,8 @@ def pieces_at(frames: Decoder, borders: Sequence[float]) -> tuple[Piece, ...]:
     pieces = [Piece(0, until_s=borders[0] if borders else None)]
     for number, from_s in enumerate(borders, 1):
         key_s = frames.key_before(from_s - before_s) if from_s > before_s else 0.0
+        if key_s is None and from_s < KEY_WITHIN_S:
+            key_s = 0.0  # in a transport stream seeking may land behind the first keyframe
         if key_s is None:
             return ()
         until_s = borders[number] if number < len(borders) else None

@@ -137,10 +137,7 @@ def held(folder: Path) -> Path:
 
 
 def test_a_node_that_goes_away_is_survived(two_nodes: TwoNodes, held: Path) -> None:
-    def remove() -> None:
-        two_nodes.cluster.remove_node(two_nodes.second, allow_graceful=False)
-
-    archive, report = during(two_nodes, held, remove)
+    archive, report = during(two_nodes, held, two_nodes.lose_second)
     assert (len(report.indexed), report.failed) == (8, ())
     assert len([name for _, name in two_nodes.log() if name.startswith("held")]) > 4
     assert_same_rows(archive, expected(held))

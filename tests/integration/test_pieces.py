@@ -196,6 +196,20 @@ def test_pieces_give_what_one_pass_gives(
     at()
 
 
+@pytest.mark.slow
+def test_a_border_to_which_only_the_beginning_leads_begins_there(
+    made: Callable[[Callable[[Path], Path]], Path],
+) -> None:
+    path = made(mpeg2_stream)
+    with decode(path) as frames:
+        assert frames.key_before(0.3) is None  # seeking lands behind the only one
+    pieces = cut_at(path, [8.3])
+    assert [piece.lead_s for piece in pieces] == [None, 0.0]
+    found, _ = in_pieces(path, pieces)
+    assert found is not None
+    assert_same(found, one_pass(path))
+
+
 def test_where_a_piece_knows_too_little_the_one_before_goes_on_until_they_meet(
     made: Callable[[Callable[[Path], Path]], Path],
 ) -> None:
