@@ -236,7 +236,10 @@ def make(folder: Path, shots: int, minutes: float, data: Path, exact_below: int)
             store.put_people(made_by.cast.people)
     measured, began = known(folder), time.monotonic()
     written_s, making_s = measured.get("written_s", 0.0), measured.get("making_s", 0.0)
-    with Store.open(folder, exact_below=exact_below) as store:
+    with Store.open(folder) as store:
+        # Only while rows are written: opened or closed as a small archive, a large one would copy
+        # all of its vectors into memory.
+        store.exact_below = exact_below
         first = len(store.videos())
         while first * SHOTS_EACH < shots and time.monotonic() - began < 60 * minutes:
             n = min(GROUP, -(-shots // SHOTS_EACH) - first)
@@ -249,6 +252,7 @@ def make(folder: Path, shots: int, minutes: float, data: Path, exact_below: int)
             first += n
             if first % 80 == 0:
                 print(f"{first * SHOTS_EACH:,} shots, {written_s:.0f} s", flush=True)
+        store.exact_below = EXACT_BELOW
     start = time.monotonic()
     whole = first * SHOTS_EACH >= shots
     if whole:

@@ -13,6 +13,8 @@ depends on an index; what does is only whether a shot is among the candidates.
 - A context without people has the keyframes nearest to its direction in the space of vectors: log
   odds are a linear function of the vector, so the nearest are the best. Of contexts joined by
   "and" the keyframes nearest to all together are read too.
+- Rows take more time than the index does. So those of a short list are read first, and of the
+  others only where these may be better (`vidsearch.shortlist`).
 - "Not" takes away: as long as a shot that was not read might be better than the last of the page,
   by what the farthest candidate allows, or the page is not full, four times as many are read.
 - What filters on videos and dates leave is compared one by one, and kept in memory, where it is no
@@ -34,12 +36,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idclip.identity import IdentityScorer
-from vidsearch import fits, scenes, scoring
+from vidsearch import fits, scenes, scoring, shortlist
 from vidsearch.filters import Filters
 from vidsearch.lookup import Lookup, taken
 from vidsearch.narrowing import FEW_SHOTS, Narrowed, narrow, no_video
 from vidsearch.question import AllOf, AnyOf, Like, Node, Not, Scene, Someone, leaves
-from vidsearch.records import Answer, Ints, Person, Rows, Vector
+from vidsearch.records import Answer, Ints, Person, Reals, Rows, Vector
 from vidsearch.rows import Arrays
 from vidsearch.schema import place_of
 from vidsearch.search import EVERYTHING, FIRST_PAGE, THRESHOLD, answer_of, search
@@ -87,9 +89,10 @@ def answer(
         return answer_of(query, "No shot is left by the filters together: take one away")
     if narrowed.few is not None and len(narrowed.few) <= FEW_SHOTS:
         return asked(lookup.kept_at(narrowed.few))
-    reach = Reach(lookup, encoder, scorer, query.tree, enrolled, threshold, filters, narrowed)
-    for depth in DEPTHS:
-        rows, unseen = reach.rows(depth)
+    reach = Reach(lookup, encoder, scorer, query.tree, enrolled, threshold, narrowed)
+    first = shortlist.first(paging, narrowed)
+    for depth, most in [*first, *((depth, None) for depth in DEPTHS)]:
+        rows, unseen = reach.rows(depth, most)
         found = asked(rows)
         if unseen == -np.inf or _settled(found, unseen, paging):
             break
@@ -126,18 +129,17 @@ class Reach:
         tree: Node,
         enrolled: Sequence[Person],
         threshold: float,
-        filters: Filters,
         narrowed: Narrowed,
     ) -> None:
         self._lookup = lookup
         self._encoder = encoder
+        self._scorer = scorer
         self._tree = tree
         self._narrowed = narrowed
         people = {
             leaf.person.person_id: leaf.person for leaf in leaves(tree) if isinstance(leaf, Someone)
         }
         self._wanted_people = _people(tree)
-        self._of_faces = filters.faces is not None
         self._threshold = threshold
         seen = Seen(lookup, scorer, enrolled, threshold, narrowed.of_videos)
         self._spots = {who: seen.spots(person) for who, person in people.items()}
@@ -147,13 +149,14 @@ class Reach:
             if not isinstance(leaf, Someone)
         }
 
-    def rows(self, depth: int) -> tuple[Rows, float]:
+    def rows(self, depth: int, most: int | None = None) -> tuple[Rows, float]:
         """The rows of the candidates, and the log odds that no other shot exceeds.
 
-        These are -inf where no other shot can be a hit.
+        These are -inf where no other shot can be a hit. Of more than `most` candidates the rows of
+        those are read that are worth most.
         """
         required = _required(self._tree, {who: each.sorted for who, each in self._spots.items()})
-        few = FEW_SHOTS * depth // DEPTHS[0]
+        few = FEW_SHOTS * max(1, depth // DEPTHS[0])
         if required is not None and len(required) <= few:
             complete = all(spots.all for spots in self._spots.values())
             # Nobody is where all are wanted: the answer says where each is.
@@ -163,7 +166,7 @@ class Reach:
         if required is not None:
             if not len(directions):
                 return self._kept_at(self._surest_of(required, few // 2)), _UNKNOWN
-            return self._best_of(required, directions, 2 * depth), _UNKNOWN
+            return self._best_of(required, directions, 2 * depth, most)
         if not len(directions):
             return self._any(4 * depth)
         keyframes, last = self._lookup.nearest_keyframes(
@@ -172,10 +175,13 @@ class Reach:
         farthest = dict(zip(map(_key, directions), last, strict=True))
         unseen = self._unseen(self._tree, farthest) if self._wanted(self._tree) else _UNKNOWN
         unseen = -np.inf if max(last) == -np.inf else unseen
-        places = np.unique(keyframes["place"])
         if self._wanted_people:
-            return self._rows_at(np.union1d(places, self._beside(few))), unseen
-        return self._without_people(places, keyframes), unseen
+            return self._rows_at(np.union1d(keyframes["place"], self._beside(few))), unseen
+        if most is not None:
+            worth = self._worth(keyframes)
+            listed, left_out = shortlist.best(keyframes["place"], worth, most)
+            keyframes, unseen = _of(keyframes, listed), max(unseen, left_out)
+        return self._without_people(keyframes), unseen
 
     def _beside(self, n: int) -> Ints:
         """The `n` surest places of everybody who is asked for."""
@@ -188,14 +194,24 @@ class Reach:
         """The same, for places that the people asked for decide alone, whatever else is asked."""
         return self._lookup.kept_at(np.union1d(places, self._narrowed.some))
 
-    def _without_people(self, places: Ints, keyframes: Arrays) -> Rows:
+    def _worth(self, keyframes: Arrays) -> Reals:
+        """What keyframes are worth at most, log odds, whoever is in them."""
+        vectors, typical = keyframes["vector"], self._lookup.typical
+        return shortlist.worth(self._encoder, self._scorer, self._tree, vectors, typical)
+
+    def _without_people(self, keyframes: Arrays) -> Rows:
         """The rows of candidates of a context in which nobody is wanted, but somebody may not be.
 
-        Shots near them in which those are support that they are in the candidates too.
+        Of candidates in which those may be everything is read, and of shots near these in which
+        they are: they support that they are there too. In the others nobody is like them, so
+        nobody looks at their faces.
         """
-        beside = [_near(places, spots.places) for spots in self._spots.values()]
+        places = np.unique(keyframes["place"])
+        beside = [
+            _near(places[_in(places, spots.sorted)], spots.places) for spots in self._spots.values()
+        ]
         told = places[:0] if len(places) else self._narrowed.some
-        faces = bool(self._spots) or self._of_faces
+        faces = not all(spots.all for spots in self._spots.values())
         return self._lookup.rows_of(keyframes, reduce(np.union1d, beside, told), faces=faces)
 
     def _any(self, n: int) -> tuple[Rows, float]:
@@ -209,11 +225,15 @@ class Reach:
         sure = np.concatenate([spots.places[:n] for spots in self._spots.values()])
         return np.unique(sure[_in(sure, required)][:n])
 
-    def _best_of(self, required: Ints, directions: Vector, n: int) -> Rows:
+    def _best_of(
+        self, required: Ints, directions: Vector, n: int, most: int | None
+    ) -> tuple[Rows, float]:
         """Of more places than can be read those where the context fits best.
 
         Half of them are shots in which the people are for themselves or by their neighbours, as
-        far as is known; the other half may be any.
+        far as is known; the other half may be any. Of the former the `most` that are worth most
+        are read, if so many are wanted, and of the latter some; beside the rows the most that
+        others of the former are worth.
         """
         keyframes = self._lookup.keyframes_at(required, self._narrowed.of_keyframes)
         places = keyframes["place"]
@@ -224,11 +244,24 @@ class Reach:
         )
         assert surely is not None, "people are required"
         likely = _in(places, _near(surely, required))
-        found = np.union1d(_best(places, products, n), _best(places[likely], products[likely], n))
+        any_of, some = _best(places, products, n), _best(places[likely], products[likely], n)
+        surest, left_out = _SUREST, _UNKNOWN
+        if most is not None:
+            most *= 1 + self._lookup.has_figures
+            surest = most // shortlist.TIMES
+            some, left_out = self._listed(keyframes, some, most)
+            any_of, _ = self._listed(keyframes, any_of, surest)
+        found = np.union1d(any_of, some)
         support = _near(found[~_in(found, surely)], surely)
-        every = reduce(np.union1d, [found, support, self._surest_of(required, _SUREST)])
-        read = taken(keyframes, np.flatnonzero(_in(places, every)))
-        return self._lookup.rows_of(read, np.setdiff1d(every, read["place"]), faces=True)
+        every = reduce(np.union1d, [found, support, self._surest_of(required, surest)])
+        read = _of(keyframes, every)
+        beside = np.setdiff1d(every, read["place"])
+        return self._lookup.rows_of(read, beside, faces=True), max(left_out, _UNKNOWN)
+
+    def _listed(self, keyframes: Arrays, places: Ints, n: int) -> tuple[Ints, float]:
+        """The `n` of some places that are worth most, and what the best of the others is worth."""
+        of_them = _of(keyframes, places)
+        return shortlist.best(of_them["place"], self._worth(of_them), n)
 
     def _to_ask(self) -> Vector:
         """The directions in which candidates are looked for, [M, D], each once."""
@@ -262,6 +295,11 @@ class Reach:
             return np.inf
         parts = [self._unseen(part, last) for part in node.parts]
         return min(parts) if isinstance(node, AllOf) else max(parts)
+
+
+def _of(keyframes: Arrays, places: Ints) -> Arrays:
+    """The keyframes of the shots at `places`, which are sorted."""
+    return taken(keyframes, np.flatnonzero(_in(keyframes["place"], places)))
 
 
 def _key(direction: Vector) -> bytes:

@@ -104,7 +104,7 @@ def nowhere(rows: Rows, filters: Filters) -> str:
         longest = float((rows.shot_end_s - rows.shot_start_s).max())
         return f"No shot lasts {filters.min_duration:g} s (the longest: {longest:.1f} s)"
     if not _with_faces(rows, filters).any():
-        return f"No shot shows that many faces (the most: {int(_faces(rows).max())})"
+        return f"No shot shows that many faces (the most: {int(rows.tracks_of_shots.max())})"
     if filters.min_duration or filters.faces or filters.dates:
         return "No shot is left by the filters together: take one away"
     return "No shot lies in the time asked for"
@@ -200,13 +200,8 @@ def _with_faces(rows: Rows, filters: Filters) -> Mask:
     if filters.faces is None:
         return np.ones(len(rows.shot_video), bool)
     least, most = filters.faces
-    found = _faces(rows)
+    found = rows.tracks_of_shots
     return np.asarray((found >= least) & (found <= (np.inf if most is None else most)))
-
-
-def _faces(rows: Rows) -> np.ndarray:
-    """How many face tracks each shot has [S]."""
-    return np.bincount(rows.track_shot, minlength=len(rows.shot_video))
 
 
 def _span(videos: Iterable[Video]) -> str:

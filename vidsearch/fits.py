@@ -72,13 +72,29 @@ def scene(
     every = len(keyframes) == len(rows.keyframe_vectors)
     vectors = rows.keyframe_vectors if every else rows.keyframe_vectors[keyframes]
     told = _texts(encoder, scorer, asked)
-    whole = _fit(rows, encoder, told, vectors)
+    whole = _fit(encoder, told, vectors, rows.typical_picture)
     figure = np.full(len(keyframes), np.nan)
     if asked.named and people and len(rows.figure_track):
         figure = _figures(rows, encoder, told, people, rows.keyframe_shot[keyframes])
     own, mixed = ~np.isnan(figure), whole.copy()
     mixed[own] = np.logaddexp(whole[own] + np.log1p(-FIGURE), figure[own] + np.log(FIGURE))
     return Fit(mixed, whole, figure)
+
+
+def of_pictures(
+    encoder: Encoder,
+    scorer: IdentityScorer,
+    asked: Scene | Like,
+    vectors: Vector,
+    typical: Vector,
+) -> Reals:
+    """Log odds [N] of pictures [N, D] for themselves, whoever is in them.
+
+    `typical` [D] is the archive's mean picture.
+    """
+    if isinstance(asked, Like):
+        return likeness_odds(vectors, asked.vector, typical)
+    return _fit(encoder, _texts(encoder, scorer, asked), vectors, typical)
 
 
 def like(rows: Rows, asked: Like, keyframes: Ints) -> Reals:
@@ -155,9 +171,9 @@ def _plain(encoder: Encoder, asked: Scene) -> Vector:
     return encoder.encode_texts([asked.text])
 
 
-def _fit(rows: Rows, encoder: Encoder, told: Sequence[Vector], vectors: Vector) -> Reals:
+def _fit(encoder: Encoder, told: Sequence[Vector], vectors: Vector, typical: Vector) -> Reals:
     background = background_of(encoder)  # type: ignore[arg-type]  # a Protocol is not Hashable
-    typical, scale = rows.typical_picture, encoder.logit_scale
+    scale = encoder.logit_scale
     found = [log_odds(vectors, texts, background, typical, scale) for texts in told]
     return np.asarray(np.mean(found, axis=0), np.float64)
 
@@ -174,6 +190,7 @@ def _figures(
         there = np.flatnonzero(figure >= 0)
         if len(there):
             needed, back = np.unique(figure[there], return_inverse=True)
-            total[there] += _fit(rows, encoder, told, rows.figure_vectors[needed])[back]
+            figures = rows.figure_vectors[needed]
+            total[there] += _fit(encoder, told, figures, rows.typical_picture)[back]
             count[there] += 1
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)

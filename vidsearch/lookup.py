@@ -180,7 +180,8 @@ class Lookup:
         return self._tables.count("keyframes")
 
     @cached_property
-    def _has_figures(self) -> bool:
+    def has_figures(self) -> bool:
+        """Whether there are pictures of somebody alone."""
         return self._tables.count("figures") > 0
 
     def _nearest(
@@ -217,7 +218,7 @@ class Lookup:
                 (name, condition)
                 for name in names
                 for condition in conditions
-                if name != "shots" and (name != "figures" or self._has_figures)
+                if name != "shots" and (name != "figures" or self.has_figures)
             ]
             found = list(zip(others, _each(lambda asked: read(*asked), others), strict=True))
             # Last: whoever finds a shot has read its other rows before any of them was deleted.

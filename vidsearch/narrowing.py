@@ -29,7 +29,8 @@ class Narrowed:
     `of_videos` is about these, `of_keyframes` about times as well; `of_nearest` is what an
     index is told that looks for the nearest keyframes. `share` is how much of all shots is left,
     about; `few` are the places of those that are left, where these are few, and `some` that of one
-    of them: who is in none is told of, not the filters.
+    of them: who is in none is told of, not the filters. `passes_over` is whether shots that do not
+    fit may be among the nearest all the same.
     """
 
     generations: tuple[int, ...] | None
@@ -39,6 +40,7 @@ class Narrowed:
     share: float
     few: Ints | None
     some: Ints
+    passes_over: bool
 
 
 def narrow(lookup: Lookup, filters: Filters) -> Narrowed:
@@ -52,7 +54,7 @@ def _narrow(lookup: Lookup, filters: Filters) -> Narrowed:
     if filters.videos is not None or filters.dates is not None:
         generations = [g for g in generations if wanted_video(lookup.videos[g], filters)]
     if not generations:
-        return Narrowed((), None, None, None, 0.0, None, np.zeros(0, np.int64))
+        return Narrowed((), None, None, None, 0.0, None, np.zeros(0, np.int64), False)
     all_of_them = len(generations) == len(lookup.videos)
     of_videos = None if all_of_them else _among(generations, sorted(lookup.videos))
     times, others = _of_times(filters), _of_shots(filters)
@@ -76,6 +78,7 @@ def _narrow(lookup: Lookup, filters: Filters) -> Narrowed:
         left / max(every, 1),
         few,
         lookup.places("shots", of_shots, 1),
+        bool(times or others) and few is None,
     )
 
 

@@ -359,6 +359,7 @@ class Rows:
     labels: tuple[Label, ...] = ()  # what people said of faces
     label_track: Ints = field(default_factory=lambda: np.zeros(0, np.int64))  # -1: of no track
     typical: Vector | None = None  # of the whole archive, where these are rows chosen from it
+    shot_tracks: NDArray[np.int32] | None = None  # [S], read or not; None where all are there
 
     @cached_property
     def typical_picture(self) -> Vector:
@@ -366,6 +367,13 @@ class Rows:
         if self.typical is not None:
             return self.typical
         return np.asarray(self.keyframe_vectors.mean(axis=0), np.float32)
+
+    @cached_property
+    def tracks_of_shots(self) -> NDArray[Any]:
+        """How many face tracks each shot has [S], those that were not read among them."""
+        if self.shot_tracks is not None:
+            return self.shot_tracks
+        return np.bincount(self.track_shot, minlength=len(self.shot_video))
 
     @property
     def nbytes(self) -> int:

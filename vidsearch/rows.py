@@ -69,6 +69,7 @@ def joined(
         shot_end_s=shots["end_s"],
         shot_start_frame=shots["start_frame"],
         shot_end_frame=shots["end_frame"],
+        shot_tracks=shots["n_tracks"],
         keyframe_shot=np.searchsorted(shot_keys, _shot_keys(keyframes, generations)),
         keyframe_s=keyframes["time_s"],
         part_start_s=keyframes["start_s"],
@@ -117,8 +118,9 @@ def of_video(rows: Rows, video_id: str) -> Rows | None:
     cut: Arrays = {}
     for field in fields(rows):
         table, _, _ = field.name.partition("_")
-        if table in spans:
-            cut[field.name] = getattr(rows, field.name)[slice(*spans[table])]
+        column = getattr(rows, field.name)
+        if table in spans and column is not None:
+            cut[field.name] = column[slice(*spans[table])]
     pointers = {"shot_video": at, "keyframe_shot": shots[0], "track_shot": shots[0]}
     pointers |= {"look_track": tracks[0], "figure_track": tracks[0]}
     cut |= {name: cut[name] - first for name, first in pointers.items()}

@@ -56,7 +56,7 @@ SLICE = 64  # rows of CONTENT turned to Arrow at once: 1 MB of keyframes with th
 # order in which it wants the rows.
 SEARCHED: dict[str, tuple[str, ...]] = {
     "videos": (),  # all
-    "shots": ("generation", "shot", "start_s", "end_s", "start_frame", "end_frame"),
+    "shots": ("generation", "shot", "start_s", "end_s", "start_frame", "end_frame", "n_tracks"),
     "keyframes": ("generation", "shot", "time_s", "start_s", "end_s", "vector"),
     "faces": (
         "generation",

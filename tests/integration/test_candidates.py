@@ -16,10 +16,10 @@ from large_archive import Maker, captions
 from idclip.encoders import load_encoder
 from idclip.faces import load_faces
 from idclip.identity import IdentityScorer
-from vidsearch import Archive, candidates, narrowing, scenes
+from vidsearch import Archive, candidates, narrowing, scenes, shortlist
 from vidsearch.filters import Filters
 from vidsearch.query import parse
-from vidsearch.records import AnalyzedVideo, Answer, Label
+from vidsearch.records import AnalyzedVideo, Answer, Label, Rows
 from vidsearch.schema import CONTENT
 from vidsearch.search import search
 from vidsearch.selection import Paging
@@ -390,6 +390,7 @@ def test_of_more_shots_of_somebody_than_are_read_those_that_fit_the_context_are(
 ) -> None:
     monkeypatch.setattr(candidates, "FEW_SHOTS", 30)  # Otto is in some eighty
     monkeypatch.setattr(candidates, "DEPTHS", (10, 40))
+    monkeypatch.setattr(shortlist, "TIMES", 1)
     for text, filters in (
         ("Otto Often in a forest", Filters()),
         ("Otto Often by the sea at night", Filters()),
@@ -398,6 +399,54 @@ def test_of_more_shots_of_somebody_than_are_read_those_that_fit_the_context_are(
         found, exact = made.ask(text, filters=filters)
         assert found.at_least
         assert recall(found, exact) >= 0.9
+
+
+@pytest.mark.parametrize("text", [*CONTEXTS, *PEOPLE])
+def test_a_short_list_is_read_first_and_changes_no_answer(
+    made: Both, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "FEW_SHOTS", 20)  # so that not all shots of somebody are read
+    read: list[int] = []
+
+    def told(rows: Rows, *args: Any, **wishes: Any) -> Answer:
+        read.append(len(rows.shot_video))
+        return search(rows, *args, **wishes)
+
+    monkeypatch.setattr(candidates, "search", told)
+    monkeypatch.setattr(shortlist, "TIMES", 1)  # whoever is not there leaves the page with a gap
+    found = candidates_of(made, text, 3)
+    first = read[0]
+    read.clear()
+    monkeypatch.setattr(shortlist, "first", lambda *_: [])
+    every = candidates_of(made, text, 3)
+    assert first <= read[0]
+    assert shots(found) == shots(every)
+    assert [h.score for h in found.hits] == pytest.approx([h.score for h in every.hits])
+    assert found.message == every.message
+
+
+def candidates_of(made: Both, text: str, k: int = 10) -> Answer:
+    store = Store.open(made.folder, read_only=True, exact_below=LARGE)
+    people = store.people(pictures=False)
+    assert store.lookup is not None
+    query = parse(text, people)
+    return candidates.answer(store.lookup, ENCODER, SCORER, query, people, paging=Paging(k))
+
+
+def test_of_a_context_only_a_short_list_is_read(
+    made: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def told(rows: Rows, *args: Any, **wishes: Any) -> Answer:
+        read.append(len(rows.shot_video))
+        return search(rows, *args, **wishes)
+
+    monkeypatch.setattr(candidates, "search", told)
+    answer = candidates_of(made, "a dog in the rain by the sea")
+    assert read == [30]
+    assert len(answer.hits) == 10
+    assert answer.at_least
 
 
 def test_neighbours_count_though_the_shots_between_are_not_read(made: Both) -> None:
