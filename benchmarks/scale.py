@@ -1,18 +1,18 @@
 """Questions to archives of up to ten million shots, by indexes and by comparing everything.
 
     python -m benchmarks.scale make --archive DIR --shots 1000000 [--data DIR] [--index-last]
-    python -m benchmarks.scale variants --archive DIR [--kind rq pq hnsw sq]
+    python -m benchmarks.scale variants --archive DIR [--kind "rq 3 bits" sq]
     python -m benchmarks.scale ask --archive DIR
     python -m benchmarks.scale exact --archive DIR      (at a million shots: 8 GB of memory)
     python -m benchmarks.scale contexts --archive DIR   (where `exact` takes too much)
     python -m benchmarks.scale busy --archive DIR
-    python -m benchmarks.scale report DIR... [--questions]
+    python -m benchmarks.scale report DIR... [--only questions variants]
 
 `make` writes an archive as a job does, eight videos a commit, each of 1,000 shots of 6 s, with all
 upkeep (one over 100,000 shots from ready rows in the place of records); it may be stopped and
 called again. With `--index-last` indexes are made once, when all rows are there: ten million shots
 take far less time and answer alike, but nothing is learned of what writing takes, so `report
---questions` tells of questions alone.
+--only questions` tells of questions alone.
 
 Vectors are mixtures of those of real photos (Flickr8k) with scenes and near-doubles, faces those of
 `tests/large_archive.py`; there are no pictures. `ask` times questions, each asked before, and
@@ -152,8 +152,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e9, help="stop `make` after so many")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--index-last", action="store_true")
-    parser.add_argument("--questions", action="store_true")
-    parser.add_argument("--kind", nargs="+", default=["rq", "rq x 2", "pq", "sq", "hnsw"])
+    parser.add_argument(
+        "--only", nargs="+", help="of what is reported: questions variants archives"
+    )
+    parser.add_argument("--kind", nargs="+", help="of index, for `variants`; all if none is named")
     options = parser.parse_args()
     if options.do == "make":
         exact_below = NEVER if options.index_last else EXACT_BELOW
@@ -161,11 +163,11 @@ def main() -> None:
     elif options.do == "variants":
         from benchmarks import scale_variants
 
-        scale_variants.compare(options.archive, options.data, options.kind, queries())
+        scale_variants.compare(options.archive, options.data, options.kind or (), queries())
     elif options.do == "report":
         from benchmarks import scale_report
 
-        print(scale_report.report(options.folders, questions_alone=options.questions))
+        print(scale_report.report(options.folders, options.only or scale_report.PARTS))
     else:
         {"ask": ask, "exact": exact, "contexts": contexts, "busy": busy}[options.do](
             options.archive
@@ -253,13 +255,14 @@ def make(folder: Path, shots: int, minutes: float, data: Path, exact_below: int)
             if first % 80 == 0:
                 print(f"{first * SHOTS_EACH:,} shots, {written_s:.0f} s", flush=True)
         store.exact_below = EXACT_BELOW
+    facts = {"written_s": written_s, "making_s": making_s, "shots": first * SHOTS_EACH}
+    keep(folder, **facts)
     start = time.monotonic()
     whole = first * SHOTS_EACH >= shots
     if whole:
         with Store.open(folder) as store:
             store.optimize(say=print)
     indexing_s = time.monotonic() - start
-    facts = {"written_s": written_s, "making_s": making_s, "shots": first * SHOTS_EACH}
     if whole and "indexing_s" not in measured:
         facts |= {"indexing_s": indexing_s, "peak_writer_gb": peak_gb()}
     keep(folder, **facts, **sizes(folder))

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks import _report, scale
 
+PARTS = ("questions", "variants", "archives")
 SHOT_S = 6.0  # of video a shot
 _BUSY = 4  # processes that want one of two cores; a question alone wants both
 DATA = (
@@ -25,14 +26,18 @@ ASKED = (
 )
 
 
-def report(folders: Sequence[Path], *, questions_alone: bool) -> str:
-    """Write the results of the archives in `folders`, the smallest first; gives the Markdown."""
+def report(folders: Sequence[Path], parts: Sequence[str]) -> str:
+    """Write these of `PARTS` of the results of the archives in `folders`; gives the Markdown."""
     measured = sorted((scale.known(each) for each in folders), key=lambda each: each["shots"])
-    if questions_alone:
-        return _questions(measured)
-    compared = [each for each in measured if "variants" in each]
-    said = [_questions(measured), _archives(measured), *map(_variants, compared[-1:])]
-    _draw(measured)
+    said = []
+    if "questions" in parts:
+        said.append(_questions(measured))
+    if "variants" in parts:
+        compared = [each for each in measured if "variants" in each]
+        said += map(_variants, compared[-1:])
+    if "archives" in parts:
+        said.append(_archives(measured))
+        _draw(measured)
     return "\n".join(said)
 
 
@@ -151,6 +156,7 @@ def _variants(measured: Mapping[str, Any]) -> str:
                     "index": kind,
                     "build core s": each["build_cpu_s"],
                     "MB": each["bytes"] / 1e6 if "bytes" in each else "",
+                    "candidates": asked["candidates"],
                     "lists asked": asked["probes"],
                     "p50 ms": asked["p50_ms"],
                     "p95 ms": asked["p95_ms"],
@@ -160,8 +166,9 @@ def _variants(measured: Mapping[str, Any]) -> str:
     half = found["float16"]
     notes = [
         DATA,
-        "400 candidates of each of 16 contexts, their vectors read as a question reads them; a list"
-        " of the graph (hnsw) holds 250,000 vectors, so all of its few are asked.",
+        "Candidates of each of 16 contexts, as codes find them, their vectors read as a question"
+        " reads them; a list of the graph (hnsw) holds 250,000 vectors, so all of its few are"
+        " asked.",
         f"Stored as float16 the vectors take {half['bytes'] / 1e6:.0f} MB, half of float32; the ten"
         f" best by float16 are {100 * half['recall']:.1f} % of the ten best by float32.",
     ]

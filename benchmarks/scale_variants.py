@@ -30,8 +30,8 @@ from vidsearch.search_index import partitions_for
 from large_archive import Maker  # isort: skip  (`scale` has put its folder on the path)
 
 Array = NDArray[np.float32]
-CANDIDATES, TOP, ROUNDS = 400, 10, 3
-PROBES = (20, 50, 100, 200)
+TOP, ROUNDS = 10, 3
+PROBES, CANDIDATES = (50, 100, 200), (40, 400)
 _ROUNDING = 2e-4  # of a product with float16
 _SAMPLE = 64  # vectors a list from which its centre is learnt, for all kinds
 
@@ -41,9 +41,12 @@ def kinds(rows: int) -> dict[str, Any]:
     lists = partitions_for(rows)
     common: dict[str, Any] = {"distance_type": "cosine", "sample_rate": _SAMPLE}
     return {
-        "rq": IvfRq(num_partitions=lists, **common),
-        "rq x 2": IvfRq(num_partitions=2 * lists, **common),
-        # As many bytes a vector as RaBitQ takes.
+        "rq 1 bit": IvfRq(num_partitions=lists, **common),
+        "rq 1 bit, lists x 2": IvfRq(num_partitions=2 * lists, **common),
+        "rq 2 bits": IvfRq(num_partitions=lists, num_bits=2, **common),
+        "rq 3 bits": IvfRq(num_partitions=lists, num_bits=3, **common),
+        "rq 5 bits": IvfRq(num_partitions=lists, num_bits=5, **common),
+        # As many bytes a vector as RaBitQ takes with one bit.
         "pq": IvfPq(num_partitions=lists, num_sub_vectors=48, **common),
         "sq": IvfSq(num_partitions=lists, **common),
         # A graph in each of few large lists, as its makers advise; a third of the work that they
@@ -55,7 +58,7 @@ def kinds(rows: int) -> dict[str, Any]:
 
 
 def compare(archive: Path, data: Path, wanted: Sequence[str], queries: Array) -> None:
-    """Index in each of the `wanted` ways; what it costs and loses goes to what is kept."""
+    """Index in each of the `wanted` ways, in all if none is named; what each costs is kept."""
     numbers = range(scale.known(archive)["shots"] // scale.SHOTS_EACH)
     maker = scale.maker(archive, data)
     truth = best(exact(maker, numbers), queries)
@@ -67,7 +70,7 @@ def compare(archive: Path, data: Path, wanted: Sequence[str], queries: Array) ->
         "bytes": size_of(_folder(archive) / "vectors.lance" / "data"),
     }
     scale.keep(archive, variants=found)
-    for kind in wanted:
+    for kind in wanted or kinds(rows):
         before = time.process_time()
         took = scale.timed(lambda kind=kind: table.create_index("vector", config=kinds(rows)[kind]))
         table.optimize(cleanup_older_than=datetime.timedelta(milliseconds=1))
@@ -77,7 +80,11 @@ def compare(archive: Path, data: Path, wanted: Sequence[str], queries: Array) ->
             "build_cpu_s": time.process_time() - before,
             "bytes": _largest(_folder(archive) / "vectors.lance" / "_indices"),
             "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-            "asked": [_asked(table, kind, n, queries, truth) for n in PROBES],
+            "asked": [
+                _asked(table, kind, probes, n, queries, truth)
+                for n in CANDIDATES
+                for probes in PROBES
+            ],
         }
         print(kind, found[kind], flush=True)
         scale.keep(archive, variants=found)
@@ -135,14 +142,17 @@ def _alike(found: Array, truth: Array) -> float:
     return float(np.mean([len(set(a) & set(b)) / TOP for a, b in pairs]))
 
 
-def _asked(table: Any, kind: str, probes: int, queries: Array, truth: Array) -> dict[str, float]:
+def _asked(
+    table: Any, kind: str, probes: int, n: int, queries: Array, truth: Array
+) -> dict[str, float]:
+    """Times and recall of the `n` candidates that codes find, their vectors read."""
     times, same = [], []
     for again in range(ROUNDS):
         for query, tenth in zip(queries, truth[:, -1, 0], strict=True):
             began = time.perf_counter()
-            asked = table.search(query).distance_type("cosine").limit(CANDIDATES).nprobes(probes)
+            asked = table.search(query).distance_type("cosine").limit(n).nprobes(probes)
             if kind == "hnsw":
-                asked = asked.ef(CANDIDATES + 5 * probes)
+                asked = asked.ef(n + 5 * probes)
             rows = asked.select(["vector"]).to_arrow()
             if again:
                 times.append(1e3 * (time.perf_counter() - began))
@@ -151,6 +161,7 @@ def _asked(table: Any, kind: str, probes: int, queries: Array, truth: Array) -> 
                 least = tenth - _ROUNDING  # a product as good as the tenth best is found
                 same.append(min(TOP, int((products >= least).sum())) / TOP)
     return {
+        "candidates": n,
         "probes": probes,
         "p50_ms": float(np.median(times)),
         "p95_ms": float(np.quantile(times, 0.95)),

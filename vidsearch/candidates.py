@@ -90,7 +90,7 @@ def answer(
     if narrowed.few is not None and len(narrowed.few) <= FEW_SHOTS:
         return asked(lookup.kept_at(narrowed.few))
     reach = Reach(lookup, encoder, scorer, query.tree, enrolled, threshold, narrowed)
-    first = shortlist.first(paging, narrowed)
+    first = shortlist.first(paging, narrowed, people=bool(query.people))
     for depth, most in [*first, *((depth, None) for depth in DEPTHS)]:
         rows, unseen = reach.rows(depth, most)
         found = asked(rows)

@@ -24,8 +24,11 @@ from vidsearch.tables import Tables, explained
 
 _PROBES = 100  # inverted lists that are looked at, at least, for each so many rows
 _FOR_ROWS = 500
-_SHARE = 8  # and at least one in so many of all lists: less finds less
-_REFINED = 8  # the best of so many times the keyframes that are wanted
+_SHARE = 12  # and at least one in so many of all lists: less finds less
+_REFINED = 2  # the best of so many times the keyframes that are wanted
+_COMPARED, _COMPARED_ONE_BIT = 100, 800  # and of so many at least; of codes of one bit
+_OFTEN = 1 / 20  # a filter that leaves so much is looked at when the nearest are found
+_SPARE = 1.5  # times as many as it leaves on average
 _AT_ONCE = 5000  # places in one condition
 _REMEMBERED = 256  # people and filters
 _KEPT_BYTES = 512 << 20  # of rows of people, and as many of vectors of their keyframes
@@ -58,6 +61,7 @@ class Lookup:
     ) -> None:
         self.typical = known.mean
         self._lists = partitions_for(known.made_for.get("keyframes", 0))
+        self._compared = _COMPARED if known.bits > 1 else _COMPARED_ONE_BIT
         self.videos = videos
         self._exact_below = exact_below
         self.labels = labels
@@ -84,24 +88,39 @@ class Lookup:
         """
         if where is not None and share * self._n_keyframes < self._exact_below:
             return _nearest_of(self._keyframes_where(where), directions, n)
+
+        def nearest(direction: Vector) -> tuple[Arrays, float]:
+            key = (direction.tobytes(), n, where)
+            found = self._found.of(key, lambda: self._found_by_index(direction, n, where, share))
+            full = len(found["place"]) == n
+            return found, float((found["vector"] @ direction).min()) if full else -np.inf
+
+        tables, last = zip(*_each(nearest, directions), strict=True)
+        return _each_once(concatenated(tables), "time_s"), list(last)
+
+    def _found_by_index(self, direction: Vector, n: int, where: str | None, share: float) -> Arrays:
+        """The `n` keyframes nearest to a direction of those that fit `where`.
+
+        An index that is told a filter which leaves much takes longer for that than for all else.
+        So as many more of all keyframes are looked for, and it is told where too few of those fit.
+        """
+        probes = self._probes(n, where, share)
+        if where is not None and share >= _OFTEN:
+            more = math.ceil(_SPARE * n / share)
+            found = self._nearest("keyframes", direction, more, where, probes, before=False)
+            if len(found["place"]) >= n:
+                return taken(found, np.argsort(-(found["vector"] @ direction))[:n])
+        return self._nearest("keyframes", direction, n, where, probes)
+
+    def _probes(self, n: int, where: str | None, share: float) -> int:
+        """How many inverted lists are looked at."""
         probes = max(self._lists // _SHARE, _PROBES * math.ceil(n / _FOR_ROWS))
         if where is not None:
             # What a filter leaves is thinner: its nearest lie as far as so many more of all would,
             # though not in so many more lists.
             as_of_all = n / max(share, 1e-9)
             probes = max(probes, math.ceil(_PROBES * math.sqrt(as_of_all / _FOR_ROWS)))
-        probes = min(probes, self._lists)
-
-        def nearest(direction: Vector) -> tuple[Arrays, float]:
-            found = self._found.of(
-                (direction.tobytes(), n, where, probes),
-                lambda: self._nearest("keyframes", direction, n, where, probes, _REFINED),
-            )
-            full = len(found["place"]) == n
-            return found, float((found["vector"] @ direction).min()) if full else -np.inf
-
-        tables, last = zip(*_each(nearest, directions), strict=True)
-        return _each_once(concatenated(tables), "time_s"), list(last)
+        return min(probes, self._lists)
 
     def nearest_faces(self, face: Vector, n: int, where: str | None = None) -> Arrays:
         """The `n` looks nearest to a face [F], nearest first.
@@ -191,12 +210,15 @@ class Lookup:
         n: int,
         where: str | None,
         probes: int | None = None,
-        refined: int = 1,
+        *,
+        before: bool = True,
     ) -> Arrays:
-        wanted = SEARCHED[name]
+        """The `n` nearest rows; of all lists, where no `probes` are told, as the codes say."""
+        refined = 1 if probes is None else max(_REFINED, math.ceil(self._compared / n))
+        wanted, told = SEARCHED[name], vector.tolist()
         with explained(self._tables.folder, "read"):
             found = self._tables.nearest(
-                name, vector.tolist(), n, wanted, where, probes=probes, refined=refined
+                name, told, n, wanted, where, probes=probes, refined=refined, before=before
             )
         return _with_places(found.select(list(wanted)))
 

@@ -3,7 +3,9 @@
 Up to `records.EXACT_BELOW` shots every question compares all vectors, which takes milliseconds and
 misses nothing. From there on `vidsearch.candidates` asks indexes that Lance keeps with the tables:
 
-- of the vectors of keyframes and faces, RaBitQ codes in inverted lists;
+- of the vectors of keyframes and faces, RaBitQ codes in inverted lists, of three bits a dimension:
+  by the first bit Lance passes over most of a list, and the others tell who is nearest so well that
+  few vectors have to be read for it;
 - of the `place` of rows, which finds the rows of a shot, and of the `generation`, which finds those
   of a video.
 
@@ -54,17 +56,19 @@ _GROWN = (
 )
 _FEW = 1024  # rows under which vectors are not worth an index, nor enough to learn one from
 _SAMPLE = 50_000  # vectors whose mean stands for that of all
+BITS = 3  # a dimension
 FILE = "indexes.json"
 
 
 @dataclass(frozen=True)
 class Known:
     """What `indexes.json` says: the mean keyframe vector [D], and for how many rows (by table) the
-    indexes of vectors were last made."""
+    indexes of vectors were last made, with codes of how many bits a dimension."""
 
     typical: tuple[float, ...]
     made_for: dict[str, int]
     made_at: float
+    bits: int = BITS
 
     @property
     def mean(self) -> NDArray[np.float32]:
@@ -95,7 +99,8 @@ def read(folder: Place) -> Known | None:
     """What is known of the indexes of the rows in a folder; None where there are none."""
     try:
         facts = json.loads((folder / FILE).read_bytes())
-        return Known(tuple(facts["typical"]), dict(facts["made_for"]), float(facts["made_at"]))
+        typical, made_for = tuple(facts["typical"]), dict(facts["made_for"])
+        return Known(typical, made_for, float(facts["made_at"]), int(facts.get("bits", 1)))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
@@ -140,7 +145,7 @@ def renew(
     """
     folder = tables.rows_folder
     known = read(folder)
-    made_for = dict(known.made_for) if known else {}
+    made_for = dict(known.made_for) if known and known.bits == BITS else {}
     changed = known is None
     for table in CONTENT:
         rows, there = tables.count(table), tables.indexes(table)
@@ -151,7 +156,7 @@ def renew(
         outgrown = rows > _GROWN * made_for.get(table, 0)
         if table in VECTORS and rows >= _FEW and ("vector" not in there or outgrown):
             say(f"indexing {rows} rows of {table}")
-            tables.index_vectors(table, partitions_for(rows))
+            tables.index_vectors(table, partitions_for(rows), BITS)
             tables.tidy(table)  # of the old one nothing stays on the disk
             made_for[table], changed = rows, True
             if known is not None:  # whoever is killed now need not make this one again

@@ -28,24 +28,27 @@ if TYPE_CHECKING:
     from idclip.encoders import Encoder
     from vidsearch.narrowing import Narrowed
 
-TIMES = 3  # as many shots as are shown
-_ASKED = 5 / 3  # and so many times as many an index is asked for, which does not find all of them
+TIMES = 3  # as many shots as are shown, where somebody is asked for
+_MORE = 2  # than are shown else: one may have been removed meanwhile
+_ASKED = 2  # times as many an index is asked for, so that it tells what the others are worth
 _FITTING = 2  # times as many as are shown, where some do not fit
 
 
-def first(paging: Paging, narrowed: Narrowed) -> list[tuple[int, int | None]]:
+def first(paging: Paging, narrowed: Narrowed, *, people: bool) -> list[tuple[int, int | None]]:
     """How many candidates are looked for first, and of how many of them the rows are read.
 
     None for all of them, as shots that do not fit a filter may be among them; nothing where too
-    many of those may be, or of those that look the same or are of the same video.
+    many of those may be, or of those that look the same or are of the same video. `people` is
+    whether somebody is asked for.
     """
     shown = paging.offset + paging.k
-    asked = round(_ASKED * TIMES * shown)
     if paging.diverse or paging.by_video:
         return []
-    if not narrowed.passes_over:
-        return [(asked, TIMES * shown)]
-    return [(asked, None)] if asked * narrowed.share >= _FITTING * shown else []
+    if narrowed.passes_over:
+        asked = _ASKED * TIMES * shown
+        return [(asked, None)] if asked * narrowed.share >= _FITTING * shown else []
+    listed = TIMES * shown if people else shown + _MORE
+    return [(_ASKED * listed, listed)]
 
 
 def worth(

@@ -158,13 +158,14 @@ class Tables:
         *,
         probes: int | None = None,
         refined: int = 1,
+        before: bool = True,
     ) -> pa.Table:
         """Columns of the `n` rows whose `vector` has about the greatest cosine, and `_distance`.
 
         Of the index's partitions `probes` are looked at, and all of them for None or where too few
         rows are in these; rows that are in no index are all compared. Of `refined` times `n` rows
         that the index finds the best are taken. `where` (SQL) is applied before, so `n` rows come
-        if so many fit.
+        if so many fit; or not `before`, and those of the nearest `n` come that fit.
         """
 
         def query(table: Any) -> Any:
@@ -173,8 +174,8 @@ class Tables:
             asked = asked.maximum_nprobes(probes or 0)  # 0: all of them
             return asked.refine_factor(refined) if refined > 1 else asked
 
-        found = self._answered(name, query, [*wanted, "_distance"], where)
-        if probes is not None and len(found) < n:
+        found = self._answered(name, query, [*wanted, "_distance"], where, before=before)
+        if before and probes is not None and len(found) < n:
             return self.nearest(name, vector, n, wanted, where, refined=refined)
         return found
 
@@ -213,14 +214,17 @@ class Tables:
 
         self.open(name).create_index(column, config=BTree())
 
-    def index_vectors(self, name: str, partitions: int) -> None:
+    def index_vectors(self, name: str, partitions: int, bits: int) -> None:
         """Index the column `vector` for the cosine, anew where there is an index already.
 
-        RaBitQ codes in inverted lists; `benchmarks/scale.py` compares it with the others.
+        RaBitQ codes, of so many `bits` a dimension, in inverted lists; `benchmarks/scale.py`
+        compares them with others.
         """
         from lancedb.index import IvfRq
 
-        how = IvfRq(distance_type="cosine", num_partitions=partitions, sample_rate=_SAMPLE)
+        how = IvfRq(
+            distance_type="cosine", num_partitions=partitions, sample_rate=_SAMPLE, num_bits=bits
+        )
         self.open(name).create_index("vector", config=how)
 
     def drop_indexes(self, name: str) -> None:
@@ -240,7 +244,13 @@ class Tables:
             self.open(name).optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
 
     def _answered(
-        self, name: str, asked: Callable[[Any], Any], wanted: Sequence[str], where: str | None
+        self,
+        name: str,
+        asked: Callable[[Any], Any],
+        wanted: Sequence[str],
+        where: str | None,
+        *,
+        before: bool = True,
     ) -> pa.Table:
         """What a query of a table gives, asked again where the writer merged files meanwhile."""
         for attempts_left in reversed(range(3)):
@@ -248,9 +258,11 @@ class Tables:
             if wanted:
                 query = query.select(list(wanted))
             if where is not None:
-                query = query.where(where)
+                query = query.where(where, prefilter=before)
             try:
-                return query.to_arrow()
+                # `to_arrow`, or no row ids, would look for the latest version three times more: for
+                # its schema, in which there might be blobs.
+                return query.with_row_id(True).to_batches().read_all().drop_columns("_rowid")
             except (OSError, RuntimeError, ValueError) as error:
                 # The writer merged files between our look at the version and at its files.
                 if not attempts_left or "not found" not in str(error).lower():

@@ -24,6 +24,7 @@ from vidsearch.schema import CONTENT
 from vidsearch.search import search
 from vidsearch.selection import Paging
 from vidsearch.store import Store
+from vidsearch.tables import Tables
 
 VIDEOS, SHOTS = 40, 150
 LARGE = 1000  # shots from which this archive counts as large
@@ -222,6 +223,34 @@ def test_what_a_filter_leaves_of_a_small_archives_size_is_compared_and_read_once
     assert [shots(each) for each in again] == [shots(each) for each in first]
 
 
+@pytest.mark.parametrize(("videos", "asked"), [(30, [False]), (10, [False, True])])
+def test_a_filter_that_leaves_much_is_looked_at_when_the_nearest_are_found(
+    made: Both, videos: int, asked: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(made.folder, read_only=True, exact_below=LARGE)
+    assert store.lookup is not None
+    nearest, before = Tables.nearest, []
+
+    def told(*args: Any, **wishes: Any) -> Any:
+        before.append(wishes["before"])
+        return nearest(*args, **wishes)
+
+    monkeypatch.setattr(Tables, "nearest", told)
+    left = sorted(store.lookup.videos)[-videos:]  # of fewer than is said there are too few near
+    where = f"generation >= {left[0]}"
+    direction = made.maker.videos(1, SHOTS).__next__().shots[40].keyframes[0].vector
+    found, (last,) = store.lookup.nearest_keyframes(direction[None], 40, where, 30 / VIDEOS)
+    assert before == asked
+    assert set(found["generation"].tolist()) <= set(left)
+    rows = store.rows()
+    inside = np.isin(rows.shot_video[rows.keyframe_shot], np.arange(VIDEOS - videos, VIDEOS))
+    best = np.sort(rows.keyframe_vectors[inside] @ direction)[-40:]
+    products = np.sort(found["vector"] @ direction)
+    assert len(products) == 40
+    assert last == pytest.approx(products[0], abs=1e-6)
+    assert np.mean(products >= best[0] - 1e-6) >= 0.95
+
+
 def test_filters_that_leave_nothing_say_why(made: Both) -> None:
     for filters in (Filters(videos="none*"), Filters(dates=(0.0, 1.0))):
         found, exact = made.ask("a dog", filters=filters)
@@ -417,7 +446,7 @@ def test_a_short_list_is_read_first_and_changes_no_answer(
     found = candidates_of(made, text, 3)
     first = read[0]
     read.clear()
-    monkeypatch.setattr(shortlist, "first", lambda *_: [])
+    monkeypatch.setattr(shortlist, "first", lambda *_, **__: [])
     every = candidates_of(made, text, 3)
     assert first <= read[0]
     assert shots(found) == shots(every)
@@ -444,7 +473,7 @@ def test_of_a_context_only_a_short_list_is_read(
 
     monkeypatch.setattr(candidates, "search", told)
     answer = candidates_of(made, "a dog in the rain by the sea")
-    assert read == [30]
+    assert read == [12]
     assert len(answer.hits) == 10
     assert answer.at_least
 

@@ -11,6 +11,7 @@ import time
 from itertools import count
 from pathlib import Path
 
+import lancedb
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -129,12 +130,12 @@ def test_an_index_that_was_made_anew_before_a_kill_is_not_made_again(
     monkeypatch.setattr(search_index, "_GROWN", 1)
     make, made, kills = Tables.index_vectors, [], ["faces"]
 
-    def killed(tables: Tables, name: str, partitions: int) -> None:
+    def killed(tables: Tables, name: str, partitions: int, bits: int) -> None:
         if name in kills:
             kills.remove(name)
             raise KeyboardInterrupt
         made.append(name)
-        make(tables, name, partitions)
+        make(tables, name, partitions, bits)
 
     monkeypatch.setattr(Tables, "index_vectors", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -173,6 +174,42 @@ def test_an_index_is_made_anew_with_more_lists_when_the_archive_has_outgrown_it(
     assert known.made_for["keyframes"] == 10 * SHOTS
     # Of the old one no file stays: there is one of vectors, of places and of generations.
     assert len(list((folder / "keyframes.lance" / "_indices").iterdir())) == 3
+
+
+def test_codes_of_one_bit_that_an_older_version_made_are_asked_and_made_anew_by_the_next_writer(
+    folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "BITS", 1)
+    grown(folder, maker, 6)
+    monkeypatch.undo()
+    facts = json.loads((folder / search_index.FILE).read_text())
+    del facts["bits"]
+    (folder / search_index.FILE).write_text(json.dumps(facts))
+    assert bits_of(folder) == {"keyframes": 1, "faces": 1}
+    before = Archive(folder, exact_below=LARGE).query(QUESTION)
+    grown(folder, maker, 0)
+    assert bits_of(folder) == {"keyframes": 3, "faces": 3}
+    after = Archive(folder, exact_below=LARGE).query(QUESTION)
+    exact = Archive(folder).query(QUESTION)
+    assert len(exact.hits) == 10
+    for found in (before, after):
+        assert [hit.shot for hit in found.hits] == [hit.shot for hit in exact.hits]
+    with Store.open(folder, exact_below=LARGE) as store:
+        store.publish_many(list(maker.videos(1, SHOTS, first=50)))
+        store.optimize(force=True)
+    assert bits_of(folder) == {"keyframes": 3, "faces": 3}  # new rows have joined it
+    assert index_of(folder)[VECTORS] == IndexState(*VECTORS, 11 * SHOTS, 0)
+
+
+def bits_of(folder: Path) -> dict[str, int]:
+    """How many bits a dimension the codes of vectors have."""
+    tables = lancedb.connect(folder)
+    found = {}
+    for name in search_index.VECTORS:
+        for index in tables.open_table(name).list_indices():
+            if index.columns == ["vector"]:
+                found[name] = index.index_details["compression"]["num_bits"]
+    return found
 
 
 def test_optimize_does_all_by_hand(

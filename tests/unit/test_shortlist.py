@@ -99,17 +99,19 @@ def test_the_best_places_and_the_worth_of_the_best_one_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("paging", "narrowed", "first"),
+    ("paging", "narrowed", "people", "first"),
     [
-        (Paging(), left(), [(50, 30)]),
-        (Paging(k=5, offset=15), left(), [(100, 60)]),
-        (Paging(diverse=True), left(), []),
-        (Paging(by_video=True), left(), []),
-        (Paging(), left(passes_over=True, share=0.5), [(50, None)]),
-        (Paging(), left(passes_over=True, share=0.3), []),
+        (Paging(), left(), True, [(60, 30)]),
+        (Paging(), left(), False, [(24, 12)]),
+        (Paging(k=5, offset=15), left(), True, [(120, 60)]),
+        (Paging(k=5, offset=15), left(), False, [(44, 22)]),
+        (Paging(diverse=True), left(), False, []),
+        (Paging(by_video=True), left(), True, []),
+        (Paging(), left(passes_over=True, share=0.5), False, [(60, None)]),
+        (Paging(), left(passes_over=True, share=0.3), False, []),
     ],
 )
 def test_so_many_candidates_are_read_first(
-    paging: Paging, narrowed: Narrowed, first: list[tuple[int, int | None]]
+    paging: Paging, narrowed: Narrowed, people: bool, first: list[tuple[int, int | None]]
 ) -> None:
-    assert shortlist.first(paging, narrowed) == first
+    assert shortlist.first(paging, narrowed, people=people) == first
