@@ -4,7 +4,8 @@ A video is a row of scenes, and a scene goes to and fro between two or three vie
 shots have neighbours that nearly look like them; one shot in fifty is a title or a jingle that
 comes again in many videos. Views are mixtures of two of the `pictures` given, with noise of their
 spread. Two shots in three show a face of the video's cast; who is known is in the shots that
-`Cast` says.
+`Cast` says. Of these one in twelve shows a stranger beside, and of one track in eight there are two
+looks.
 """
 
 from __future__ import annotations
@@ -27,6 +28,24 @@ _SHOT_S, _RATE = 6.0, 25
 _JINGLES, _JINGLE_SHARE = 40, 0.02
 _FACE_NOISE = 0.35
 _BOX = (0.3, 0.2, 0.5, 0.5)
+_BESIDE, _TWICE = 12, 8
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Faces of one video: shots [L], tracks in them [L], their looks [L], and what each is."""
+
+    shot: NDArray[np.int64]
+    track: NDArray[np.int64]
+    look: NDArray[np.int64]
+    vectors: Array
+    quality: Array
+    cohort_mean: Array
+    cohort_std: Array
+
+    def tracks(self, shots: int) -> NDArray[np.int64]:
+        """How many tracks each shot has."""
+        return np.bincount(self.shot[self.look == 0], minlength=shots)
 
 
 @dataclass(frozen=True)
@@ -84,10 +103,10 @@ class Maker:
         """A video as `videos` makes it and its rows for the store, ten times as fast."""
         rng = np.random.default_rng([self._seed, 2, number])
         video, pictures = _described(number, shots), self._shots(rng, shots)
-        at, vectors, quality, mean, std = self._looks(rng, number, shots, every)
+        looks = self._looks(rng, number, shots, every)
         start = _SHOT_S * np.arange(shots)
         frame = int(_SHOT_S * _RATE) * np.arange(shots)
-        seen = start[at]
+        seen = start[looks.shot]
         columns = {
             "shots": {
                 "shot": np.arange(shots),
@@ -95,7 +114,7 @@ class Maker:
                 "end_s": start + _SHOT_S,
                 "start_frame": frame,
                 "end_frame": frame + int(_SHOT_S * _RATE),
-                "n_tracks": np.bincount(at, minlength=shots),
+                "n_tracks": looks.tracks(shots),
                 "vector": pictures,
             },
             "keyframes": {
@@ -104,23 +123,23 @@ class Maker:
                 "frame": frame + int(_SHOT_S * _RATE / 2),
                 "start_s": start,
                 "end_s": start + _SHOT_S,
-                "n_faces": np.bincount(at, minlength=shots),
+                "n_faces": looks.tracks(shots),
                 "vector": pictures,
                 "thumbnail": [b""] * shots,
             },
             "faces": {
-                "shot": at,
-                "track": np.zeros(len(at), int),
-                "look": np.zeros(len(at), int),
+                "shot": looks.shot,
+                "track": looks.track,
+                "look": looks.look,
                 "track_start_s": seen + 0.5,
                 "track_end_s": seen + _SHOT_S - 0.5,
-                "time_s": seen + 2.0,
-                "box": np.tile(np.array(_BOX, np.float32), (len(at), 1)),
-                "quality": quality,
-                "cohort_mean": mean,
-                "cohort_std": std,
-                "vector": vectors,
-                "thumbnail": [b""] * len(at),
+                "time_s": seen + 2.0 + looks.look,
+                "box": np.tile(np.array(_BOX, np.float32), (len(seen), 1)),
+                "quality": looks.quality,
+                "cohort_mean": looks.cohort_mean,
+                "cohort_std": looks.cohort_std,
+                "vector": looks.vectors,
+                "thumbnail": [b""] * len(seen),
             },
         }
         owner = {"video_id": [video.video_id], "generation": [generation]}
@@ -179,28 +198,27 @@ class Maker:
     def _tracks(
         self, rng: np.random.Generator, number: int, shots: int, known_every: int
     ) -> list[list[FaceTrack]]:
-        at, vectors, quality, mean, std = self._looks(rng, number, shots, known_every)
+        looks = self._looks(rng, number, shots, known_every)
         found: list[list[FaceTrack]] = [[] for _ in range(shots)]
-        for n, shot in enumerate(at.tolist()):
-            start = _SHOT_S * shot
+        first = np.flatnonzero(looks.look == 0).tolist()
+        for n, end in zip(first, [*first[1:], len(looks.look)], strict=True):
+            start = _SHOT_S * int(looks.shot[n])
             track = FaceTrack(
                 start_s=start + 0.5,
                 end_s=start + _SHOT_S - 0.5,
-                vectors=vectors[n : n + 1],
-                qualities=quality[n : n + 1],
-                cohort_mean=mean[n : n + 1],
-                cohort_std=std[n : n + 1],
-                times=(start + 2.0,),
-                boxes=(_BOX,),
+                vectors=looks.vectors[n:end],
+                qualities=looks.quality[n:end],
+                cohort_mean=looks.cohort_mean[n:end],
+                cohort_std=looks.cohort_std[n:end],
+                times=tuple(start + 2.0 + look for look in range(end - n)),
+                boxes=(_BOX,) * (end - n),
                 thumbnail=b"",
             )
-            found[shot].append(track)
+            found[looks.shot[n]].append(track)
         return found
 
-    def _looks(
-        self, rng: np.random.Generator, number: int, shots: int, known_every: int
-    ) -> tuple[NDArray[np.int64], Array, Array, Array, Array]:
-        """The shots with a face, and of each its vector, quality and statistics."""
+    def _looks(self, rng: np.random.Generator, number: int, shots: int, known_every: int) -> Looks:
+        """The faces of a video, by shot, track and look."""
         cast = np.stack([self._stranger(rng) for _ in range(6)])
         names = list(self._faces)
         cast[0] = self._faces[names[3 + number % 20]] if number % 5 == 0 else cast[0]
@@ -211,9 +229,14 @@ class Maker:
         who[whole % known_every == 3] = self._faces["Sam Sometimes"]
         if number == 1:
             who[len(who) // 2] = self._faces["Olga Once"]
+        # A stranger beside comes after, and so does a second look of a track.
+        at, who, track = _with_more(at, who, np.zeros_like(at), at % _BESIDE == 0, cast[1])
+        at, who, look = _with_more(at, who, np.zeros_like(at), (at + track) % _TWICE == 5, None)
+        track = np.cumsum(look == 0) - 1
+        track -= track[np.searchsorted(at, at)]
         vectors, mean, std = self._seen(rng, who)
         quality = rng.uniform(0.5, 1.0, len(at)).astype(np.float32)
-        return at, vectors, quality, mean, std
+        return Looks(at, track, look, vectors, quality, mean, std)
 
     def _seen(self, rng: np.random.Generator, who: Array) -> tuple[Array, Array, Array]:
         noise = rng.standard_normal(who.shape, dtype=np.float32) * _FACE_NOISE
@@ -233,6 +256,26 @@ class Maker:
             for n, photo in enumerate(made.photos)
         )
         return replace(made, photos=photos)
+
+
+def _with_more(
+    at: NDArray[np.int64],
+    who: Array,
+    number: NDArray[np.int64],
+    which: NDArray[np.bool_],
+    other: Array | None,
+) -> tuple[NDArray[np.int64], Array, NDArray[np.int64]]:
+    """Faces with one more after each of `which`, of the `other` face or the same, and its number.
+
+    Gives shots, faces and the numbers, of those that there were as `number` has them.
+    """
+    more = np.flatnonzero(which)
+    faces = who[more] if other is None else np.broadcast_to(other, (len(more), who.shape[1]))
+    return (
+        np.insert(at, more + 1, at[more]),
+        np.insert(who, more + 1, faces, axis=0),
+        np.insert(number, more + 1, number[more] + 1),
+    )
 
 
 def _described(number: int, shots: int) -> Video:

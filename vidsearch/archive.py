@@ -397,6 +397,25 @@ class Archive:
         )
         return replace(answer, hits=tuple(self._best_copy(hit, video) for hit in answer.hits))
 
+    def warm(self) -> None:
+        """Read into memory what questions ask: the models, and all indexes of a large archive.
+
+        For a process that stays open: its first questions are then as quick as later ones. It takes
+        seconds where there are millions of shots, and as much memory as the indexes have bytes.
+        What a commit changes is read again by the questions after it. Raises as `query` does where
+        there is no archive that can be read.
+        """
+        from vidsearch.context import background_of
+
+        store = self._open.comparable
+        store.people(pictures=False)
+        background_of(self._open.encoder)  # type: ignore[arg-type]  # a Protocol is not Hashable
+        _ = self._open.scorer
+        if store.lookup is None:
+            store.rows()
+        else:
+            store.lookup.warm()
+
     def _located(self, sources: Sequence[str | Path]) -> list[str]:
         """Pictures and moments; of a video that is called as the archive calls it, by its path."""
         from vidsearch.given import moment_of

@@ -75,6 +75,12 @@ class Lookup:
         ways: tuple[tuple[str, ...], ...] = (CONTENT, _FACES, ("shots",))
         self._shots = {names: self._kept_shots(names) for names in ways}
 
+    def warm(self) -> None:
+        """Read all indexes into memory, parts of which are read else when a question needs them."""
+        with explained(self._tables.folder, "read"):
+            for table in CONTENT:
+                self._tables.warm(table)
+
     def nearest_keyframes(
         self, directions: Vector, n: int, where: str | None = None, share: float = 1.0
     ) -> tuple[Arrays, list[float]]:

@@ -227,6 +227,12 @@ class Tables:
         )
         self.open(name).create_index("vector", config=how)
 
+    def warm(self, name: str) -> None:
+        """Read the indexes of a table into memory."""
+        table = self.open(name)
+        for each in self.indexes(name).values():
+            table.prewarm_index(each.name)
+
     def drop_indexes(self, name: str) -> None:
         """Take all indexes off a table; their files go with the next `tidy`."""
         for each in self.indexes(name).values():

@@ -402,6 +402,26 @@ def test_after_a_commit_nothing_that_was_kept_stays_in_memory(both: Both) -> Non
         gc.enable()
 
 
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts what is read")
+def test_a_warmed_archive_reads_less_when_it_is_asked(made: Both) -> None:
+    def read_by(archive: Archive) -> int:
+        before = bytes_read()
+        for text in ("a dog in the rain by the sea", "an old couple at night", "a car in a street"):
+            archive.query(text)
+        return bytes_read() - before
+
+    cold, warm = (Archive(made.folder, exact_below=LARGE) for _ in range(2))
+    warm.warm()
+    index = sum(each.stat().st_size for each in made.folder.glob("keyframes.lance/_indices/*/aux*"))
+    assert read_by(warm) < read_by(cold) - index / 2
+
+
+def bytes_read() -> int:
+    """What this process has read of files so far, from memory or not."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("rchar"))
+
+
 def test_timelines_and_appearances_read_only_what_they_need(made: Both) -> None:
     archive, exact = Archive(made.folder, exact_below=LARGE), Archive(made.folder)
     for name in ("Olga Once", "Sam Sometimes"):
