@@ -395,7 +395,9 @@ class Archive:
             filters=filters,
             paging=shown,
         )
-        return replace(answer, hits=tuple(self._best_copy(hit, video) for hit in answer.hits))
+        videos = store.find_all({hit.video_id for hit in answer.hits})
+        hits = [_with_copy(hit, videos.get(hit.video_id), video) for hit in answer.hits]
+        return replace(answer, hits=tuple(hits))
 
     def warm(self) -> None:
         """Read into memory what questions ask: the models, and all indexes of a large archive.
@@ -424,15 +426,6 @@ class Archive:
             str(source) if is_there(source) else moment_of(str(source), self._called)
             for source in sources
         ]
-
-    def _best_copy(self, hit: Hit, glob: str | None) -> Hit:
-        """A hit that names, of several copies of its video, one that was asked for and is there."""
-        from vidsearch.copies import best_first
-
-        video = self._open.reader.find(hit.video_id)
-        if video is None or len(video.paths) < 2:
-            return hit
-        return replace(hit, video=best_first(video, glob).path, copies=len(video.paths) - 1)
 
     # --- who is on screen when -------------------------------------------------------------------
 
@@ -1141,6 +1134,15 @@ class Archive:
         from vidsearch.dump import dump
 
         return dump(self._open.reader, Path(folder))
+
+
+def _with_copy(hit: Hit, video: Video | None, glob: str | None) -> Hit:
+    """A hit that names, of several copies of its video, one that was asked for and is there."""
+    from vidsearch.copies import best_first
+
+    if video is None or len(video.paths) < 2:
+        return hit
+    return replace(hit, video=best_first(video, glob).path, copies=len(video.paths) - 1)
 
 
 def _paths_called(name: str, video: Video) -> tuple[bytes, ...]:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 DEPTHS = (100, 400, 1600, 6400, 25_600)  # candidates of a context, of each direction
 _DIRECTIONS = 12
 _SUREST = 50  # shots of a person that are read whatever they show
+_ANY = 4  # of so many of the short list one is a shot in which the people are hardly
 _UNKNOWN = -700.0  # log odds of shots of which only is known that there are more
 
 
@@ -235,22 +236,27 @@ class Reach:
         are read, if so many are wanted, and of the latter some; beside the rows the most that
         others of the former are worth.
         """
-        keyframes = self._lookup.keyframes_at(required, self._narrowed.of_keyframes)
+        where = self._narrowed.of_keyframes
+        keyframes = self._lookup.keyframes_at(required, where)
         places = keyframes["place"]
-        products = keyframes["vector"] @ directions.T
+        products = directions @ keyframes["vector"].T
         surely = _required(
             self._tree,
             {who: np.sort(spots.surest(self._threshold)) for who, spots in self._spots.items()},
         )
         assert surely is not None, "people are required"
-        likely = _in(places, _near(surely, required))
-        any_of, some = _best(places, products, n), _best(places[likely], products[likely], n)
+        likely: Ints = self._lookup.remembered.of(  # whatever context is asked for beside
+            (required.tobytes(), surely.tobytes(), where),
+            lambda: np.flatnonzero(_in(places, _near(surely, required))),
+        )
+        any_of, some = _best(places, products, n), _best(places[likely], products[:, likely], n)
         surest, left_out = _SUREST, _UNKNOWN
         if most is not None:
             most *= 1 + self._lookup.has_figures
-            surest = most // shortlist.TIMES
-            some, left_out = self._listed(keyframes, some, most)
-            any_of, _ = self._listed(keyframes, any_of, surest)
+            surest = 0  # they say who is nowhere, which a page that is not full asks for again
+            candidates = _of(keyframes, np.union1d(any_of, some))
+            some, left_out = self._listed(candidates, some, most)
+            any_of, _ = self._listed(candidates, any_of, most // _ANY)
         found = np.union1d(any_of, some)
         support = _near(found[~_in(found, surely)], surely)
         every = reduce(np.union1d, [found, support, self._surest_of(required, surest)])
@@ -307,9 +313,9 @@ def _key(direction: Vector) -> bytes:
 
 
 def _best(places: Ints, products: Vector, n: int) -> Ints:
-    """The `n` places [N] whose best product [N, M] is largest, and some of each direction."""
-    orders = [products.max(axis=1, initial=-np.inf), *products.T]
-    shares = [n, *[n // len(products.T)] * len(products.T)]
+    """The `n` places [N] whose best product [M, N] is largest, and some of each direction."""
+    orders = [products.max(axis=0, initial=-np.inf), *products]
+    shares = [n, *[n // len(products)] * len(products)]
     best = [
         places[np.argpartition(-order, share)[:share]] if share < len(order) else places
         for order, share in zip(orders, shares, strict=True)

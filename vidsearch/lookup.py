@@ -22,9 +22,9 @@ from vidsearch.schema import CONTENT, ORDER, SEARCHED, place_of
 from vidsearch.search_index import Known, partitions_for
 from vidsearch.tables import Tables, explained
 
-_PROBES = 100  # inverted lists that are looked at, at least, for each so many rows
+_PROBES = 80  # inverted lists that are looked at, at least, for each so many rows
 _FOR_ROWS = 500
-_SHARE = 12  # and at least one in so many of all lists: less finds less
+_SHARE = 20  # and at least one in so many of all lists: less finds less
 _REFINED = 2  # the best of so many times the keyframes that are wanted
 _COMPARED, _COMPARED_ONE_BIT = 100, 800  # and of so many at least; of codes of one bit
 _OFTEN = 1 / 20  # a filter that leaves so much is looked at when the nearest are found
@@ -219,8 +219,9 @@ class Lookup:
         *,
         before: bool = True,
     ) -> Arrays:
-        """The `n` nearest rows; of all lists, where no `probes` are told, as the codes say."""
-        refined = 1 if probes is None else max(_REFINED, math.ceil(self._compared / n))
+        """The `n` nearest rows; of all lists, or not all fit `before`, as the codes say alone."""
+        exact = before and probes is not None
+        refined = max(_REFINED, math.ceil(self._compared / n)) if exact else 1
         wanted, told = SEARCHED[name], vector.tolist()
         with explained(self._tables.folder, "read"):
             found = self._tables.nearest(

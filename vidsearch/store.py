@@ -327,6 +327,11 @@ class Store:
         entry = self._catalogue().get(video_id)
         return entry[0] if entry else None
 
+    def find_all(self, video_ids: Iterable[str]) -> dict[str, Video]:
+        """Those of some videos that are there, by id: with one look at what is there."""
+        known = self._catalogue()
+        return {each: known[each][0] for each in video_ids if each in known}
+
     def shots(self, video_id: str) -> list[ShotRow]:
         """The shots of a video in order; none of one that is unknown or failed."""
         names = ["shot", "start_s", "end_s", "start_frame", "end_frame", "n_tracks"]

@@ -336,7 +336,10 @@ def test_threads_that_meet_a_merge_together_all_ask_again(folder: Path) -> None:
         def select(self, _: object) -> Gone:
             return self
 
-        def to_arrow(self) -> pa.Table:
+        def with_row_id(self, _: object) -> Gone:
+            return self
+
+        def to_batches(self) -> pa.RecordBatchReader:
             together.wait(30)
             raise OSError("LanceError: Not found: a file")
 

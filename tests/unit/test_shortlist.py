@@ -101,14 +101,14 @@ def test_the_best_places_and_the_worth_of_the_best_one_left_out() -> None:
 @pytest.mark.parametrize(
     ("paging", "narrowed", "people", "first"),
     [
-        (Paging(), left(), True, [(60, 30)]),
+        (Paging(), left(), True, [(40, 20)]),
         (Paging(), left(), False, [(24, 12)]),
-        (Paging(k=5, offset=15), left(), True, [(120, 60)]),
+        (Paging(k=5, offset=15), left(), True, [(80, 40)]),
         (Paging(k=5, offset=15), left(), False, [(44, 22)]),
         (Paging(diverse=True), left(), False, []),
         (Paging(by_video=True), left(), True, []),
         (Paging(), left(passes_over=True, share=0.5), False, [(60, None)]),
-        (Paging(), left(passes_over=True, share=0.3), False, []),
+        (Paging(), left(passes_over=True, share=0.2), False, []),
     ],
 )
 def test_so_many_candidates_are_read_first(
