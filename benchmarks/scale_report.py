@@ -12,6 +12,7 @@ from benchmarks import _report, scale
 
 PARTS = ("questions", "variants", "archives")
 SHOT_S = 6.0  # of video a shot
+_TOLD_S = 0.5  # of reading indexes, from which it is told
 _BUSY = 4  # processes that want one of two cores; a question alone wants both
 DATA = (
     "Data: mixtures of the vectors of 2,500 photos of Flickr8k in scenes with near-doubles, faces"
@@ -87,6 +88,13 @@ def _questions(measured: Sequence[Mapping[str, Any]]) -> str:
             )
         if "only" in each:
             notes.append(_only_once(each))
+        if each.get("warm_s", 0) > _TOLD_S:
+            notes.append(
+                f"{each['shots']:,} shots: the indexes were read into memory first (`Archive.warm`),"
+                f" in {each['warm_s']:.1f} s; a process that has just begun takes"
+                f" {each['first_s']:.1f} s for a context. It holds {each['peak_reader_gb']:.1f} GB at"
+                " most."
+            )
         if "busy_times" in each:
             quiet, beside = (
                 np.concatenate([np.array(times) for times in each[name].values()])
