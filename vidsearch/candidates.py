@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 DEPTHS = (100, 400, 1600, 6400, 25_600)  # candidates of a context, of each direction
 _DIRECTIONS = 12
 _SUREST = 50  # shots of a person that are read whatever they show
-_ANY = 4  # of so many of the short list one is a shot in which the people are hardly
 _UNKNOWN = -700.0  # log odds of shots of which only is known that there are more
 
 
@@ -179,8 +178,7 @@ class Reach:
         if self._wanted_people:
             return self._rows_at(np.union1d(keyframes["place"], self._beside(few))), unseen
         if most is not None:
-            worth = self._worth(keyframes)
-            listed, left_out = shortlist.best(keyframes["place"], worth, most)
+            listed, left_out = self._listed(keyframes, most)
             keyframes, unseen = _of(keyframes, listed), max(unseen, left_out)
         return self._without_people(keyframes), unseen
 
@@ -232,9 +230,8 @@ class Reach:
         """Of more places than can be read those where the context fits best.
 
         Half of them are shots in which the people are for themselves or by their neighbours, as
-        far as is known; the other half may be any. Of the former the `most` that are worth most
-        are read, if so many are wanted, and of the latter some; beside the rows the most that
-        others of the former are worth.
+        far as is known; the other half may be any. If `most` are wanted it is those of the former
+        that are worth most, and beside the rows is what the best of their others is worth.
         """
         where = self._narrowed.of_keyframes
         keyframes = self._lookup.keyframes_at(required, where)
@@ -249,25 +246,22 @@ class Reach:
             (required.tobytes(), surely.tobytes(), where),
             lambda: np.flatnonzero(_in(places, _near(surely, required))),
         )
-        any_of, some = _best(places, products, n), _best(places[likely], products[:, likely], n)
-        surest, left_out = _SUREST, _UNKNOWN
-        if most is not None:
-            most *= 1 + self._lookup.has_figures
-            surest = 0  # they say who is nowhere, which a page that is not full asks for again
-            candidates = _of(keyframes, np.union1d(any_of, some))
-            some, left_out = self._listed(candidates, some, most)
-            any_of, _ = self._listed(candidates, any_of, most // _ANY)
-        found = np.union1d(any_of, some)
+        found, left_out = _best(places[likely], products[:, likely], n), _UNKNOWN
+        if most is None:
+            others = [_best(places, products, n), self._surest_of(required, _SUREST)]
+        else:
+            longest = most * (1 + self._lookup.has_figures)
+            found, left_out = self._listed(_of(keyframes, found), longest)
+            others = []
         support = _near(found[~_in(found, surely)], surely)
-        every = reduce(np.union1d, [found, support, self._surest_of(required, surest)])
+        every = reduce(np.union1d, [found, support, *others])
         read = _of(keyframes, every)
         beside = np.setdiff1d(every, read["place"])
         return self._lookup.rows_of(read, beside, faces=True), max(left_out, _UNKNOWN)
 
-    def _listed(self, keyframes: Arrays, places: Ints, n: int) -> tuple[Ints, float]:
-        """The `n` of some places that are worth most, and what the best of the others is worth."""
-        of_them = _of(keyframes, places)
-        return shortlist.best(of_them["place"], self._worth(of_them), n)
+    def _listed(self, keyframes: Arrays, n: int) -> tuple[Ints, float]:
+        """The `n` places that are worth most, and what the best of the others is worth."""
+        return shortlist.best(keyframes["place"], self._worth(keyframes), n)
 
     def _to_ask(self) -> Vector:
         """The directions in which candidates are looked for, [M, D], each once."""

@@ -28,13 +28,11 @@ if TYPE_CHECKING:
     from idclip.encoders import Encoder
     from vidsearch.narrowing import Narrowed
 
-TIMES = 2  # as many shots as are shown, where somebody is asked for
+_TIMES = 2  # as many shots as are shown, where somebody is asked for
 _MORE = 2  # than are shown else: one may have been removed meanwhile
-_ASKED, _ASKED_TO_FIT = (
-    2,
-    6,
-)  # times as many an index is asked for, so that it tells what the others are worth
-_FITTING = 1.5  # times as many of which must fit on average
+_ASKED = 2  # times as many an index is asked for, so that it tells what the others are worth
+_ASKED_TO_FIT = 5  # times as many as are shown, where some do not fit
+_FITTING = 1.5  # times as many as are shown have to fit on average
 
 
 def first(paging: Paging, narrowed: Narrowed, *, people: bool) -> list[tuple[int, int | None]]:
@@ -50,7 +48,7 @@ def first(paging: Paging, narrowed: Narrowed, *, people: bool) -> list[tuple[int
     if narrowed.passes_over:
         asked = _ASKED_TO_FIT * shown
         return [(asked, None)] if asked * narrowed.share >= _FITTING * shown else []
-    listed = TIMES * shown if people else shown + _MORE
+    listed = _TIMES * shown if people else shown + _MORE
     return [(_ASKED * listed, listed)]
 
 

@@ -27,6 +27,7 @@ from vidsearch.urls import Place
 _AT_ONCE = datetime.timedelta(milliseconds=1)  # 0 draws a warning
 _LAST_VERSION = 2**64 - 1
 _DIGITS = len(str(_LAST_VERSION))
+_TIDIED = 5  # times until nothing old is left, at most
 _SAMPLE = 64  # vectors a partition from which its centre is learnt
 
 
@@ -143,7 +144,9 @@ class Tables:
             return empty.select(list(wanted)) if wanted else empty
 
         def query(table: Any) -> Any:
-            asked = table.search()
+            from lancedb.query import LanceEmptyQueryBuilder
+
+            asked = LanceEmptyQueryBuilder(table)  # `search` would look for the latest version
             return asked if limit is None else asked.limit(limit)
 
         return self._answered(name, query, wanted, where)
@@ -151,7 +154,7 @@ class Tables:
     def nearest(
         self,
         name: str,
-        vector: Sequence[float],
+        vector: list[float],
         n: int,
         wanted: Sequence[str],
         where: str | None = None,
@@ -169,7 +172,9 @@ class Tables:
         """
 
         def query(table: Any) -> Any:
-            asked = table.search(vector, vector_column_name="vector").distance_type("cosine")
+            from lancedb.query import LanceVectorQueryBuilder
+
+            asked = LanceVectorQueryBuilder(table, vector, "vector").distance_type("cosine")
             asked = asked.limit(n).minimum_nprobes(probes or 1)
             asked = asked.maximum_nprobes(probes or 0)  # 0: all of them
             return asked.refine_factor(refined) if refined > 1 else asked
@@ -240,14 +245,16 @@ class Tables:
 
     def tidy(self, name: str) -> None:
         """Merge small files, bring indexes up to date, remove every old version from the disk."""
-        self.open(name).optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
-        # Lance goes by the clock: what was written within that millisecond, or by a machine whose
-        # clock is ahead of this one's, is still there.
-        old = sorted(manifests(self.place(name), name), key=_version)[:-1]
-        if old:
+        for _ in range(_TIDIED):
+            self.open(name).optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
+            # Lance goes by the clock: what was written within that millisecond, or by a machine
+            # whose clock is ahead of this one's, is still there. So is what came before a list of
+            # an index that it has split just now.
+            old = sorted(manifests(self.place(name), name), key=_version)[:-1]
+            if not old:
+                break
             for manifest in old:
                 manifest.unlink(missing_ok=True)
-            self.open(name).optimize(cleanup_older_than=_AT_ONCE, delete_unverified=True)
 
     def _answered(
         self,

@@ -439,7 +439,7 @@ def test_of_more_shots_of_somebody_than_are_read_those_that_fit_the_context_are(
 ) -> None:
     monkeypatch.setattr(candidates, "FEW_SHOTS", 30)  # Otto is in some eighty
     monkeypatch.setattr(candidates, "DEPTHS", (10, 40))
-    monkeypatch.setattr(shortlist, "TIMES", 1)
+    monkeypatch.setattr(shortlist, "_TIMES", 1)
     for text, filters in (
         ("Otto Often in a forest", Filters()),
         ("Otto Often by the sea at night", Filters()),
@@ -462,7 +462,7 @@ def test_a_short_list_is_read_first_and_changes_no_answer(
         return search(rows, *args, **wishes)
 
     monkeypatch.setattr(candidates, "search", told)
-    monkeypatch.setattr(shortlist, "TIMES", 1)  # whoever is not there leaves the page with a gap
+    monkeypatch.setattr(shortlist, "_TIMES", 1)  # whoever is not there leaves the page with a gap
     found = candidates_of(made, text, 3)
     first = read[0]
     read.clear()

@@ -10,6 +10,7 @@ import signal
 import time
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import lancedb
 import numpy as np
@@ -174,6 +175,37 @@ def test_an_index_is_made_anew_with_more_lists_when_the_archive_has_outgrown_it(
     assert known.made_for["keyframes"] == 10 * SHOTS
     # Of the old one no file stays: there is one of vectors, of places and of generations.
     assert len(list((folder / "keyframes.lance" / "_indices").iterdir())) == 3
+
+
+def test_no_old_version_stays_where_lance_makes_another_while_it_tidies(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, more = Tables.open, [1, 2]
+
+    class Splitting:
+        """A table whose lists are split when it is tidied, which is one more version of it."""
+
+        def __init__(self, table: Any) -> None:
+            self.table = table
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.table, name)
+
+        def optimize(self, **wishes: Any) -> None:
+            self.table.optimize(**wishes)
+            if more:
+                more.pop()
+                self.table.delete("false")
+
+    def splitting(tables: Tables, name: str) -> Any:
+        return Splitting(opened(tables, name))
+
+    with Store.open(folder) as store:
+        monkeypatch.setattr(Tables, "open", splitting)
+        store._tables.tidy("shots")
+    assert not more
+    assert len(list((folder / "shots.lance/_versions").glob("*.manifest"))) == 1
+    assert Store.open(folder, read_only=True).rows().shot_index.size == 4 * SHOTS
 
 
 def test_codes_of_one_bit_that_an_older_version_made_are_asked_and_made_anew_by_the_next_writer(

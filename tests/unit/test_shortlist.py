@@ -107,7 +107,7 @@ def test_the_best_places_and_the_worth_of_the_best_one_left_out() -> None:
         (Paging(k=5, offset=15), left(), False, [(44, 22)]),
         (Paging(diverse=True), left(), False, []),
         (Paging(by_video=True), left(), True, []),
-        (Paging(), left(passes_over=True, share=0.5), False, [(60, None)]),
+        (Paging(), left(passes_over=True, share=0.5), False, [(50, None)]),
         (Paging(), left(passes_over=True, share=0.2), False, []),
     ],
 )
