@@ -87,6 +87,8 @@ def _questions(measured: Sequence[Mapping[str, Any]]) -> str:
                 " average, so the milliseconds that passed say little; `core ms` are what a"
                 " question took of all cores together."
             )
+        if "new_words" in each:
+            notes.append(_altogether(each))
         if "only" in each:
             notes.append(_only_once(each))
         if each.get("warm_s", 0) > _TOLD_S:
@@ -108,6 +110,22 @@ def _questions(measured: Sequence[Mapping[str, Any]]) -> str:
             )
     load = max(each.get("load", 0.0) for each in measured)
     return _report.write("scale", "Questions to large archives", rows, notes, load=load)
+
+
+def _altogether(measured: Mapping[str, Any]) -> str:
+    """What questions take, of whatever kind."""
+    new, before = (
+        np.concatenate([np.array(times) for times in measured[name].values()])
+        for name in ("new_words", "times")
+    )
+    told = [
+        f"p50 {np.median(each):.1f} and p95 {np.quantile(each, 0.95):.1f} ms"
+        for each in (new, before)
+    ]
+    return (
+        f"{measured['shots']:,} shots, all kinds together: {told[0]} of the {len(new)} questions"
+        f" with new words, {told[1]} of those asked before."
+    )
 
 
 def _only_once(measured: Mapping[str, Any]) -> str:
