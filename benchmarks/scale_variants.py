@@ -153,7 +153,7 @@ def _asked(
             asked = table.search(query).distance_type("cosine").limit(n).nprobes(probes)
             if kind == "hnsw":
                 asked = asked.ef(n + 5 * probes)
-            rows = asked.select(["vector"]).to_arrow()
+            rows = asked.select(["vector", "_distance"]).to_arrow()
             if again:
                 times.append(1e3 * (time.perf_counter() - began))
             else:
