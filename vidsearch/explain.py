@@ -11,7 +11,7 @@ import numpy as np
 from vidsearch import identities
 from vidsearch.fits import Fit
 from vidsearch.grammar_text import drawn
-from vidsearch.question import AllOf, AnyOf, Like, Node, Not, Scene, Someone
+from vidsearch.question import AllOf, AnyOf, Node, Not, Scene, Someone, wanted_leaves
 from vidsearch.records import Factor, Hit
 from vidsearch.scoring import LEAST, Value, combined, odds
 from vidsearch.sought import Sought
@@ -44,7 +44,7 @@ def factors(
     instead = _instead(tree)
     whole = _level(tree, values, of_people=of_people, instead=instead)
     found = []
-    for leaf, wanted in _leaves(tree):
+    for leaf, wanted in wanted_leaves(tree):
         value = values[id(leaf)]
         without = {key: other for key, other in values.items() if key != id(leaf)}
         weight = whole - _level(tree, without, of_people=of_people, instead=instead)
@@ -151,13 +151,7 @@ def _instead(node: Node) -> bool:
         return _instead(node.part)
     if not isinstance(node, (AllOf, AnyOf)):
         return False
-    alone = {all(isinstance(leaf, Someone) for leaf, _ in _leaves(part)) for part in node.parts}
+    alone = {
+        all(isinstance(leaf, Someone) for leaf, _ in wanted_leaves(part)) for part in node.parts
+    }
     return (isinstance(node, AnyOf) and len(alone) == 2) or any(map(_instead, node.parts))
-
-
-def _leaves(node: Node, wanted: bool = True) -> list[tuple[Someone | Scene | Like, bool]]:
-    if isinstance(node, Not):
-        return _leaves(node.part, not wanted)
-    if isinstance(node, (AllOf, AnyOf)):
-        return [leaf for part in node.parts for leaf in _leaves(part, wanted)]
-    return [(node, wanted)]

@@ -77,6 +77,17 @@ def leaves(node: Node) -> Iterator[Someone | Scene | Like]:
         yield node
 
 
+def wanted_leaves(node: Node, wanted: bool = True) -> Iterator[tuple[Someone | Scene | Like, bool]]:
+    """The same, each with whether it is wanted: what an odd number of `Not` lies around is not."""
+    if isinstance(node, Not):
+        yield from wanted_leaves(node.part, not wanted)
+    elif isinstance(node, (AllOf, AnyOf)):
+        for part in node.parts:
+            yield from wanted_leaves(part, wanted)
+    else:
+        yield node, wanted
+
+
 def all_of(*parts: Node | None) -> Node | None:
     """`parts` joined by and, those that are None left out, nested ones taken apart."""
     flat: list[Node] = []

@@ -19,7 +19,7 @@ import numpy as np
 
 from idclip.identity import IdentityScorer
 from vidsearch import fits, scoring
-from vidsearch.question import AllOf, AnyOf, Like, Node, Not, Scene, Someone
+from vidsearch.question import Node, Someone, wanted_leaves
 from vidsearch.records import Ints, Reals, Vector
 from vidsearch.scoring import Value
 from vidsearch.selection import Paging
@@ -63,7 +63,7 @@ def worth(
         id(leaf): Value(people=np.full(len(vectors), float(wanted)))
         if isinstance(leaf, Someone)
         else Value(fit=fits.of_pictures(encoder, scorer, leaf, vectors, typical))
-        for leaf, wanted in _leaves(tree)
+        for leaf, wanted in wanted_leaves(tree)
     }
     total = scoring.combined(tree, values)
     assert total is not None, "every leaf has a value"
@@ -80,12 +80,3 @@ def best(places: Ints, worths: Reals, n: int) -> tuple[Ints, float]:
     each = order[np.sort(first)]  # the best of each place, best first
     left_out = float(worths[each[n]]) if len(each) > n else -np.inf
     return np.sort(places[each[:n]]), left_out
-
-
-def _leaves(node: Node, wanted: bool = True) -> list[tuple[Someone | Scene | Like, bool]]:
-    """Each leaf and whether it is wanted."""
-    if isinstance(node, Not):
-        return _leaves(node.part, not wanted)
-    if isinstance(node, (AllOf, AnyOf)):
-        return [leaf for part in node.parts for leaf in _leaves(part, wanted)]
-    return [(node, wanted)]

@@ -12,7 +12,7 @@ from store_records import person
 
 from vidsearch import fits, scoring, shortlist
 from vidsearch.narrowing import Narrowed
-from vidsearch.question import AllOf, AnyOf, Node, Not, Scene, Someone
+from vidsearch.question import AllOf, AnyOf, Node, Not, Scene, Someone, wanted_leaves
 from vidsearch.records import Ints, Reals
 from vidsearch.scoring import Value
 from vidsearch.selection import Paging
@@ -56,7 +56,7 @@ def values(tree: Node, pictures: Reals, rng: np.random.Generator) -> dict[int, V
     there = {each.person_id: rng.random(N) ** rng.integers(0, 9) for each in PEOPLE}
     present = {each.person_id: 1 - rng.random(N) / 2 for each in PEOPLE}
     found: dict[int, Value] = {}
-    for leaf, wanted in shortlist._leaves(tree):
+    for leaf, wanted in wanted_leaves(tree):
         if isinstance(leaf, Someone):
             who = leaf.person.person_id
             found[id(leaf)] = Value(people=there[who], presence=present[who] if wanted else None)
