@@ -15,6 +15,9 @@ depends on an index; what does is only whether a shot is among the candidates.
   "and" the keyframes nearest to all together are read too.
 - Rows take more time than the index does. So those of a short list are read first, and of the
   others only where these may be better (`vidsearch.shortlist`).
+- Of people who are not wanted only those shots are read in which a look may be theirs: elsewhere
+  they count as not there, which changes a score by less than a ten-thousandth. Where it is somebody
+  with a context that is not wanted, how unlike them others are counts, and all faces are read.
 - "Not" takes away: as long as a shot that was not read might be better than the last of the page,
   by what the farthest candidate allows, or the page is not full, four times as many are read.
 - What filters on videos and dates leave is compared one by one, and kept in memory, where it is no
@@ -210,7 +213,8 @@ class Reach:
             _near(places[_in(places, spots.sorted)], spots.places) for spots in self._spots.values()
         ]
         told = places[:0] if len(places) else self._narrowed.some
-        faces = not all(spots.all for spots in self._spots.values())
+        known = all(spots.all for spots in self._spots.values())
+        faces = not (known and _apart(self._tree))
         return self._lookup.rows_of(keyframes, reduce(np.union1d, beside, told), faces=faces)
 
     def _any(self, n: int) -> tuple[Rows, float]:
@@ -334,6 +338,13 @@ def _in(values: Ints, some: Ints) -> NDArray[np.bool_]:
         return np.zeros(len(values), bool)
     at = np.searchsorted(some, values)
     return np.asarray(some[np.minimum(at, len(some) - 1)] == values)
+
+
+def _apart(node: Node) -> bool:
+    """Whether nothing denies people together with a context."""
+    if isinstance(node, Not):
+        return len({isinstance(leaf, Someone) for leaf in leaves(node.part)}) == 1
+    return not isinstance(node, (AllOf, AnyOf)) or all(map(_apart, node.parts))
 
 
 def _people(node: Node, *, wanted: bool = True) -> set[str]:

@@ -139,6 +139,18 @@ def test_scores_and_evidence_depend_on_no_index(made: Both) -> None:
         assert hit.people[0].probability == pytest.approx(other.people[0].probability, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    "text", ["a man in an office, not Otto Often", "a dog not (Otto Often at night)"]
+)
+def test_scores_beside_somebody_who_is_not_wanted_depend_on_no_index(made: Both, text: str) -> None:
+    found, exact = made.ask(text, paging=Paging(k=30))
+    same = {(hit.video_id, hit.shot): hit.score for hit in exact.hits}
+    shared = [hit for hit in found.hits if (hit.video_id, hit.shot) in same]
+    assert len(shared) >= 25
+    for hit in shared:  # the mean picture is of a sample
+        assert hit.score == pytest.approx(same[hit.video_id, hit.shot], abs=2e-3)
+
+
 def test_a_person_in_one_shot_is_found_whatever_else_is_asked(made: Both) -> None:
     for text in ("Olga Once", "Olga Once in a kitchen", "Olga Once, not by the sea"):
         found, exact = made.ask(text)
