@@ -494,6 +494,26 @@ def candidates_of(made: Both, text: str, k: int = 10) -> Answer:
     return candidates.answer(store.lookup, ENCODER, SCORER, query, people, paging=Paging(k))
 
 
+@pytest.mark.parametrize(
+    ("text", "every"),
+    [("a man in an office, not Otto Often", False), ("a dog not (Otto Often at night)", True)],
+)
+def test_faces_are_read_where_they_count(
+    made: Both, text: str, every: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Rows] = []
+
+    def told(rows: Rows, *args: Any, **wishes: Any) -> Answer:
+        read.append(rows)
+        return search(rows, *args, **wishes)
+
+    monkeypatch.setattr(candidates, "search", told)
+    candidates_of(made, text)
+    there, known = len(read[0].track_shot), int(read[0].tracks_of_shots.sum())
+    assert known > 0
+    assert (there == known) is every
+
+
 def test_of_a_context_only_a_short_list_is_read(
     made: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
