@@ -20,7 +20,7 @@ from vidsearch.records import EXACT_BELOW, Ints, Label, Rows, Vector, Video
 from vidsearch.rows import Arrays, arrays_of, joined
 from vidsearch.schema import CONTENT, ORDER, SEARCHED, place_of
 from vidsearch.search_index import Known, partitions_for
-from vidsearch.tables import Tables, explained
+from vidsearch.tables import Tables, Wanted, explained
 
 _PROBES = 80  # inverted lists that are looked at, at least, for each so many rows
 _FOR_ROWS = 500
@@ -72,8 +72,15 @@ class Lookup:
         self._videos = Kept[Rows](_KEPT_BYTES_OF_VIDEOS, lambda rows: rows.nbytes)
         self._found = Kept[Arrays](_KEPT_BYTES_OF_NEAREST, _size)
         # None of what is kept holds the lookup: after a commit all of it goes at once.
+        self._none = {
+            name: _with_places(tables.nothing(name).select(list(SEARCHED[name])))
+            for name in CONTENT
+        }
         ways: tuple[tuple[str, ...], ...] = (CONTENT, _FACES, ("shots",))
-        self._shots = {names: self._kept_shots(names) for names in ways}
+        self._shots = {
+            names: KeptShots({name: self._none[name] for name in names}, _KEPT_BYTES_OF_SHOTS)
+            for names in ways
+        }
 
     def warm(self) -> None:
         """Read all indexes into memory, parts of which are read else when a question needs them."""
@@ -229,43 +236,41 @@ class Lookup:
             )
         return _with_places(found.select(list(wanted)))
 
-    def _kept_shots(self, names: Sequence[str]) -> KeptShots:
-        nothing = {name: _with_places(self._nothing(name)) for name in names}
-        return KeptShots(nothing, _KEPT_BYTES_OF_SHOTS)
-
     def _kept_of(self, names: tuple[str, ...], places: Ints) -> dict[str, Arrays]:
         return self._shots[names].of(places, lambda new: self._read(names, _conditions(new)))
 
     def _read(self, names: Sequence[str], conditions: Sequence[str]) -> dict[str, Arrays]:
         """The rows of some tables that fit one of the conditions, of each table at once."""
 
-        def read(name: str, condition: str) -> Arrays:
-            return _with_places(self._tables.read(name, SEARCHED[name], condition))
-
         with explained(self._tables.folder, "read"):
-            others = [
-                (name, condition)
-                for name in names
-                for condition in conditions
-                if name != "shots" and (name != "figures" or self.has_figures)
-            ]
-            found = list(zip(others, _each(lambda asked: read(*asked), others), strict=True))
-            # Last: whoever finds a shot has read its other rows before any of them was deleted.
-            if "shots" in names:
-                found += [(("shots", at), read("shots", at)) for at in conditions]
+            there = [name for name in names if name != "figures" or self.has_figures]
+            wanted = [Wanted(name, SEARCHED[name], each) for name in there for each in conditions]
+            before = self._tables.newest("shots")
+            found = self._tables.read_each(wanted)
+            if len(there) > 1 and "shots" in there and self._tables.newest("shots") != before:
+                # Rows of a video are deleted from shots first: whoever finds a shot has to have
+                # read its other rows before any of them was deleted.
+                again = iter(self._tables.read_each([w for w in wanted if w.table == "shots"]))
+                found = [
+                    next(again) if each.table == "shots" else rows
+                    for each, rows in zip(wanted, found, strict=True)
+                ]
         return {
-            name: concatenated([rows for (of, _), rows in found if of == name])
-            if any(of == name for (of, _), _ in found)
-            else _with_places(self._nothing(name))
+            name: concatenated(
+                [
+                    _with_places(rows)
+                    for each, rows in zip(wanted, found, strict=True)
+                    if each.table == name
+                ]
+                or [self._none[name]]
+            )
             for name in names
         }
 
     def _joined(self, tables: Mapping[str, Arrays]) -> Rows:
         """Rows in archive order, of `shots` and of what there is of the other tables."""
         ordered = {
-            name: _sorted(tables[name], ORDER[name])
-            if name in tables
-            else arrays_of(self._nothing(name))
+            name: _sorted(tables[name], ORDER[name]) if name in tables else self._none[name]
             for name in CONTENT
         }
         there = np.unique(ordered["shots"]["generation"]).tolist()
@@ -273,9 +278,6 @@ class Lookup:
         ids = {video.video_id for video, _ in published}
         labels = [label for label in self.labels if label.video_id in ids]
         return joined(published, ordered, labels, self.typical)
-
-    def _nothing(self, name: str) -> pa.Table:
-        return self._tables.nothing(name).select(list(SEARCHED[name]))
 
 
 def concatenated(tables: Sequence[Arrays]) -> Arrays:

@@ -6,11 +6,12 @@ longer than a whole question.
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import errno
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -29,6 +30,16 @@ _LAST_VERSION = 2**64 - 1
 _DIGITS = len(str(_LAST_VERSION))
 _TIDIED = 5  # times until nothing old is left, at most
 _SAMPLE = 64  # vectors a partition from which its centre is learnt
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Rows of a table: `columns` (all if none are named) of the first `limit` that fit `where`."""
+
+    table: str
+    columns: Sequence[str] = ()
+    where: str | None = None  # SQL
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,8 @@ class Tables:
         self._schemas = schemas
         self._connections: dict[str, Any] = {}
         self._open: dict[str, Any] = {}
+        self._readables: dict[str, Any] = {}
+        self._session: Any = None
         self._there: set[str] = set()
 
     def place(self, name: str) -> Place:
@@ -78,7 +91,8 @@ class Tables:
 
     def close(self) -> None:
         """Let go of every table."""
-        self._open, self._connections = {}, {}
+        self._open, self._readables, self._connections = {}, {}, {}
+        self._session = None
 
     def make(self, name: str) -> None:
         """Make an empty table; one that a killed `create` left empty is made again."""
@@ -135,21 +149,27 @@ class Tables:
         where: str | None = None,
         limit: int | None = None,
     ) -> pa.Table:
-        """Columns of a table (all if none are named) in its latest version; no rows of none.
+        """What `read_each` gives of one table."""
+        return self.read_each([Wanted(name, wanted, where, limit)])[0]
 
-        `where` is SQL, and `limit` the most rows that are read, the first ones.
+    def read_each(self, wanted: Sequence[Wanted]) -> list[pa.Table]:
+        """Some rows of each of some tables in their latest versions, of all at once.
+
+        Of a table that is not there there are no rows.
         """
-        if self.lacks(name):
-            empty = self.nothing(name)
-            return empty.select(list(wanted)) if wanted else empty
+        there = [each for each in wanted if not self.lacks(each.table)]
+        found = iter(self._run(self._read(each) for each in there) if there else ())
+        return [next(found) if each in there else self._no_rows(each) for each in wanted]
 
+    async def _read(self, wanted: Wanted) -> pa.Table:
         def query(table: Any) -> Any:
-            from lancedb.query import LanceEmptyQueryBuilder
+            return table.query() if wanted.limit is None else table.query().limit(wanted.limit)
 
-            asked = LanceEmptyQueryBuilder(table)  # `search` would look for the latest version
-            return asked if limit is None else asked.limit(limit)
+        return await self._answered(wanted.table, query, wanted.columns, wanted.where)
 
-        return self._answered(name, query, wanted, where)
+    def _no_rows(self, wanted: Wanted) -> pa.Table:
+        nothing = self.nothing(wanted.table)
+        return nothing.select(list(wanted.columns)) if wanted.columns else nothing
 
     def nearest(
         self,
@@ -172,14 +192,14 @@ class Tables:
         """
 
         def query(table: Any) -> Any:
-            from lancedb.query import LanceVectorQueryBuilder
-
-            asked = LanceVectorQueryBuilder(table, vector, "vector").distance_type("cosine")
-            asked = asked.limit(n).minimum_nprobes(probes or 1)
+            asked = table.query().nearest_to(vector).column("vector").distance_type("cosine")
+            # Both to the least first: never may the most be less.
+            asked = asked.limit(n).nprobes(probes or 1)
             asked = asked.maximum_nprobes(probes or 0)  # 0: all of them
+            asked = asked if before else asked.postfilter()
             return asked.refine_factor(refined) if refined > 1 else asked
 
-        found = self._answered(name, query, [*wanted, "_distance"], where, before=before)
+        (found,) = self._run([self._answered(name, query, [*wanted, "_distance"], where)])
         if before and probes is not None and len(found) < n:
             return self.nearest(name, vector, n, wanted, where, refined=refined)
         return found
@@ -187,6 +207,10 @@ class Tables:
     def nothing(self, name: str) -> pa.Table:
         """No rows of a table."""
         return self._schemas[name].empty_table()
+
+    def newest(self, name: str) -> str:
+        """Names the state of a table as it is now: each commit gives it another one."""
+        return max(manifest_names(self.place(name), name), key=_number_of, default="")
 
     def count(self, name: str, where: str | None = None) -> int:
         """How many rows fit."""
@@ -256,49 +280,80 @@ class Tables:
             for manifest in old:
                 manifest.unlink(missing_ok=True)
 
-    def _answered(
-        self,
-        name: str,
-        asked: Callable[[Any], Any],
-        wanted: Sequence[str],
-        where: str | None,
-        *,
-        before: bool = True,
+    async def _answered(
+        self, name: str, asked: Callable[[Any], Any], wanted: Sequence[str], where: str | None
     ) -> pa.Table:
         """What a query of a table gives, asked again where the writer merged files meanwhile."""
         for attempts_left in reversed(range(3)):
-            query = asked(self.open(name))
+            query = asked(await self._readable(name))
             if wanted:
                 query = query.select(list(wanted))
             if where is not None:
-                query = query.where(where, prefilter=before)
+                query = query.where(where)
             try:
-                # `to_arrow`, or no row ids, would look for the latest version three times more: for
-                # its schema, in which there might be blobs.
-                return query.with_row_id(True).to_batches().read_all().drop_columns("_rowid")
+                batches = await query.to_batches()
+                return pa.Table.from_batches(await batches.read_all(), schema=batches.schema)
             except (OSError, RuntimeError, ValueError) as error:
                 # The writer merged files between our look at the version and at its files.
                 if not attempts_left or "not found" not in str(error).lower():
                     raise
-                self._open.pop(name, None)  # another thread may have been first
+                self._readables.pop(name, None)  # another thread may have been first
         raise AssertionError("unreachable")
+
+    async def _readable(self, name: str) -> Any:
+        """The table as Lance's loop reads it."""
+        table = self._readables.get(name)
+        if table is None:
+            import lancedb
+
+            folder = self.place(name)
+            database = await lancedb.connect_async(**self._how(folder))
+            table = self._readables[name] = await database.open_table(name)
+        return table
+
+    def _run(self, asked: Iterable[Coroutine[Any, Any, pa.Table]]) -> list[pa.Table]:
+        """What questions give that are asked at once, in the loop in which Lance runs.
+
+        All of them are one way to its thread and back, and no threads of ours wait for each other.
+        """
+        _before_lance()
+        from lancedb.background_loop import LOOP
+
+        async def each() -> list[pa.Table]:
+            return await asyncio.gather(*asked)
+
+        return list(LOOP.run(each()))
+
+    def _how(self, folder: Place) -> dict[str, Any]:
+        """How a folder is connected to; all connections have the same caches."""
+        from lancedb import Session
+
+        if self._session is None:
+            self._session = Session.default()
+        return {
+            "uri": str(folder),
+            # Zero: every read looks for the latest version first.
+            "read_consistency_interval": datetime.timedelta(0),
+            "storage_options": storage_options(folder),
+            "session": self._session,
+        }
 
     def _database(self, name: str) -> Any:
         folder = self.place(name)
         if str(folder) not in self._connections:
-            os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings help nobody who searches
-            # On up to three cores Lance takes one thread for all that it computes, and has waited
-            # for ever where one such work waits for another (lancedb issue 3568).
-            os.environ.setdefault("LANCE_CPU_THREADS", str(max(4, os.cpu_count() or 1)))
+            _before_lance()
             import lancedb
 
-            # Zero: every read looks for the latest version first.
-            self._connections[str(folder)] = lancedb.connect(
-                folder if isinstance(folder, Path) else str(folder),
-                read_consistency_interval=datetime.timedelta(0),
-                storage_options=storage_options(folder),
-            )
+            self._connections[str(folder)] = lancedb.connect(**self._how(folder))
         return self._connections[str(folder)]
+
+
+def _before_lance() -> None:
+    """What Lance reads when it is imported."""
+    os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings help nobody who searches
+    # On up to three cores Lance takes one thread for all that it computes, and has waited
+    # for ever where one such work waits for another (lancedb issue 3568).
+    os.environ.setdefault("LANCE_CPU_THREADS", str(max(4, os.cpu_count() or 1)))
 
 
 def manifests(folder: Place, table: str) -> list[Place]:
@@ -321,9 +376,13 @@ def manifest_names(folder: Place, table: str) -> list[str]:
 
 
 def _version(manifest: Place) -> int:
+    return _number_of(manifest.name)
+
+
+def _number_of(manifest: str) -> int:
     """The number in a manifest's name; in the newer way of naming they count down."""
-    number = int(manifest.stem)
-    return number if len(manifest.stem) < _DIGITS else _LAST_VERSION - number
+    stem = manifest.split(".", 1)[0]
+    return int(stem) if len(stem) < _DIGITS else _LAST_VERSION - int(stem)
 
 
 def storage_options(folder: Place) -> dict[str, str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import shutil
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from large_archive import Maker, captions
 
@@ -24,7 +26,7 @@ from vidsearch.schema import CONTENT
 from vidsearch.search import search
 from vidsearch.selection import Paging
 from vidsearch.store import Store
-from vidsearch.tables import Tables
+from vidsearch.tables import Tables, Wanted
 
 VIDEOS, SHOTS = 40, 150
 LARGE = 1000  # shots from which this archive counts as large
@@ -230,7 +232,7 @@ def test_what_a_filter_leaves_of_a_small_archives_size_is_compared_and_read_once
     assert [shots(each) for each in first] == [
         shots(exact.query(text, video=videos)) for text in texts
     ]
-    monkeypatch.setattr(lookup._tables, "read", None)
+    monkeypatch.setattr(lookup._tables, "read_each", None)
     again = [archive.query(text, video=videos) for text in texts]
     assert [shots(each) for each in again] == [shots(each) for each in first]
 
@@ -362,6 +364,30 @@ def test_what_somebody_said_of_a_face_counts(both: Both) -> None:
     assert shots(found) == shots(exact)
 
 
+def test_a_shot_that_a_writer_removes_while_its_rows_are_read_is_not_found_without_its_faces(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookup = Store.open(both.folder, read_only=True, exact_below=LARGE).lookup
+    assert lookup is not None
+    gone = max(lookup.videos)
+    places = lookup.shots([gone])["place"]
+    assert len(places) == SHOTS
+    assert len(lookup.rows_at(places).track_shot)
+    read_each = Tables.read_each
+
+    def torn(tables: Tables, wanted: Sequence[Wanted]) -> list[pa.Table]:
+        """What may come of reading all at once: shots first, the others after they are gone."""
+        monkeypatch.undo()
+        found = {each: read_each(tables, [each])[0] for each in wanted if each.table == "shots"}
+        with Store.open(both.folder, exact_below=LARGE) as store:
+            store.remove_videos([lookup.videos[gone].video_id])
+        found |= {each: read_each(tables, [each])[0] for each in wanted if each not in found}
+        return [found[each] for each in wanted]
+
+    monkeypatch.setattr(Tables, "read_each", torn)
+    assert lookup.rows_at(places).shot_index.size == 0
+
+
 def test_a_reader_that_stays_open_reads_people_once_until_something_changes(
     both: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,7 +398,7 @@ def test_a_reader_that_stays_open_reads_people_once_until_something_changes(
     lookup = archive._open.reader.lookup
     assert lookup is not None
     with monkeypatch.context() as patch:
-        patch.setattr(lookup._tables, "read", None)  # it would raise
+        patch.setattr(lookup._tables, "read_each", None)  # it would raise
         patch.setattr(lookup._tables, "nearest", None)
         again = [archive.query(text) for text in texts]
     assert [shots(each) for each in again] == [shots(each) for each in first]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import multiprocessing
@@ -15,7 +16,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -324,35 +324,36 @@ def test_readers_never_see_a_part_of_a_change(store: Store) -> None:
     assert looks > 3
 
 
-def test_threads_that_meet_a_merge_together_all_ask_again(folder: Path) -> None:
-    """A writer merges files while several threads read: all are told at once that one is gone."""
+def test_reads_that_meet_a_merge_together_all_ask_again(folder: Path) -> None:
+    """A writer merges files while several tables are read: all learn at once that one is gone."""
     with Store.open(folder) as store:
         store.publish_many([analyzed_video("a")])
     tables = Store.open(folder, read_only=True)._tables
-    together = threading.Barrier(3)
-    seen = threading.local()
+    waiting: list[Any] = []
+    all_asked = asyncio.Event()
 
     class Gone:
         def select(self, _: object) -> Gone:
             return self
 
-        def with_row_id(self, _: object) -> Gone:
-            return self
-
-        def to_batches(self) -> pa.RecordBatchReader:
-            together.wait(30)
+        async def to_batches(self) -> pa.RecordBatchReader:
+            await all_asked.wait()
             raise OSError("LanceError: Not found: a file")
 
-    def query(table: Any) -> Any:
-        if not hasattr(seen, "it"):
-            seen.it = True
-            return Gone()
-        return table.search()
+    async def asked() -> pa.Table:
+        gone = [Gone()]
 
-    with ThreadPoolExecutor(3) as pool:
-        asked = [pool.submit(tables._answered, "shots", query, ["shot"], None) for _ in range(3)]
-        found = [each.result(timeout=60).num_rows for each in asked]
-    assert found == [3] * 3
+        def query(table: Any) -> Any:
+            waiting.append(table)
+            if len(waiting) == 3:
+                all_asked.set()
+            return gone.pop() if gone else table.query()
+
+        return await tables._answered("shots", query, ["shot"], None)
+
+    found = tables._run([asked() for _ in range(3)])
+    assert [each.num_rows for each in found] == [3] * 3
+    assert len(waiting) == 6
 
 
 def test_lance_gets_several_threads_however_few_cores_there_are(folder: Path) -> None:
