@@ -11,11 +11,13 @@ misses nothing. From there on `vidsearch.candidates` asks indexes that Lance kee
 
 Nobody has to ask for them. The writer makes them at the end of a run, or within a long one, and
 brings them up to date when more than a few rows came since. That compares each new row with every
-list, and writes all of an index anew: so within a run it waits until one row in 64 is new, that a
-large index is not written more and more often for the same number of rows. Rows that are in no
-index yet are compared one by one, so they are found all the same, in more time. Readers wait for
-nobody: an index appears by one commit, like rows. What a killed writer left half made is removed
-with the old versions.
+list. Lance writes them as a part of their own, with lists of its own, or writes all of an index
+anew where a list has become too long: so within a run it waits until one row in 64 is new, that a
+large index is not written more and more often for the same number of rows. Each part makes every
+question take longer, so at the end of a run an index of many parts is made anew. Rows that are in
+no index yet are compared one by one, so they are found all the same, in more time. Readers wait
+for nobody: an index appears by one commit, like rows. What a killed writer left half made is
+removed with the old versions.
 
 `indexes.json` beside the tables is written when all indexes are there, and an archive without
 it is searched exactly. It holds the mean of the keyframes' vectors, of a sample: every score needs
@@ -39,7 +41,7 @@ from vidsearch.urls import Place
 from vidsearch.whole import write_whole
 
 if TYPE_CHECKING:
-    from vidsearch.tables import Tables
+    from vidsearch.tables import Indexed, Tables
 
 VECTORS = ("keyframes", "faces")
 NUMBERS = {
@@ -54,6 +56,9 @@ _TAIL_WITHIN_A_RUN = 1 / 64  # of the rows
 _GROWN = (
     4  # an index is made anew, with more partitions, for so many times the rows it was made for
 )
+# At the end of a run an index of more parts than these is made anew: each takes a question about a
+# millisecond, and who adds a few videos every day adds a part every day.
+_PARTS = 8
 _FEW = 1024  # rows under which vectors are not worth an index, nor enough to learn one from
 _SAMPLE = 50_000  # vectors whose mean stands for that of all
 BITS = 3  # a dimension
@@ -153,8 +158,15 @@ def renew(
             if column != "vector" and column not in there:
                 tables.index_numbers(table, column)
                 changed = True
-        outgrown = rows > _GROWN * made_for.get(table, 0)
-        if table in VECTORS and rows >= _FEW and ("vector" not in there or outgrown):
+        if (
+            table in VECTORS
+            and rows >= _FEW
+            and (
+                rows > _GROWN * made_for.get(table, 0)
+                or "vector" not in there
+                or (_parts_to_be(there["vector"]) > _PARTS and not within_a_run)
+            )
+        ):
             say(f"indexing {rows} rows of {table}")
             tables.index_vectors(table, partitions_for(rows), BITS)
             tables.tidy(table)  # of the old one nothing stays on the disk
@@ -173,6 +185,11 @@ def renew(
     if changed:
         _write(folder, Known(tuple(map(float, _mean(tables))), made_for, time.time()))
     return changed
+
+
+def _parts_to_be(index: Indexed) -> int:
+    """Of how many parts an index of vectors is once it is up to date."""
+    return index.parts + (index.tail > _TAIL_OF_VECTORS)
 
 
 def _write(folder: Place, known: Known) -> None:

@@ -44,12 +44,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Indexed:
-    """An index: of which column, rows in it, rows that came since."""
+    """An index: of which column, rows in it, rows that came since.
+
+    Rows that were added to it later may be `parts` of it, each of which a question asks.
+    """
 
     name: str
     column: str
     rows: int
     tail: int
+    parts: int = 1
 
 
 class Tables:
@@ -234,7 +238,8 @@ class Tables:
             stats = table.index_stats(each.name)
             if stats is not None and len(each.columns) == 1:
                 rows, tail = stats.num_indexed_rows, stats.num_unindexed_rows
-                found[each.columns[0]] = Indexed(each.name, each.columns[0], rows, tail)
+                parts = stats.num_indices or 1
+                found[each.columns[0]] = Indexed(each.name, each.columns[0], rows, tail, parts)
         return found
 
     def index_numbers(self, name: str, column: str) -> None:

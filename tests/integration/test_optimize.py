@@ -104,6 +104,25 @@ def test_a_few_new_rows_are_worth_no_new_index_but_many_are(
     assert (index_of(folder)[VECTORS].rows, index_of(folder)[VECTORS].tail) == (2400, 0)
 
 
+def test_an_index_of_many_parts_is_made_anew_at_the_end_of_a_run(
+    folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who adds a few videos every day would else have another part to ask every day."""
+    monkeypatch.setattr(search_index, "_TAIL_OF_VECTORS", 100)
+    monkeypatch.setattr(search_index, "_PARTS", 2)
+    grown(folder, maker, 6)
+    parts = []
+    for day in range(4):
+        grown(folder, maker, 1, first=20 + day)
+        with Store.open(folder, exact_below=LARGE) as store:
+            parts.append(store._tables.indexes("keyframes")["vector"].parts)
+        assert index_of(folder)[VECTORS].rows == (11 + day) * SHOTS
+        assert index_of(folder)[VECTORS].tail == 0
+    assert parts == [2, 1, 2, 1]
+    archive, exact = Archive(folder, exact_below=LARGE), Archive(folder)
+    assert hits(archive) == hits(exact)
+
+
 def test_within_a_run_indexes_wait_for_a_share_of_the_rows(
     folder: Path, maker: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
