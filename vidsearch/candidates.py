@@ -14,7 +14,8 @@ depends on an index; what does is only whether a shot is among the candidates.
   odds are a linear function of the vector, so the nearest are the best. Of contexts joined by
   "and" the keyframes nearest to all together are read too.
 - Rows take more time than the index does. So those of a short list are read first, and of the
-  others only where these may be better (`vidsearch.shortlist`).
+  others only where these may be better (`vidsearch.shortlist`). Of people who are surely in fewer
+  shots than the page shows all shots are read at once: the page would not be full before.
 - Of people who are not wanted only those shots are read in which a look may be theirs: elsewhere
   they count as not there, which changes a score by less than a ten-thousandth. Where it is somebody
   with a context that is not wanted, how unlike them others are counts, and all faces are read.
@@ -93,8 +94,12 @@ def answer(
     if narrowed.few is not None and len(narrowed.few) <= FEW_SHOTS:
         return asked(lookup.kept_at(narrowed.few))
     reach = Reach(lookup, encoder, scorer, query.tree, enrolled, threshold, narrowed)
-    first = shortlist.first(paging, narrowed, people=bool(query.people))
-    for depth, most in [*first, *((depth, None) for depth in DEPTHS)]:
+    asked_for: list[tuple[int, int | None]] = [(depth, None) for depth in DEPTHS]
+    if least := reach.depth_of_all(paging):
+        asked_for = [each for each in asked_for if each[0] >= least]
+    else:
+        asked_for = [*shortlist.first(paging, narrowed, people=bool(query.people)), *asked_for]
+    for depth, most in asked_for:
         rows, unseen = reach.rows(depth, most)
         found = asked(rows)
         if unseen == -np.inf or _settled(found, unseen, paging):
@@ -152,14 +157,23 @@ class Reach:
             if not isinstance(leaf, Someone)
         }
 
+    def depth_of_all(self, paging: Paging) -> int:
+        """The depth at which all shots are read in which the people who are wanted may be.
+
+        0 where less may do: where the page may be full of shots in which they surely are.
+        """
+        every, sure = self._places(), self._places(self._threshold)
+        if every is None or sure is None or len(sure) >= paging.offset + paging.k:
+            return 0
+        return next((depth for depth in DEPTHS if len(every) <= _few(depth)), 0)
+
     def rows(self, depth: int, most: int | None = None) -> tuple[Rows, float]:
         """The rows of the candidates, and the log odds that no other shot exceeds.
 
         These are -inf where no other shot can be a hit. Of more than `most` candidates the rows of
         those are read that are worth most.
         """
-        required = _required(self._tree, {who: each.sorted for who, each in self._spots.items()})
-        few = FEW_SHOTS * max(1, depth // DEPTHS[0])
+        required, few = self._places(), _few(depth)
         if required is not None and len(required) <= few:
             complete = all(spots.all for spots in self._spots.values())
             # Nobody is where all are wanted: the answer says where each is.
@@ -184,6 +198,17 @@ class Reach:
             listed, left_out = self._listed(keyframes, most)
             keyframes, unseen = _of(keyframes, listed), max(unseen, left_out)
         return self._without_people(keyframes), unseen
+
+    def _places(self, least: float = 0.0) -> Ints | None:
+        """Where those who are wanted may be, with at least that probability, sorted.
+
+        None where a shot may answer whoever is in it.
+        """
+        each = {
+            who: np.sort(spots.surest(least)) if least else spots.sorted
+            for who, spots in self._spots.items()
+        }
+        return _required(self._tree, each)
 
     def _beside(self, n: int) -> Ints:
         """The `n` surest places of everybody who is asked for."""
@@ -241,10 +266,7 @@ class Reach:
         keyframes = self._lookup.keyframes_at(required, where)
         places = keyframes["place"]
         products = directions @ keyframes["vector"].T
-        surely = _required(
-            self._tree,
-            {who: np.sort(spots.surest(self._threshold)) for who, spots in self._spots.items()},
-        )
+        surely = self._places(self._threshold)
         assert surely is not None, "people are required"
         likely: Ints = self._lookup.remembered.of(  # whatever context is asked for beside
             (required.tobytes(), surely.tobytes(), where),
@@ -299,6 +321,11 @@ class Reach:
             return np.inf
         parts = [self._unseen(part, last) for part in node.parts]
         return min(parts) if isinstance(node, AllOf) else max(parts)
+
+
+def _few(depth: int) -> int:
+    """So many shots of the people who are asked for are all read."""
+    return FEW_SHOTS * max(1, depth // DEPTHS[0])
 
 
 def _of(keyframes: Arrays, places: Ints) -> Arrays:

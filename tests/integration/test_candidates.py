@@ -364,6 +364,26 @@ def test_what_somebody_said_of_a_face_counts(both: Both) -> None:
     assert shots(found) == shots(exact)
 
 
+def test_of_who_cannot_fill_a_page_all_shots_are_read_at_once(
+    made: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "FEW_SHOTS", 2)
+    rows, depths = candidates.Reach.rows, []
+
+    def told(reach: candidates.Reach, depth: int, most: int | None = None) -> tuple[Rows, float]:
+        depths.append(depth)
+        return rows(reach, depth, most)
+
+    monkeypatch.setattr(candidates.Reach, "rows", told)
+    found, exact = made.ask("Olga Once at night")
+    assert shots(found) == shots(exact) != []
+    assert len(depths) == 1
+    assert depths[0] > candidates.DEPTHS[0]
+    found, exact = made.ask("Otto Often at night")
+    assert shots(found) == shots(exact)
+    assert depths[1] < candidates.DEPTHS[0]  # many of theirs: a short list first
+
+
 def test_a_shot_that_a_writer_removes_while_its_rows_are_read_is_not_found_without_its_faces(
     both: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
