@@ -12,8 +12,8 @@ misses nothing. From there on `vidsearch.candidates` asks indexes that Lance kee
 Nobody has to ask for them. The writer makes them at the end of a run, or within a long one, and
 brings them up to date when more than a few rows came since. That compares each new row with every
 list. Lance writes them as a part of their own, with lists of its own, or writes all of an index
-anew where a list has become too long: so within a run it waits until one row in 64 is new, that a
-large index is not written more and more often for the same number of rows. Each part makes every
+anew where a list has become too long: so within a run it waits until one row in eight is new, that
+a large index is not written more and more often for the same number of rows. Each part makes every
 question take longer, so at the end of a run an index of many parts is made anew. Rows that are in
 no index yet are compared one by one, so they are found all the same, in more time. Readers wait
 for nobody: an index appears by one commit, like rows. What a killed writer left half made is
@@ -52,7 +52,7 @@ NUMBERS = {
 }
 # Rows outside an index are compared one by one, by every question: so many in a few milliseconds.
 _TAIL, _TAIL_OF_VECTORS = 20_000, 5000
-_TAIL_WITHIN_A_RUN = 1 / 64  # of the rows
+_TAIL_WITHIN_A_RUN = 1 / 8  # of the rows
 _GROWN = (
     4  # an index is made anew, with more partitions, for so many times the rows it was made for
 )
