@@ -1,8 +1,9 @@
 """What an index of several parts, and rows that are in none yet, take a question.
 
-    python -m benchmarks.index_parts [--rows 300000] [--data DIR] [--write]
+    python -m benchmarks.index_parts --archive DIR [--rows 300000] [--data DIR] [--write]
 
-Keyframes of a made archive (`benchmarks.scale`) are indexed; then 20,000 others are added, and the
+Keyframes as `benchmarks.scale make --archive DIR` makes them are indexed in a table of their own
+beside DIR, which need not be there; then 20,000 others are added, and the
 index brought up to date, again and again. What came becomes a part of the index each time. Each
 state is asked for the 24 nearest of 16 contexts, as `vidsearch.lookup` asks; all in one process, so
 ratios are to the index of one part in the same run.
@@ -14,7 +15,6 @@ import argparse
 import datetime
 import itertools
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,30 +29,32 @@ from benchmarks import _report, scale, scale_report
 from vidsearch import lookup, search_index
 from vidsearch.schema import vectors_column
 
+from large_archive import Maker  # isort: skip  (`scale` has put its folder on the path)
+
 ADDED, PARTS, ROUNDS, NEAREST = 20_000, 8, 3, 24
 SHOWN = (1, 2, 4, 8)  # parts
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--archive", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--data", type=Path, default=scale.DATA)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args(arguments)
-    folder = Path(tempfile.mkdtemp(prefix="index-parts-"))
+    folder = given.archive.parent / f"{given.archive.name}-parts"
     try:
-        rows = measured(folder, given.data, given.rows)
+        rows = measured(folder, scale.maker(given.archive, given.data), given.rows)
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
     notes = [scale_report.DATA, f"{ADDED:,} keyframes came each time; p50 of {16 * ROUNDS} asked."]
     print(*rows, *notes, sep="\n")
     if given.write:
         print(_report.write("index_parts", "Parts of an index, and rows in none", rows, notes))
 
 
-def measured(folder: Path, data: Path, n: int) -> list[dict[str, Any]]:
+def measured(folder: Path, made_by: Maker, n: int) -> list[dict[str, Any]]:
     """A row for each state of the index."""
-    made_by = scale.maker(folder / "archive", data)
     kind = pa.list_(pa.float16(), len(made_by.pictures(0, 1)[0]))
     numbers = itertools.count()
 
