@@ -29,6 +29,7 @@ _AT_ONCE = datetime.timedelta(milliseconds=1)  # 0 draws a warning
 _LAST_VERSION = 2**64 - 1
 _DIGITS = len(str(_LAST_VERSION))
 _TIDIED = 5  # times until nothing old is left, at most
+_AT_A_TIME = 4  # reads: each holds batches in memory
 _SAMPLE = 64  # vectors a partition from which its centre is learnt
 
 
@@ -324,10 +325,16 @@ class Tables:
         _before_lance()
         from lancedb.background_loop import LOOP
 
-        async def each() -> list[pa.Table]:
-            return await asyncio.gather(*asked)
+        turns = asyncio.Semaphore(_AT_A_TIME)
 
-        return list(LOOP.run(each()))
+        async def in_turn(each: Coroutine[Any, Any, pa.Table]) -> pa.Table:
+            async with turns:
+                return await each
+
+        async def all_of_them() -> list[pa.Table]:
+            return await asyncio.gather(*map(in_turn, asked))
+
+        return list(LOOP.run(all_of_them()))
 
     def _how(self, folder: Place) -> dict[str, Any]:
         """How a folder is connected to; all connections have the same caches."""
