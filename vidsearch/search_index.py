@@ -158,15 +158,8 @@ def renew(
             if column != "vector" and column not in there:
                 tables.index_numbers(table, column)
                 changed = True
-        if (
-            table in VECTORS
-            and rows >= _FEW
-            and (
-                rows > _GROWN * made_for.get(table, 0)
-                or "vector" not in there
-                or (_parts_to_be(there["vector"]) > _PARTS and not within_a_run)
-            )
-        ):
+        worn = _is_worn(there.get("vector"), rows, made_for.get(table, 0), within_a_run)
+        if table in VECTORS and rows >= _FEW and worn:
             say(f"indexing {rows} rows of {table}")
             tables.index_vectors(table, partitions_for(rows), BITS)
             tables.tidy(table)  # of the old one nothing stays on the disk
@@ -187,9 +180,12 @@ def renew(
     return changed
 
 
-def _parts_to_be(index: Indexed) -> int:
-    """Of how many parts an index of vectors is once it is up to date."""
-    return index.parts + (index.tail > _TAIL_OF_VECTORS)
+def _is_worn(index: Indexed | None, rows: int, made_for: int, within_a_run: bool) -> bool:
+    """Whether an index of vectors lacks, is outgrown, or would have too many parts."""
+    if index is None or rows > _GROWN * made_for:
+        return True
+    parts = index.parts + (index.tail > _TAIL_OF_VECTORS)  # once it is up to date
+    return parts > _PARTS and not within_a_run
 
 
 def _write(folder: Place, known: Known) -> None:
