@@ -89,7 +89,7 @@ def _row(table: Any) -> dict[str, Any]:
     times, cores = [], []
     table.prewarm_index("vector_idx")
     for count in range(1 + ROUNDS):
-        for direction in scale.queries():
+        for direction in scale.directions():
             began, worked = time.perf_counter(), time.process_time()
             asked = table.search(direction).distance_type("cosine").limit(NEAREST)
             asked = asked.nprobes(lookup._PROBES).refine_factor(lookup._COMPARED // NEAREST + 1)

@@ -163,7 +163,7 @@ def main() -> None:
     elif options.do == "variants":
         from benchmarks import scale_variants
 
-        scale_variants.compare(options.archive, options.data, options.kind or (), queries())
+        scale_variants.compare(options.archive, options.data, options.kind or (), directions())
     elif options.do == "report":
         from benchmarks import scale_report
 
@@ -301,10 +301,10 @@ def sizes(folder: Path) -> dict[str, Any]:
 # --- questions -----------------------------------------------------------------------------------
 
 
-def queries() -> NDArray[np.float32]:
-    """The directions [Q, D] of the contexts."""
+def directions(texts: Sequence[str] = CONTEXTS) -> NDArray[np.float32]:
+    """The directions [Q, D] of contexts: the nearest to one are its best."""
     encoder = load_encoder("concept")
-    return np.asarray(encoder.encode_texts(list(CONTEXTS)) - background_of(encoder) / 2)
+    return np.asarray(encoder.encode_texts(list(texts)) - background_of(encoder) / 2)
 
 
 def _answers(
@@ -345,8 +345,8 @@ def ask(folder: Path) -> None:
     warm_s = timed(archive.warm)
     answers, new_times = _answers(archive, QUESTIONS)  # and everything is warm
     times, cores = _times(archive, 2)
-    _, new_words = _answers(archive, NEW_WORDS)
-    keep(folder, answers=answers, times=times, cores=cores)
+    new_answers, new_words = _answers(archive, NEW_WORDS)
+    keep(folder, answers=answers, new_answers=new_answers, times=times, cores=cores)
     keep(folder, new_times=new_times, new_words=new_words)
     only = [(hit.video, hit.people[0].probability) for hit in archive.query(ONLY_ONCE).hits]
     keep(
@@ -378,31 +378,40 @@ def contexts(folder: Path) -> None:
     """The ten best shots of each context, of all and of those that filters leave."""
     import lancedb
 
-    wanted, videos = queries(), Archive(folder).videos()
-    left = {}
+    videos, left = Archive(folder).videos(), {}
     for kind, asked in COMPARED.items():
         filters = chosen(asked.get("video"), None, None, 0.0, None, asked.get("date"))
         left[kind] = np.array([each.video_id for each in videos if wanted_video(each, filters)])
-    best: dict[str, list[Best]] = {kind: [[] for _ in QUESTIONS[kind]] for kind in COMPARED}
+    words = {"exact_contexts": QUESTIONS, "exact_new_words": NEW_WORDS}
+    wanted = {
+        (name, kind): directions([text for text, _ in questions[kind]])
+        for name, questions in words.items()
+        for kind in COMPARED
+    }
+    best: dict[tuple[str, str], list[Best]] = {key: [[] for _ in of] for key, of in wanted.items()}
     table = lancedb.connect(folder).open_table("keyframes")
     columns = ["video_id", "shot", "vector"]
     for batch in table.search().select(columns).to_batches(batch_size=8192):
         vectors = np.asarray(batch["vector"].flatten(), np.float32).reshape(batch.num_rows, -1)
-        products = wanted @ vectors.T
         of, shots = np.array(batch["video_id"].to_pylist()), batch["shot"].to_pylist()
-        for kind, some in left.items():
-            inside = np.flatnonzero(np.isin(of, some))
-            for n, each in enumerate(best[kind]):
-                rows = inside[np.argsort(-products[n][inside])[:10]].tolist()
-                each += [(float(products[n][row]), str(of[row]), shots[row]) for row in rows]
-                each[:] = sorted(each, reverse=True)[:10]
-    keep(
-        folder,
-        exact_contexts={
-            kind: [[(video, shot, product) for product, video, shot in each] for each in found]
-            for kind, found in best.items()
-        },
-    )
+        inside = {kind: np.flatnonzero(np.isin(of, some)) for kind, some in left.items()}
+        for (name, kind), each in wanted.items():
+            products = each @ vectors[inside[kind]].T
+            for found, product in zip(best[name, kind], products, strict=True):
+                nearest = np.argsort(-product)[:10]
+                rows = inside[kind][nearest].tolist()
+                found += [
+                    (value, str(of[row]), shots[row])
+                    for value, row in zip(product[nearest].tolist(), rows, strict=True)
+                ]
+                found[:] = sorted(found, reverse=True)[:10]
+    for name in words:
+        keep(folder, **{name: {kind: _told(best[name, kind]) for kind in COMPARED}})
+
+
+def _told(best: Sequence[Best]) -> list[list[tuple[str, int, float]]]:
+    """The best of each question, as `_answers` tells them."""
+    return [[(video, shot, product) for product, video, shot in each] for each in best]
 
 
 def _append(folder: Path, videos: int, started: Any) -> None:

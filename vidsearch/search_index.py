@@ -53,9 +53,8 @@ NUMBERS = {
 # Rows outside an index are compared one by one, by every question: so many in a few milliseconds.
 _TAIL, _TAIL_OF_VECTORS = 20_000, 5000
 _TAIL_WITHIN_A_RUN = 1 / 8  # of the rows
-_GROWN = (
-    4  # an index is made anew, with more partitions, for so many times the rows it was made for
-)
+# For so many times the rows it was made for, an index is made anew, with more lists.
+_GROWN = 4
 # At the end of a run an index of more parts than these is made anew: each takes a question about a
 # millisecond, and who adds a few videos every day adds a part every day.
 _PARTS = 8

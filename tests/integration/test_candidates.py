@@ -252,17 +252,21 @@ def test_a_filter_that_leaves_much_is_looked_at_when_the_nearest_are_found(
     monkeypatch.setattr(Tables, "nearest", told)
     left = sorted(store.lookup.videos)[-videos:]  # of fewer than is said there are too few near
     where = f"generation >= {left[0]}"
-    direction = made.maker.videos(1, SHOTS).__next__().shots[40].keyframes[0].vector
-    found, (last,) = store.lookup.nearest_keyframes(direction[None], 40, where, 30 / VIDEOS)
-    assert before == asked
-    assert set(found["generation"].tolist()) <= set(left)
     rows = store.rows()
     inside = np.isin(rows.shot_video[rows.keyframe_shot], np.arange(VIDEOS - videos, VIDEOS))
-    best = np.sort(rows.keyframe_vectors[inside] @ direction)[-40:]
-    products = np.sort(found["vector"] @ direction)
-    assert len(products) == 40
-    assert last == pytest.approx(products[0], abs=1e-6)
-    assert np.mean(products >= best[0] - 1e-6) >= 0.95
+    pictures = [shot.keyframes[0].vector for shot in next(made.maker.videos(1, SHOTS)).shots]
+    recalls = []
+    for direction in pictures[:: SHOTS // 10]:
+        before.clear()
+        found, (last,) = store.lookup.nearest_keyframes(direction[None], 40, where, 30 / VIDEOS)
+        assert before == asked
+        assert set(found["generation"].tolist()) <= set(left)
+        products = np.sort(found["vector"] @ direction)
+        assert len(products) == 40
+        assert last == pytest.approx(products[0], abs=1e-6)
+        best = np.sort(rows.keyframe_vectors[inside] @ direction)[-40:]
+        recalls.append(np.mean(products >= best[0] - 1e-6))
+    assert np.mean(recalls) >= 0.95  # Lance draws where its lists begin: one may miss three of 40
 
 
 def test_filters_that_leave_nothing_say_why(made: Both) -> None:
