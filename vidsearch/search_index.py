@@ -14,7 +14,8 @@ brings them up to date when more than a few rows came since. That compares each 
 list. Lance writes them as a part of their own, with lists of its own, or writes all of an index
 anew where a list has become too long: so within a run it waits until one row in eight is new, that
 a large index is not written more and more often for the same number of rows. Each part makes every
-question take longer, so at the end of a run an index of many parts is made anew. Rows that are in
+question take longer, and so do lists that were split: at the end of a run an index of many parts,
+or for more than twice the rows it was made for, is made anew. Rows that are in
 no index yet are compared one by one, so they are found all the same, in more time. Readers wait
 for nobody: an index appears by one commit, like rows. What a killed writer left half made is
 removed with the old versions.
@@ -53,8 +54,9 @@ NUMBERS = {
 # Rows outside an index are compared one by one, by every question: so many in a few milliseconds.
 _TAIL, _TAIL_OF_VECTORS = 20_000, 5000
 _TAIL_WITHIN_A_RUN = 1 / 8  # of the rows
-# For so many times the rows it was made for, an index is made anew, with more lists.
-_GROWN = 4
+# For so many times the rows it was made for, an index is made anew, with more lists: within a run
+# seldom, for that takes long, and at its end sooner, for lists that Lance has split are slow to ask.
+_GROWN_WITHIN_A_RUN, _GROWN = 4, 2
 # At the end of a run an index of more parts than these is made anew: each takes a question about a
 # millisecond, and who adds a few videos every day adds a part every day.
 _PARTS = 8
@@ -181,7 +183,8 @@ def renew(
 
 def _is_worn(index: Indexed | None, rows: int, made_for: int, within_a_run: bool) -> bool:
     """Whether an index of vectors lacks, is outgrown, or would have too many parts."""
-    if index is None or rows > _GROWN * made_for:
+    grown = _GROWN_WITHIN_A_RUN if within_a_run else _GROWN
+    if index is None or rows > grown * made_for:
         return True
     parts = index.parts + (index.tail > _TAIL_OF_VECTORS)  # once it is up to date
     return parts > _PARTS and not within_a_run

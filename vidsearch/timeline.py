@@ -184,9 +184,9 @@ class Timeline:
             last_s = math.nextafter(end_s, 0)  # `end_s` itself is not in it
             shot = self._shot_at(last_s)
             frame = 1 + shot.frame_at(max(shot.start_s, last_s - 2 * _SAME))
-            frame = max(frame, changed.get("start_frame", whole.start_frame) + 1)
             changed |= {"end_s": end_s, "end_frame": frame, "last_shot": shot.shot}
-        return replace(whole, **changed)
+        cut = replace(whole, **changed)  # where it ends by a rounding after it begins, one frame
+        return replace(cut, end_frame=max(cut.end_frame, cut.start_frame + 1))
 
     def _check(self, time_s: float) -> None:
         if 0 <= time_s < self.end_s:

@@ -27,7 +27,7 @@ from vidsearch import store as store_module
 from vidsearch.cli import main
 from vidsearch.search_index import IndexState, is_behind
 from vidsearch.store import Store
-from vidsearch.tables import Tables
+from vidsearch.tables import Indexed, Tables
 
 SHOTS, LARGE = 200, 1000
 VECTORS = ("keyframes", "vector")
@@ -194,6 +194,16 @@ def test_an_index_is_made_anew_with_more_lists_when_the_archive_has_outgrown_it(
     assert known.made_for["keyframes"] == 10 * SHOTS
     # Of the old one no file stays: there is one of vectors, of places and of generations.
     assert len(list((folder / "keyframes.lance" / "_indices").iterdir())) == 3
+
+
+def test_an_index_is_outgrown_sooner_at_the_end_of_a_run_than_within_it() -> None:
+    index = Indexed("vector_idx", "vector", 1000, 0)
+
+    def worn(rows: int, *, within_a_run: bool) -> bool:
+        return search_index._is_worn(index, rows, 1000, within_a_run)
+
+    assert [worn(rows, within_a_run=False) for rows in (1000, 2000, 2001)] == [False, False, True]
+    assert [worn(rows, within_a_run=True) for rows in (2001, 4000, 4001)] == [False, False, True]
 
 
 def test_no_old_version_stays_where_lance_makes_another_while_it_tidies(

@@ -268,6 +268,10 @@ def test_appearances_are_sorted_apart_and_inside_their_video(
 @settings(max_examples=150, deadline=None)
 @given(VIDEOS, st.floats(0, 1, exclude_max=True))
 @example([[Shot(1, ()), Shot(43, ()), Shot(500, ())]], np.nextafter(1.0, 0.0))
+@example(
+    [[*(Shot(n, ()) for n in (1, 1, 223, 500)), Shot(321, (Track(0, 0.9, 6.57046875, 8.025),))]],
+    0.89453125,
+)
 def test_a_moment_agrees_with_the_stretch_around_it_and_with_appearances(
     made: list[list[Shot]], share: float
 ) -> None:
