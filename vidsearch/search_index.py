@@ -55,7 +55,7 @@ NUMBERS = {
 _TAIL, _TAIL_OF_VECTORS = 20_000, 5000
 _TAIL_WITHIN_A_RUN = 1 / 8  # of the rows
 # For so many times the rows it was made for, an index is made anew, with more lists: within a run
-# seldom, for that takes long, and at its end sooner, for lists that Lance has split are slow to ask.
+# seldom, for that takes long, and at its end sooner, for lists that Lance split are slow to ask.
 _GROWN_WITHIN_A_RUN, _GROWN = 4, 2
 # At the end of a run an index of more parts than these is made anew: each takes a question about a
 # millisecond, and who adds a few videos every day adds a part every day.
