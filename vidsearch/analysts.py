@@ -31,10 +31,13 @@ from vidsearch.tasks import QUARANTINE, Analyst, Analyzed, Progress, Recipe, Tas
 
 T = TypeVar("T")
 Report = Callable[[Progress], None]
-# What no other file would be spared: models that do not load, a stopped run, no memory left.
-_ENDS_THE_RUN = (VidsearchError, Stopped, MemoryError, ImportError)
+# What no other file would be spared: models that do not load, a stopped run.
+_ENDS_THE_RUN = (VidsearchError, Stopped, ImportError)
 _ENGINES = ("onnxruntime", "torch")  # an error of theirs is one of a model, not of a file
 POLL_S = 0.2  # how often the waiting process looks for progress
+OUT_OF_MEMORY = "ran out of memory"
+"""How the reason of a file begins for which the machine's memory did not suffice."""
+_LESS_MEMORY = "take fewer --jobs, or give it more; the next run tries the file again"
 
 
 def local(jobs: int) -> Analyst:
@@ -48,7 +51,8 @@ def run_task(
     """Analyse one file; an unreadable one is news, not an exception.
 
     So is one that meets a fault of ours: it must not keep the files behind it from being indexed,
-    run after run. What would fail for every file (`_ENDS_THE_RUN`, an inference engine) is raised.
+    run after run. What would fail for every file (`_ENDS_THE_RUN`, an inference engine) is raised,
+    and so is `MemoryError`: what becomes of the file then is for those to say who know its process.
     """
     began = time.monotonic()
     models = models or prepare(recipe)  # what goes wrong here has nothing to do with this file
@@ -79,7 +83,7 @@ def _tried(task: Task, analysis: Callable[[], T]) -> T | Unreadable:
         return analysis()
     except UnreadableVideo as error:
         return Unreadable(task, error.reason)
-    except _ENDS_THE_RUN:
+    except (*_ENDS_THE_RUN, MemoryError):
         raise
     except Exception as error:
         if type(error).__module__.split(".")[0] in _ENGINES:
@@ -93,6 +97,19 @@ def _unexpected(error: Exception) -> str:
         f"unexpected {type(error).__name__}: {said or 'no message'}; this is a fault of vidsearch,"
         " please report it with what `vidsearch index -v` prints"
     )
+
+
+def run_here(task: Task, recipe: Recipe, report: Report) -> Analyzed | Unreadable:
+    """`run_task` on this machine: a file for which memory does not suffice costs itself alone.
+
+    Models that do not fit into memory leave no room for any file, so that is raised.
+    """
+    models = prepare(recipe)
+    try:
+        return run_task(task, recipe, report, models)
+    except MemoryError as error:  # what the analysis held is given back by now
+        said = " ".join(str(error).split())
+        return Unreadable(task, f"{OUT_OF_MEMORY}: {_LESS_MEMORY}{said and f' ({said})'}")
 
 
 def in_this_process(
@@ -110,7 +127,7 @@ def in_this_process(
     with ThreadPoolExecutor(1, "analyze") as pool:
         try:
             for task in tasks:
-                future = pool.submit(run_task, task, recipe, report)
+                future = pool.submit(run_here, task, recipe, report)
                 yield from _told(news, [future])
                 yield future.result()
         finally:
@@ -187,4 +204,4 @@ def _start(news: Any, parent: int) -> None:
 
 
 def _run(task: Task, recipe: Recipe) -> Analyzed | Unreadable:
-    return run_task(task, recipe, _news.put)
+    return run_here(task, recipe, _news.put)

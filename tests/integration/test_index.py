@@ -386,7 +386,27 @@ cli.main()
         assert ("Traceback" in done.stderr) is shown
 
 
-@pytest.mark.parametrize("error", [MemoryError(), KeyboardInterrupt(), ModelUnavailable("gone")])
+def test_a_file_for_which_memory_does_not_suffice_is_tried_by_the_next_run(
+    archive: Archive, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hungry(task: Task, *rest: object) -> object:
+        if task.path.name == "a.mp4":
+            raise MemoryError("Unable to allocate 5.9 GiB")
+        return analyze(task, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("vidsearch.analysts.analyze", hungry)
+    report = archive.index([videos])
+    (bad,) = report.failed
+    assert bad.path == str(videos / "a.mp4")
+    assert bad.reason.startswith("ran out of memory: take fewer --jobs")
+    assert "5.9 GiB" in bad.reason
+    assert len(report.indexed) == 2
+    monkeypatch.undo()
+    again = archive.index([videos])  # it is not in quarantine
+    assert (len(again.indexed), again.failed) == (1, ())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ModelUnavailable("gone")])
 def test_what_every_file_would_meet_ends_the_run(
     archive: Archive, videos: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
