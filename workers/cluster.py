@@ -24,18 +24,26 @@ CHECK_S = 60.0
 """How long a node may take to answer `check_nodes`."""
 
 
-def connect(address: str) -> Any:
-    """Ray, connected to the cluster at `address`.
+_ours = ("", "")
+"""The address that `connect` was given last, and that of the cluster which it found there."""
 
-    Raises `ModelUnavailable` without the extra, and `VidsearchError` where no cluster answers.
+
+def connect(address: str) -> Any:
+    """Ray, connected to the cluster at `address`; a process is on one cluster at a time.
+
+    Raises `ModelUnavailable` without the extra, and `VidsearchError` where no cluster answers, or
+    this process is on another one already.
     """
+    global _ours
     try:
         import ray
     except ImportError:
         raise ModelUnavailable(
             'Ray is not installed; it comes with: pip install "vidsearch[ray]"'
         ) from None
-    if not ray.is_initialized():
+    if ray.is_initialized():
+        _refuse_another(address, ray.get_runtime_context().gcs_address)
+    else:
         _knock(address)
         # Of Ray's own words those that tell of a fault; what workers print comes through as it is.
         logging.getLogger("ray").setLevel(logging.ERROR)
@@ -58,7 +66,60 @@ def connect(address: str) -> Any:
                 "If it asks for a token: export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, which"
                 " `ray get-auth-token` shows on its head"
             ) from error
+        _ours = address, ray.get_runtime_context().gcs_address
     return ray
+
+
+def _refuse_another(address: str, here: str) -> None:
+    """Raise `VidsearchError` if `address` is not the cluster `here`, on which this process is.
+
+    "auto" is any. "local" is too where somebody else was there before us, as a program that sets
+    Ray up for us; not where we went because an address said so.
+    """
+    said, there = _ours
+    is_ours = there == here
+    if address == "local":
+        is_here = said == "local" or not is_ours
+    else:
+        is_here = address == "auto" or (is_ours and address == said) or same_place(address, here)
+    if not is_here:
+        raise VidsearchError(
+            f"this process is already connected to the Ray cluster at {here}, not at {address}:"
+            " call ray.shutdown() first, or give auto"
+        )
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two addresses HOST:PORT are of one listener, by whichever of its names."""
+    if one == other:
+        return True
+    host, _, port = one.rpartition(":")
+    other_host, _, other_port = other.rpartition(":")
+    if port != other_port:
+        return False
+    found, others = _numbers(host), _numbers(other_host)
+    return bool(found & others) or (_are_here(found) and _are_here(others))
+
+
+def _numbers(host: str) -> set[str]:
+    """The IP addresses of a host; none where nobody knows it."""
+    try:
+        return {str(info[4][0]) for info in socket.getaddrinfo(host.strip("[]"), None)}
+    except OSError:
+        return set()
+
+
+def _are_here(numbers: set[str]) -> bool:
+    """Whether one of these IP addresses is of this machine: nobody can listen at another's."""
+    for number in numbers:
+        family = socket.AF_INET6 if ":" in number else socket.AF_INET
+        try:
+            with socket.socket(family) as listener:
+                listener.bind((number, 0))
+        except OSError:
+            continue
+        return True
+    return False
 
 
 def _bring_token() -> None:
