@@ -78,6 +78,12 @@ class TwoNodes:
             process.terminate()
             process.wait(60)
 
+    def n_alive(self) -> int:
+        """How many nodes there are."""
+        import ray
+
+        return sum(node["Alive"] for node in ray.nodes())
+
     def connect(self) -> None:
         """Be its driver, with workers that fail as they are told, unless we are already."""
         import ray

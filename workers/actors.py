@@ -75,11 +75,20 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Begun:
-    """A worker has begun: the process and the node that it runs on."""
+class Taken:
+    """A worker took an order and loads its models: the process, its node, and what that is called.
+
+    Whatever becomes of it until it has `Begun` has nothing to do with the file.
+    """
 
     pid: int
     node: str
+    host: str
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The worker has its models, and begins with the file."""
 
 
 @dataclass(frozen=True)
@@ -115,32 +124,42 @@ class PieceResult:
         return cls(found.light(), shots, seconds)
 
 
-News = Begun | Progress | Waiting | InPieces | PieceResult | Result | Unfit
+News = Taken | Begun | Progress | Waiting | InPieces | PieceResult | Result | Unfit
 
 
 def analysed(
     task: Task, order: Order, piece: Piece | None = None, may_split: bool = False
 ) -> Iterator[News]:
-    """The Ray task: `Begun`, `Progress` or `Waiting` about once a second, and the result.
+    """The Ray task: `Taken`, `Begun`, `Progress` or `Waiting` about once a second, and the result.
 
     It is the `Result` of the file, or the `PieceResult` of `piece`. With `may_split` a long file is
     made of pieces: `InPieces` comes first, and the result is that of the first one. In the place of
-    all that comes `Unfit` where the node has other code or no models, and in the place of the
-    result where it does not see the file. Raises what would fail for every file.
+    `Begun` and all that follows comes `Unfit` where the node has other code, no models or no memory
+    for them, and in the place of the result where it does not see the file. Raises what would fail
+    for every file.
     """
     import ray
 
     here = ray.get_runtime_context().get_node_id()
+    # Twice: with two pieces of news that the driver has not taken Ray holds a worker back
+    # (`UNTAKEN`), so none can die of its models or its file before the driver knows where it is.
+    for _ in range(UNTAKEN):
+        yield Taken(os.getpid(), here, platform.node())
     requests = Requests(task.video_id)
+    limit = order.memory_bytes or black_box.share_of_memory(_workers_here(order.cpus))
     try:
         refuse_other_code(order.code)
         models = _models(order, requests)  # before the file is begun: it is no standstill of it
+        black_box.check_room(limit)
+        black_box.record(limit)
     except Exception as error:  # whatever it is, it has nothing to do with this file
         yield _cannot_begin(here, error)
         return
-    black_box.record(order.memory_bytes or black_box.share_of_memory(_workers_here(order.cpus)))
     try:
+        yield Begun()
         yield from _told(task, order, here, models, requests, piece, may_split)
+    except MemoryError:
+        black_box.die_of("ran out of memory")
     finally:
         black_box.forget()
 
@@ -154,10 +173,6 @@ def _told(
     piece: Piece | None,
     may_split: bool,
 ) -> Iterator[News]:
-    # Twice: with two pieces of news that the driver has not taken Ray holds a worker back
-    # (`UNTAKEN`), so a file that kills us at once cannot do so before the driver knows who we are.
-    yield Begun(os.getpid(), node)
-    yield Begun(os.getpid(), node)
     if may_split:
         pieces = yield from _waited(partial(_pieces, task, order), requests)
         if pieces:

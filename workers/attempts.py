@@ -4,7 +4,7 @@ A file that crashes its decoder, hangs it or eats memory must not be tried for e
 worker was killed from outside, or whose node went away, has done nothing. They are told apart:
 
 - crashed, hung, took too much memory: `tries` times, then the file goes into quarantine;
-- the node went away: never counted;
+- the node went away, or the worker died before it had begun with the file: never counted;
 - killed, and nobody knows by whom (an operator, or the system when memory ran out): `KILLS` times.
   Of a file in pieces each piece has its own count, since one hand kills the workers of several.
 """
@@ -32,6 +32,7 @@ class Death(Enum):
 
     FILE = "the file did it"
     NODE = "its node went away"
+    START = "it had not begun"
     KILLED = "somebody killed it"
 
 
@@ -53,7 +54,7 @@ class Attempts:
 
         Gives the reason to put the file into quarantine, "" to try again.
         """
-        if death is Death.NODE:
+        if death in (Death.NODE, Death.START):
             return ""
         if death is Death.KILLED:
             self.kills[piece] += 1

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from vidsearch.errors import VidsearchError
 from vidsearch.tasks import Analyst, Analyzed, Load, Progress, Recipe, Task, Unreadable
 from vidsearch.urls import is_url
-from workers import black_box
 from workers.actors import (
     UNTAKEN,
     Begun,
@@ -27,11 +26,13 @@ from workers.actors import (
     Order,
     PieceResult,
     Result,
+    Taken,
     Waiting,
     analysed,
 )
 from workers.attempts import Attempts, Death, ceiling_s
 from workers.cluster import ask_node, check_nodes, connect
+from workers.deaths import Deaths
 from workers.disks import Disks
 from workers.encoder_pool import EncoderPool, of_workers, started, wanted
 from workers.flow import Flow
@@ -54,7 +55,8 @@ WAIT_S = 0.5  # for news, before looking at what hangs
 GATHER_S = 0.05  # for more of it: many workers' news is taken together
 LOAD_EVERY_S = 5.0
 SAMPLE = 3  # of the files, that every node must see
-READ_BOX_S = 20.0  # to learn what a dead worker left behind
+LOADING_S = 1800.0  # for models, which may have to be fetched
+NODES_S = 600.0  # for the first node to come
 
 
 def index_job(
@@ -152,15 +154,18 @@ class _Running:
     """A file or piece in work; `process` is where, once it is known."""
 
     work: Work
-    process: Begun | None = None
-    begun_s: float = 0.0
+    process: Taken | None = None
+    taken_s: float = 0.0
+    begun_s: float | None = None  # None while models are loaded
     moved_s: float = 0.0
     stopped: str = ""  # why the driver ended it
 
-    def began(self, process: Begun) -> None:
+    def took(self, process: Taken) -> None:
         if self.process is None:
-            self.process = process
-            self.begun_s = self.moved_s = time.monotonic()
+            self.process, self.taken_s = process, time.monotonic()
+
+    def began(self) -> None:
+        self.begun_s = self.moved_s = time.monotonic()
 
     def overdue(self, stall_s: float) -> str:
         """Why it must be ended, "" if it need not."""
@@ -171,11 +176,14 @@ class _Running:
             return "its video does without it"
         if self.process is None:
             return ""  # it waits for a worker
+        if self.begun_s is None:
+            late = now - self.taken_s > max(stall_s, LOADING_S)
+            return f"had not loaded its models after {LOADING_S / 60:.0f} minutes" if late else ""
         if now - self.moved_s > stall_s:
             return f"made no progress for {stall_s:.0f} s"
-        if now - self.begun_s > ceiling_s(self.work.size):
-            return f"took more than {ceiling_s(self.work.size) / 3600:.1f} hours"
-        return ""
+        # Also of a piece, for who takes it may have to do all that follows.
+        most_s = ceiling_s(self.work.task.size)
+        return f"took more than {most_s / 3600:.1f} hours" if now - self.begun_s > most_s else ""
 
 
 @dataclass
@@ -206,6 +214,7 @@ class _Run:
             lambda node, path: ask_node(self.ray, node, self.recipe, [path] if path else []),
             lambda unfit: self.disks.instead(unfit.path, unfit.under),
         )
+        self._deaths = Deaths(self.ray)
         memory = self.options.memory_gb
         self._order = Order(
             self.recipe,
@@ -315,20 +324,41 @@ class _Run:
 
     def _end_where_nobody_can(self) -> None:
         """Raise `VidsearchError` if nothing is left but what no node does, and none comes."""
-        if self.running or self.plan or not self.aside:
+        is_at_work = any(each.process for each in self.running.values())
+        reason = "" if is_at_work else self._why_nobody_can()
+        if not reason:
             self._aside_s = None
             return
-        self._aside_s = self._aside_s or time.monotonic()
-        hopes = self._has_begun and self.options.address != "local"
-        if time.monotonic() - self._aside_s < (self.options.stall_s if hopes else 0.0):
-            return
-        self.end()
+        patience_s = self._patience_s()
+        if self._aside_s is None:
+            self._aside_s = time.monotonic()
+            if patience_s:
+                log.warning("%s. Nodes are waited for, %.0f s at most", reason, patience_s)
+        if time.monotonic() - self._aside_s >= patience_s:
+            self.end()
+            raise VidsearchError(f"{reason}. What was stored is kept; run the command again.")
+
+    def _why_nobody_can(self) -> str:
+        """Why no node that is there can do what is left, "" if one can."""
+        if not self.nodes.are_there:
+            return (
+                f"no node of the cluster has the {self.options.cpus_per_worker:g} cores that a"
+                " worker wants: add nodes, or take fewer with --cpus-per-worker"
+            )
+        if self.running or self.plan or not self.aside:
+            return ""
         first, n = self.aside[0], len({work.task.video_id for work in self.aside})
         files = "1 file is" if n == 1 else f"{n} files are"
-        raise VidsearchError(
+        return (
             f"{files} left that no node of the cluster can do, first of all {first.name}:"
-            f" {self.nodes.reasons(first.place)}. What was stored is kept; run the command again."
+            f" {self.nodes.reasons(first.place)}"
         )
+
+    def _patience_s(self) -> float:
+        """How long nodes are waited for: those that are to start a job may have to be rented."""
+        if self._has_begun:
+            return 0.0 if self.options.address == "local" else self.options.stall_s
+        return 0.0 if self.nodes.are_there else NODES_S
 
     def _where(self, attempts: Attempts) -> dict[str, Any]:
         """Another try, elsewhere; the last one of a file under suspicion, alone on its node."""
@@ -356,9 +386,11 @@ class _Run:
         except self.ray.exceptions.RayError as error:
             yield from self._died(stream, error)
         else:
-            if isinstance(news, Begun):
-                file.began(news)
-                self._has_begun = True
+            if isinstance(news, Taken):
+                file.took(news)
+                self._deaths.stillborn = 0
+            elif isinstance(news, Begun):
+                self._began(file)
             elif isinstance(news, Unfit):
                 self.running.pop(stream)
                 yield from self._not_there(file.work, news)
@@ -373,6 +405,13 @@ class _Run:
             else:
                 self.running.pop(stream)
                 yield from self._done(file.work, news)
+
+    def _began(self, file: _Running) -> None:
+        """A worker has its models."""
+        file.began()
+        self._has_begun = True
+        if file.process is not None:
+            self.nodes.began(file.process.node)
 
     def _not_there(self, work: Work, unfit: Unfit) -> Iterator[Unreadable]:
         """A node cannot do it: another one may. Or the file was deleted meanwhile."""
@@ -423,7 +462,10 @@ class _Run:
         work = file.work
         if work.is_moot:
             return
-        death, reason = self._judged(file, error)
+        began = file.begun_s is not None
+        death, reason = self._deaths.judged(file.process, began, file.stopped, error)
+        if death is Death.START:
+            self._never_began(file.process, reason)
         piece = None if work.piece is None else work.piece.number
         verdict = work.attempts.add(death, reason, piece)
         if verdict:
@@ -435,41 +477,17 @@ class _Run:
             self.meters.retried()
             self.plan.again(work)
 
-    def _judged(self, file: _Running, error: Exception) -> tuple[Death, str]:
-        """Why a worker ended: what it left behind says, or that its node is gone."""
-        if file.stopped:
-            if file.process is not None:
-                self._left_behind(file.process)  # which takes it away
-            return Death.FILE, file.stopped
-        lost = self.ray.exceptions.NodeDiedError, self.ray.exceptions.LocalRayletDiedError
-        if isinstance(error, lost):
-            return Death.NODE, "its node went away"
-        if file.process is None:
-            return Death.KILLED, "its worker never began"
-        alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
-        if file.process.node not in alive:
-            return Death.NODE, f"the node {file.process.node[:8]} is gone"
-        said = self._left_behind(file.process)
-        if said:
-            return Death.FILE, said
-        if isinstance(error, self.ray.exceptions.OutOfMemoryError):
-            # Ray ends whom it likes best to end on a node that is full: perhaps not the one.
-            return Death.KILLED, "its node ran out of memory and Ray ended its worker"
-        return Death.KILLED, "its worker was killed"
-
-    def _left_behind(self, process: Begun) -> str:
-        """What `black_box` recorded, read on the node of the process."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        there = NodeAffinitySchedulingStrategy(process.node, soft=False)
-        ask = self.ray.remote(num_cpus=0, max_retries=0)(black_box.read)
-        try:
-            said: str = self.ray.get(
-                ask.options(scheduling_strategy=there).remote(process.pid), timeout=READ_BOX_S
+    def _never_began(self, process: Taken | None, reason: str) -> None:
+        """A worker ended before it had begun: its node's doing, or that of Ray on all of them."""
+        if process is not None:
+            self.nodes.did_not_begin(process.node, process.host, reason)
+        elif self._deaths.none_starts():
+            self.end()
+            raise VidsearchError(
+                f"the cluster starts no workers: the last {self._deaths.stillborn} ended before"
+                f" they had taken any file, as {reason}. `ray logs` says more. What was stored is"
+                " kept; run the command again."
             )
-        except self.ray.exceptions.RayError:  # the node goes as well
-            return ""
-        return said
 
     def _end_what_hangs(self) -> None:
         found = {s: f.overdue(self.options.stall_s) for s, f in self.running.items()}
@@ -485,7 +503,7 @@ class _Run:
                 self.ray.cancel(stream, force=True)
 
 
-def _cause(error: Any, process: Begun | None) -> Exception:
+def _cause(error: Any, process: Taken | None) -> Exception:
     """What a worker raised: ours as it is, anything else as Ray tells it."""
     is_ours = isinstance(error.cause, (VidsearchError, OSError))
     if is_ours or process is not None:

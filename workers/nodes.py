@@ -13,6 +13,7 @@ import os
 import platform
 import stat
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,8 @@ ANSWER_S = 120.0
 """After which time no answer is waited for: a mount whose server is silent never gives one."""
 SEEN_S = 1.0
 """For how long it is believed which nodes are there."""
+STARTS = 3
+"""Workers that may end on a node one after the other before they have begun with a file."""
 EVERYTHING = ""
 """As the folder of an `Unfit`: its node can do nothing."""
 
@@ -198,6 +201,7 @@ class Nodes:
     ask: Callable[[str, str], Any]
     instead: Callable[[Unfit], str] = lambda unfit: unfit.path
     kept_out: KeptOut = field(default_factory=KeptOut)
+    _ended: Counter[str] = field(default_factory=Counter)  # on each node, one after the other
     _seen: set[str] = field(default_factory=set)
     _seen_s: float = float("-inf")
 
@@ -210,6 +214,33 @@ class Nodes:
             self._asks.later(unfit)
             of = "" if unfit.under == EVERYTHING else f" of {printable(unfit.under)}"
             log.warning("%s. It gets no more work%s; the others go on", unfit.reason, of)
+
+    def began(self, node: str) -> None:
+        """A worker of a node has its models, and begins with a file."""
+        self._ended.pop(node, None)
+
+    def did_not_begin(self, node: str, host: str, reason: str) -> None:
+        """One has ended before: after some of them the node is kept out, as one that is unfit.
+
+        Its workers would fail within seconds, so it would be free for whatever waits.
+        """
+        self._ended[node] += 1
+        if self._ended[node] >= STARTS:
+            del self._ended[node]
+            self.keep_out(
+                Unfit(
+                    node,
+                    host,
+                    f"on the node {host} {STARTS} workers in a row ended before they had begun with"
+                    f" a file ({reason}): has it memory for the models? Its logs say more (ray"
+                    " logs)",
+                )
+            )
+
+    @property
+    def are_there(self) -> bool:
+        """Whether any node is there that is large enough for a worker."""
+        return bool(self._able())
 
     def options_for(self, path: str) -> dict[str, Any]:
         """What a Ray task is told, so that it goes to no node that cannot do it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vidsearch.errors import VidsearchError
+
 GPU_BATCH = 64
 """Pictures that a shared encoder takes at once where nobody says how many."""
 
@@ -42,6 +44,14 @@ class JobOptions:
     encoders: int | None = None
     num_gpus: float | None = None
     gpu_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `VidsearchError` for parts of several GPUs, which Ray does not give."""
+        if self.num_gpus is not None and self.num_gpus > 1 and self.num_gpus % 1:
+            raise VidsearchError(
+                f"--num-gpus {self.num_gpus:g}: an encoder has a part of one GPU (as 0.5), or as"
+                " many whole ones as you say"
+            )
 
     @property
     def shares_faces(self) -> bool:

@@ -1,12 +1,12 @@
 """What goes wrong in a worker, by the name of the file it works on; loaded by workers alone.
 
-Ray calls `install` in each worker process. A file whose name holds `segfault`, `abort`, `hang` or
-`memory` does that to whoever decodes it, with `in-piece-3` to whoever decodes its fourth piece; one
-with `slow` takes its time, so that there is a moment to kill something. In the folder
-`VIDSEARCH_KILLS` a file `hold` has those wait that decode a file whose name holds its text. A file
-STAGE there kills the next worker that comes to that stage, once: "decode", "encode", "faces" or
-"write", or "piece2" within the third piece of a video; files that are named in `spared` there are
-left alone. Who decoded what is noted in that folder too.
+Ray calls `install` in each worker process. A file whose name holds `segfault`, `abort`, `hang`,
+`memory` or `no-more` (memory is given) does that to whoever decodes it, with `in-piece-3` to
+whoever decodes its fourth piece; one with `slow` takes its time, so that there is a moment to kill
+something. In the folder `VIDSEARCH_KILLS` a file `hold` has those wait that decode a file whose
+name holds its text. A file STAGE there kills the next worker that comes to that stage, once:
+"decode", "encode", "faces" or "write", or "piece2" within the third piece of a video; files that
+are named in `spared` there are left alone. Who decoded what is noted in that folder too.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 KILLS = "VIDSEARCH_KILLS"
 PRETEND = "VIDSEARCH_PRETEND"  # to run code with this digest
+NO_MODELS = "VIDSEARCH_NO_MODELS"  # to die whenever models are loaded
 FAR = "VIDSEARCH_FAR"  # to be of a version that does not understand an order
 READ_TIMEOUT = "VIDSEARCH_READ_TIMEOUT"  # seconds that a store may be silent
 BEFORE = 5  # frames that are decoded well
@@ -39,6 +40,8 @@ def install() -> None:
 
     if os.environ.get(PRETEND):
         same_code.own_digest = partial(str, os.environ[PRETEND])  # type: ignore[assignment]
+    if os.environ.get(NO_MODELS):
+        actors._models = _dies  # type: ignore[assignment]
     if os.environ.get(FAR):
         actors.analysed = lambda task: iter(())  # type: ignore[assignment]
     if os.environ.get(READ_TIMEOUT):
@@ -76,6 +79,10 @@ def install() -> None:
     analysts.run_piece = _noted(_killed(analysts.run_piece, "write", before=False))
 
 
+def _dies(*arguments: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _fault(name: str) -> None:
     if "segfault" in name:
         ctypes.string_at(0)
@@ -83,6 +90,8 @@ def _fault(name: str) -> None:
         os.abort()
     elif "hang" in name:
         time.sleep(10_000)
+    elif "no-more" in name:
+        raise MemoryError
     elif "memory" in name:
         held = []
         while True:

@@ -19,6 +19,7 @@ from vidsearch import Archive
 from vidsearch.errors import VidsearchError
 from vidsearch.indexing import GROUP_VIDEOS, IndexReport
 from workers import JobOptions, index_job
+from workers.nodes import STARTS
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray")
@@ -174,6 +175,38 @@ def test_a_node_with_other_code_that_joins_gets_nothing_and_costs_nothing(
     assert "of the same commit, and start its Ray again. It gets no more work; the others" in told
     assert len(two_nodes.at_work()) == 2
     check(two_nodes, folder, report)
+
+
+def test_a_node_whose_workers_die_of_their_models_is_kept_out_and_no_file_is_blamed(
+    two_nodes: TwoNodes, folder: Path, warnings: Callable[[], list[str]], quick: None
+) -> None:
+    with ThreadPoolExecutor(1) as pool, two_nodes.holding():
+        running = pool.submit(job, two_nodes, folder)
+        wait(running, lambda: len(two_nodes.log()) >= 2)
+        two_nodes.add_node(VIDSEARCH_NO_MODELS="1")
+        wait(running, lambda: any("It gets no more work" in text for text in warnings()))
+        two_nodes.let_go()
+        report = running.result()
+    told = [text for text in warnings() if "it is tried again" in text]
+    assert len(told) >= STARTS
+    assert all("while it loaded its models" in text for text in told)
+    assert all("(it had not begun); it is tried again" in text for text in told)
+    assert any(f"{STARTS} workers in a row ended before they" in text for text in warnings())
+    check(two_nodes, folder, report)
+
+
+@needs_root
+def test_a_node_that_does_not_see_the_files_is_told_before_any_work(
+    two_nodes: TwoNodes, folder: Path
+) -> None:
+    before = two_nodes.n_alive()
+    with two_nodes.blind_node(folder):
+        while two_nodes.n_alive() == before:
+            time.sleep(0.1)
+        with pytest.raises(VidsearchError, match=f"does not see {folder}/held.*: mount it there"):
+            job(two_nodes, folder)
+    assert two_nodes.log() == []
+    assert Archive(folder.parent / "archive").videos() == []
 
 
 def test_a_node_that_does_not_understand_its_order_ends_the_job_clearly(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,7 @@ from two_nodes import TwoNodes
 from videos import encode
 
 from vidsearch import Archive
+from vidsearch.errors import VidsearchError
 from vidsearch.indexing import IndexReport
 from workers import JobOptions, index_job
 
@@ -55,6 +57,7 @@ def test_a_worker_that_is_killed_costs_nothing(
         ("abort", "crashed (Aborted) twice"),
         ("hang", "made no progress for 4 s twice"),
         ("memory", "took more than 1.5 GB of memory twice"),
+        ("no-more", "ran out of memory twice"),
     ],
 )
 def test_a_file_that_breaks_its_worker_is_put_in_quarantine(
@@ -136,8 +139,13 @@ def held(folder: Path) -> Path:
     return folder
 
 
-def test_a_node_that_goes_away_is_survived(two_nodes: TwoNodes, held: Path) -> None:
+def test_a_node_that_goes_away_is_survived_and_no_file_is_blamed(
+    two_nodes: TwoNodes, held: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     archive, report = during(two_nodes, held, two_nodes.lose_second)
+    again = [text for text in caplog.messages if text.endswith("it is tried again")]
+    assert again
+    assert all("(its node went away)" in text for text in again)
     assert (len(report.indexed), report.failed) == (8, ())
     assert len([name for _, name in two_nodes.log() if name.startswith("held")]) > 4
     assert_same_rows(archive, expected(held))
@@ -149,10 +157,35 @@ def test_a_node_that_comes_is_used(two_nodes: TwoNodes, held: Path) -> None:
     assert len(two_nodes.at_work()) == 3
 
 
+def test_workers_whose_models_leave_no_room_for_a_file_are_told_and_no_file_is_blamed(
+    two_nodes: TwoNodes, folder: Path
+) -> None:
+    archive = folder.parent / "archive"
+    with pytest.raises(
+        VidsearchError, match=r"the models of a worker take .* \(--cpus-per-worker\)"
+    ):
+        index_job(archive, [folder], JobOptions(two_nodes.address, memory_gb=0.2))
+    assert two_nodes.log() == []
+    assert Archive(archive).videos() == []
+
+
+def test_workers_that_no_node_has_the_cores_for_are_not_waited_for_without_end(
+    two_nodes: TwoNodes,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(sys.modules["workers.index_job"], "NODES_S", 2.0)
+    archive = folder.parent / "archive"
+    with pytest.raises(VidsearchError, match="no node of the cluster has the 64 cores"):
+        index_job(archive, [folder], JobOptions(two_nodes.address, cpus_per_worker=64))
+    (told,) = [text for text in caplog.messages if "64 cores" in text]
+    assert told.endswith("Nodes are waited for, 2 s at most")
+
+
 def test_a_node_with_other_code_is_refused_before_any_work(
     two_nodes: TwoNodes, folder: Path
 ) -> None:
-    from vidsearch.errors import VidsearchError
     from workers.same_code import own_digest
 
     two_nodes.add_node(VIDSEARCH_PRETEND="0123456789abcdef")
@@ -169,7 +202,6 @@ def test_files_that_a_node_does_not_see_are_told_before_any_work(
 ) -> None:
     import ray
 
-    from vidsearch.errors import VidsearchError
     from vidsearch.tasks import Recipe
     from workers.cluster import check_nodes
 

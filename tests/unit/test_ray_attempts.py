@@ -9,7 +9,7 @@ import pytest
 
 import workers  # noqa: F401  its function `index_job` hides the module of that name
 from vidsearch.tasks import Task
-from workers.actors import Begun
+from workers.actors import Taken
 from workers.attempts import KILLS, Attempts, Death, ceiling_s
 from workers.plan import Work
 
@@ -91,11 +91,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def running(size: int, *, begun: bool = True) -> Any:
-    task = Task((b"/archive/a.mp4",), "a", size, 0.0)
+def running(size: int, *, taken: bool = True, begun: bool = True, of: int | None = None) -> Any:
+    """Work of `size` bytes, a piece of a file of `of`."""
+    task = Task((b"/archive/a.mp4",), "a", of or size, 0.0)
     file = sys.modules["workers.index_job"]._Running(Work(task, Attempts(2), size))
-    if begun:
-        file.began(Begun(1, "node"))
+    if taken:
+        file.took(Taken(1, "node", "host"))
+    if taken and begun:
+        file.began()
     return file
 
 
@@ -120,10 +123,37 @@ def test_a_file_that_goes_on_for_ever_is_ended_after_a_time_that_grows_with_it(
 def test_a_file_of_which_no_frame_comes_is_ended_and_one_that_waits_for_a_worker_is_not(
     clock: Clock,
 ) -> None:
-    at_work, waiting = running(GB), running(GB, begun=False)
+    at_work, waiting = running(GB), running(GB, taken=False)
     clock.now += STALL_S
     assert at_work.overdue(STALL_S) == ""
     clock.now += 1
     assert at_work.overdue(STALL_S) == "made no progress for 300 s"
     clock.now += 100 * HOUR
     assert waiting.overdue(STALL_S) == ""
+
+
+def test_a_piece_may_take_as_long_as_its_file_for_it_may_have_to_do_all_that_follows(
+    clock: Clock,
+) -> None:
+    piece = running(GB // 100, of=2 * GB)
+    clock.now = piece.moved_s = clock.now + 7 * HOUR
+    assert piece.overdue(STALL_S) == ""
+    clock.now = piece.moved_s = clock.now + 1
+    assert piece.overdue(STALL_S) == "took more than 7.0 hours"
+
+
+def test_models_may_take_longer_to_load_than_a_frame_and_not_for_ever(clock: Clock) -> None:
+    loading = running(GB, begun=False)
+    clock.now += HOUR / 2
+    assert loading.overdue(STALL_S) == ""
+    clock.now += 1
+    assert loading.overdue(STALL_S) == "had not loaded its models after 30 minutes"
+    loading.began()
+    assert loading.overdue(STALL_S) == ""
+
+
+def test_who_had_not_begun_with_a_file_says_nothing_of_it() -> None:
+    attempts = Attempts(2)
+    assert {attempts.add(Death.START, "its worker never began") for _ in range(50)} == {""}
+    assert not attempts.by_file
+    assert not attempts.kills

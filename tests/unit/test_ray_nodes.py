@@ -16,7 +16,7 @@ import pytest
 
 from vidsearch.errors import VidsearchError
 from workers import nodes as module
-from workers.nodes import ANSWER_S, ASK_AGAIN_S, KeptOut, Nodes, Unfit, does_not_see
+from workers.nodes import ANSWER_S, ASK_AGAIN_S, STARTS, KeptOut, Nodes, Unfit, does_not_see
 from workers.same_code import Code, digest_of, own_digest, refuse_other_code
 
 
@@ -82,6 +82,26 @@ def test_where_all_nodes_are_gone_others_are_to_come() -> None:
     known = nodes()
     known.keep_out(blind("a", "/archive"))
     assert known.have_one_for("/archive/x.mp4")
+
+
+def test_a_node_whose_workers_end_before_they_begin_is_kept_out_and_one_of_them_is_not_enough(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    known = nodes(a=1, b=1)
+    for _ in range(5):  # each time another one begins
+        for _ in range(STARTS - 1):
+            known.did_not_begin("a", "host", "its worker ended")
+        known.began("a")
+    known.did_not_begin("b", "other", "its worker ended")
+    assert known.options_for("/archive/x.mp4") == {}
+    for _ in range(STARTS):
+        known.did_not_begin("a", "host", "its worker ended")
+    assert known.options_for("/archive/x.mp4") == {"label_selector": {"ray.io/node-id": "!in(a)"}}
+    (told,) = caplog.messages
+    assert told.startswith(
+        f"on the node host {STARTS} workers in a row ended before they had begun"
+    )
+    assert "(its worker ended)" in told
 
 
 def test_each_thing_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
