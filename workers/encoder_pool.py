@@ -7,6 +7,8 @@ dies is started again by Ray. Where they run on GPUs they know faces as well.
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +19,7 @@ from workers.batching import Served
 from workers.encoder_actor import About, EncoderActor
 from workers.options import GPU_BATCH, JobOptions
 from workers.same_code import Code
-from workers.shared import Shared
+from workers.shared import Actors, Shared
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ START_S = 600.0
 """How long the encoders may take to begin: a node may have to be started, and weights fetched."""
 LAST_S = 2.0
 """How long the last look may take."""
+STALE_S = 30.0
+"""For how long an encoder that tells nothing of itself is still taken for one that answers."""
 
 
 @dataclass(eq=False)
@@ -35,6 +39,18 @@ class _Member:
     about: About | None = None
     served: Served = field(default_factory=Served)
     asked: Any = None  # a call on its way: for `about` first, then for what it served
+    answered_s: float = field(default_factory=time.monotonic)
+    died: bool = False  # since it said where it is
+    refused: bool = False  # it said that it cannot begin where it is
+
+    def is_lost(self, alive: Container[str]) -> bool:
+        """Whether it must be somewhere else than it said, where these nodes are there."""
+        return self.died or (self.about is not None and self.about.node not in alive)
+
+    def answers(self, alive: Container[str]) -> bool:
+        """Whether workers need not wait for it in vain."""
+        is_well = not self.refused and not self.is_lost(alive)
+        return is_well and time.monotonic() - self.answered_s <= STALE_S
 
 
 @dataclass(eq=False)
@@ -58,7 +74,7 @@ class EncoderPool:
             self._kill()  # without a last look: they have served nobody
             raise
         for member, about in zip(self.members, found, strict=True):
-            member.about, member.asked = about, None
+            member.about, member.asked, member.answered_s = about, None, time.monotonic()
         self.knows_faces = all(about.faces is not None for about in found)
 
     def _begun(self, n: int) -> list[About]:
@@ -86,14 +102,19 @@ class EncoderPool:
 
     @property
     def shared(self) -> Shared:
-        """What workers are told."""
-        known = [(member.about, member.handle) for member in self.members if member.about]
-        knows = tuple((about.node, handle) for about, handle in known if about.faces)
+        """What workers are told: the encoders that answer, or all of them where none does."""
+        known = [(member, member.about) for member in self.members if member.about]
+        faces = [(member, about) for member, about in known if about.faces]
         return Shared(
-            known[0][0],
-            tuple((about.node, handle) for about, handle in known),
-            knows if self.knows_faces else (),
+            known[0][1],
+            self._told_of(known),
+            self._told_of(faces) if self.knows_faces else (),
         )
+
+    def _told_of(self, known: Sequence[tuple[_Member, About]]) -> Actors:
+        alive = _alive(self.ray)
+        able = [each for each in known if each[0].answers(alive)] or known
+        return tuple((about.node, member.handle) for member, about in able)
 
     @property
     def on_gpus(self) -> bool:
@@ -132,10 +153,12 @@ class EncoderPool:
         self.members = []
 
     def _ask(self) -> None:
-        """Have each that owes no answer tell what it served."""
+        """Have each that owes no answer tell what it served; where it is if it was lost."""
+        alive = _alive(self.ray)
         for member in self.members:
             if member.asked is None:
-                member.asked = member.handle.served.options(max_task_retries=0).remote()
+                ask = member.handle.about if member.is_lost(alive) else member.handle.served
+                member.asked = ask.options(max_task_retries=0).remote()
 
     def _add(self) -> None:
         # No core is reserved: a worker would take it when the encoder dies, and wait in it for an
@@ -157,13 +180,19 @@ class EncoderPool:
         except self.ray.exceptions.RayTaskError as error:  # on a node that came later
             said = error.cause if isinstance(error.cause, VidsearchError) else error
             log.warning("a further shared encoder cannot begin, and is not used: %s", said)
+            member.died, member.refused = False, True
             return Served()
-        except self.ray.exceptions.RayError:  # it is being started again
+        except self.ray.exceptions.RayError:  # it is being started again, on any node
+            member.died, member.refused = True, False
             return Served()
+        member.answered_s = time.monotonic()
         if isinstance(answer, About):
-            member.about = answer
+            # It goes on with what it was: workers were told that it knows faces, or does not.
+            member.about = replace(member.about or answer, node=answer.node, pid=answer.pid)
+            member.died = False
             return Served()
         new: Served = answer.since(member.served)
+        member.died = answer.seconds < member.served.seconds  # it began anew, between two looks
         member.served = answer
         return new
 
@@ -252,6 +281,11 @@ def _check_faces(options: JobOptions, share: float) -> None:
             " workers share, and this job has none there: give --device cuda too, or leave"
             " --faces-device out"
         )
+
+
+def _alive(ray: Any) -> set[str]:
+    """The nodes that are there."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 def room(ray: Any, share: float) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ PATIENCE_S = 60.0
 """How long a worker waits for one actor before it asks another ..."""
 GIVE_UP_S = 900.0
 """... and for any at all before the job ends."""
+LATE_S = 300.0
+"""For how long one that died, or did not answer in time, is asked after all others."""
 MOST_FACES = 32
 """Faces of one request: 2 MB. A crowd is several."""
 
@@ -59,6 +61,7 @@ class Requests:
     def __init__(self, origin: str) -> None:
         self.waits = False
         self._origin = origin
+        self._late: dict[Any, float] = {}  # until when an actor is asked last
 
     def ask(self, actors: Actors, what: str, method: str, sent: NDArray[np.uint8]) -> Any:
         """The answer of a method of one of the actors, which are `what` the cluster has.
@@ -75,12 +78,14 @@ class Requests:
         import ray
 
         until, said, patience_s = time.monotonic() + GIVE_UP_S, "", PATIENCE_S
-        for actor in _turns(actors):
+        for actor in _turns(actors, self._are_late()):
             try:
                 asked = getattr(actor, method).remote(sent, self._origin)
                 ready, _ = ray.wait([asked], timeout=patience_s)
                 if ready:
-                    return np.array(ray.get(asked))
+                    answer = np.array(ray.get(asked))
+                    self._late.pop(actor, None)
+                    return answer
                 ray.cancel(asked)
                 patience_s *= 2  # it may have much to do: asking anew puts us last again
             except ray.exceptions.RayTaskError as error:
@@ -89,12 +94,18 @@ class Requests:
                 # This one is gone, or the object store full for a moment.
                 said = f" ({type(error).__name__})"
                 time.sleep(1.0)
+            self._late[actor] = time.monotonic() + LATE_S
             if time.monotonic() > until:
                 break
         raise VidsearchError(
             f"no encoder of the cluster has answered for {GIVE_UP_S / 60:.0f} minutes{said}: are"
             " its GPUs still there? The same command goes on where it stopped"
         )
+
+    def _are_late(self) -> set[Any]:
+        """Whom to ask last: else each request of an analysis would wait for a node that is gone."""
+        now = time.monotonic()
+        return {actor for actor, until_s in self._late.items() if now < until_s}
 
 
 class SharedEncoder:
@@ -155,13 +166,13 @@ class SharedFaces:
         return np.concatenate(vectors)
 
 
-def _turns(actors: Actors) -> Iterator[Any]:
-    """The actors again and again: those of this node first, else in any order."""
+def _turns(actors: Actors, late: Container[Any]) -> Iterator[Any]:
+    """The actors again and again: the late ones last, and before others those of this node."""
     import ray
 
     here = ray.get_runtime_context().get_node_id()
     order = random.sample(actors, len(actors))
-    order.sort(key=lambda actor: actor[0] != here)
+    order.sort(key=lambda actor: (actor[1] in late, actor[0] != here))
     while True:
         yield from (handle for _, handle in order)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,9 @@ import workers  # noqa: F401  its function `index_job` hides the module of that 
 from idclip.devices import Devices
 from vidsearch.errors import VidsearchError
 from vidsearch.tasks import Recipe
+from workers import encoder_pool as module
+from workers.batching import Served
+from workers.encoder_actor import About, AboutFaces
 from workers.encoder_pool import EncoderPool, of_workers, wanted
 from workers.options import JobOptions
 
@@ -196,3 +200,164 @@ def test_encoders_that_have_begun_end_where_the_job_then_does_not(
     with pytest.raises(KeyboardInterrupt):
         job._begun(Cluster(1.0), (), CLIP, JobOptions("auto"))
     assert ended == [True]
+
+
+# --- encoders that are lost ----------------------------------------------------------------------
+
+LOOK_S = 5.0
+FACES = AboutFaces("f", 128, "", None, "cuda")  # type: ignore[arg-type]
+
+
+@dataclass(eq=False)
+class Encoder:
+    """An actor: where it is, how long its process has run, and what becomes of being asked."""
+
+    node: str
+    seconds: float = 0.0
+    silent: bool = False
+    faces: AboutFaces | None = FACES
+    fates: dict[str, Exception] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def about(self) -> Method:
+        return Method(self, "about")
+
+    @property
+    def served(self) -> Method:
+        return Method(self, "served")
+
+    def answer(self, name: str) -> Any:
+        if name in self.fates:
+            raise self.fates[name]
+        if name == "served":
+            return Served(seconds=self.seconds)
+        return About("e", 8, "", None, "cuda", self.node, 1, self.faces)  # type: ignore[arg-type]
+
+
+@dataclass(eq=False)
+class Method:
+    """One of an actor; once it is asked, also the call."""
+
+    encoder: Encoder
+    name: str
+
+    def options(self, **options: Any) -> Method:
+        return self
+
+    def remote(self) -> Method:
+        self.encoder.asked.append(self.name)
+        return self
+
+
+class Nodes:
+    """A Ray of three nodes, and its time."""
+
+    exceptions = Actors.exceptions
+
+    def __init__(self, *encoders: Encoder) -> None:
+        self.now_s = 100.0
+        self.gone: set[str] = set()
+        self._new = iter(encoders)
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"NodeID": node, "Alive": node not in self.gone} for node in "abc"]
+
+    def remote(self, **options: Any) -> Any:
+        return lambda actor: SimpleNamespace(remote=lambda *arguments: next(self._new))
+
+    def wait(self, calls: list[Method], num_returns: int = 1, timeout: float = 0) -> Any:
+        ready = [call for call in calls if not call.encoder.silent]
+        return ready, [call for call in calls if call not in ready]
+
+    def get(self, calls: Any, timeout: float = 0) -> Any:
+        many = isinstance(calls, list)
+        return [self.get(each) for each in calls] if many else calls.encoder.answer(calls.name)
+
+    def looks(self, pool: EncoderPool, seconds: float = 2 * LOOK_S) -> list[str]:
+        """Let time pass; the nodes of the encoders that workers are told then."""
+        for _ in range(int(seconds / LOOK_S)):
+            self.now_s += LOOK_S
+            pool.look()
+        return [node for node, _ in pool.shared.actors]
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> tuple[Nodes, EncoderPool, Encoder, Encoder]:
+    """Encoders on the nodes a and b, which took their time to begin."""
+    first, second = Encoder("a"), Encoder("b")
+    ray = Nodes(first, second)
+    monkeypatch.setattr(module, "time", ray)
+    pool = EncoderPool(ray, CLIP, 1.0, 8)
+    pool.start(2)
+    return ray, pool, first, second
+
+
+Two = tuple[Nodes, EncoderPool, Encoder, Encoder]
+
+
+def test_workers_are_not_told_of_an_encoder_whose_node_is_gone(two: Two) -> None:
+    ray, pool, first, second = two
+    assert ray.looks(pool, 300.0) == ["a", "b"]
+    ray.gone.add("b")
+    second.silent = True
+    assert [node for node, _ in pool.shared.actors] == ["a"]
+    assert pool.shared.face_actors == (("a", first),)
+    ray.gone.add("a")  # then any may come back
+    assert ray.looks(pool) == ["a", "b"]
+
+
+def test_nor_of_one_that_does_not_answer_before_it_does_again(two: Two) -> None:
+    ray, pool, _, second = two
+    ray.looks(pool)
+    second.silent = True
+    assert ray.looks(pool, module.STALE_S) == ["a", "b"]  # it may have much to do
+    assert ray.looks(pool) == ["a"]
+    second.silent = False
+    assert ray.looks(pool) == ["a", "b"]
+
+
+def test_one_that_was_started_again_elsewhere_is_told_where_it_is_once_it_can_work(
+    two: Two,
+) -> None:
+    ray, pool, _, second = two
+    ray.looks(pool)
+    second.fates = {"served": RayError("died"), "about": RayError("it is being started")}
+    assert ray.looks(pool, 60.0) == ["a"]
+    second.fates, second.node, second.faces = {}, "c", None
+    assert ray.looks(pool) == ["a", "c"]
+    # Workers that got their order before ask it for faces, too.
+    assert [node for node, _ in pool.shared.face_actors] == ["a", "c"]
+    assert second.asked[-1] == "served"
+
+
+@pytest.mark.parametrize("node_is_gone", [True, False])
+def test_so_is_one_whose_death_nobody_has_seen(two: Two, node_is_gone: bool) -> None:
+    ray, pool, _, second = two
+    second.seconds = 100.0
+    ray.looks(pool)
+    second.node = "c"
+    if node_is_gone:
+        ray.gone.add("b")
+    else:
+        second.seconds = 1.0  # less than before
+    assert ray.looks(pool, 4 * LOOK_S) == ["a", "c"]
+
+
+def test_one_that_cannot_begin_where_it_is_now_is_said_once_and_not_told(
+    two: Two, caplog: pytest.LogCaptureFixture
+) -> None:
+    ray, pool, first, second = two
+    ray.looks(pool)
+    second.fates = {"served": RayError("died")}
+    ray.looks(pool, LOOK_S)
+    second.fates = {"about": TaskError(VidsearchError("the node c has no torch"))}
+    assert ray.looks(pool, 60.0) == ["a"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "a further shared encoder cannot begin, and is not used: the node c has no torch"
+    ]
+    first.silent = True  # and nobody else is there: it is asked rather than none
+    assert ray.looks(pool, 60.0) == ["a", "b"]
