@@ -90,7 +90,7 @@ def index(
         folder,
         encoder=encoder,
         faces=faces,
-        waiting=say,
+        waiting=run.say,
         device=run.device_here,
         faces_device=run.faces_device_here,
     )

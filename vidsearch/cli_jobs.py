@@ -69,10 +69,10 @@ def jobs_retry_failed(job: str | None, folder: Path, run: Run) -> int:
 
     analyst = run.analyst()
     archive = Archive(
-        folder, waiting=say, device=run.device_here, faces_device=run.faces_device_here
+        folder, waiting=run.say, device=run.device_here, faces_device=run.faces_device_here
     )
     paths: Sequence[bytes] = archive.failed_paths(job)
     if not paths:
-        say("nothing failed that is not indexed by now")
+        run.say("nothing failed that is not indexed by now")
         return NOTHING_FOUND
     return run.told(archive.indexing(paths, jobs=run.jobs, analyst=analyst, by=run.by, retry=True))

@@ -195,7 +195,7 @@ def watch(
         if not is_there(path):
             raise click.UsageError(f"{path} does not exist: mount it, or make it, first")
     told = Told(_line, as_json=run.as_json, quiet=run.quiet)
-    archive = Archive(folder, encoder=encoder, faces=faces, waiting=say)
+    archive = Archive(folder, encoder=encoder, faces=faces, waiting=run.say)
     by = f"watch, {run.by or here(run.jobs)}"
     options: dict[str, Any] = {"jobs": run.jobs, "analyst": run.analyst(), "by": by}
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -15,7 +15,6 @@ from vidsearch.command import (
     detector_option,
     numbers,
     print_json,
-    say,
     wait_option,
 )
 
@@ -71,7 +70,7 @@ def reindex(
     if len(asked) > 1 or (asked and (encoder or detector or detector_options)):
         raise click.UsageError(f"{asked[0]} goes with no other option")
     archive = Archive(
-        folder, waiting=say, device=run.device_here, faces_device=run.faces_device_here
+        folder, waiting=run.say, device=run.device_here, faces_device=run.faces_device_here
     )
     if back:
         return _ended(archive.reindex_back(), run, archive)

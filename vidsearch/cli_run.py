@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import dataclass, fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from vidsearch.command import SOME_FAILED, print_json, say
+from vidsearch.log_lines import Printed, line, logged_as_lines
 
 if TYPE_CHECKING:
     from vidsearch.indexing import Event, IndexReport
@@ -76,6 +78,7 @@ class Run:
         from workers.options import JobOptions
 
         given |= {"device": self.device, "faces_device": self.faces_device}
+        given |= {"forward_logs": not self.as_json}  # they are no JSON
         return on_ray(JobOptions(self.ray_address, **given))
 
     def _check_encoders(self) -> None:
@@ -88,6 +91,14 @@ class Run:
             raise click.UsageError(
                 f"{none} shares no encoder, and {about} is about shared ones: leave one of them out"
             )
+
+    def say(self, sentence: str) -> None:
+        """Tell whoever reads stderr something that is no result."""
+        say(line("note", message=sentence) if self.as_json else sentence)
+
+    def logged(self) -> AbstractContextManager[None]:
+        """As long as this lasts warnings are told as the progress is."""
+        return logged_as_lines(say, verbose=self.verbose) if self.as_json else nullcontext()
 
     def told(self, events: Iterator[Event]) -> int:
         """Run `events` to their end, telling of them as was asked; the exit status."""
@@ -103,11 +114,12 @@ class Run:
         from vidsearch.progress import show
         from vidsearch.progress_lines import tell_lines
 
+        if self.as_json:
+            with redirect_stdout(Printed(say)):
+                return tell_lines(events, say, quiet=self.quiet)
         if self.verbose:  # the traceback of what should not have happened
             logging.basicConfig(format="%(message)s")
             logging.getLogger("vidsearch").setLevel(logging.DEBUG)
-        if self.as_json and not self.quiet:
-            return tell_lines(events, say)
         return show(events, quiet=self.quiet, verbose=self.verbose)
 
 
@@ -200,7 +212,8 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
                 "-j is about processes of this machine: with --ray there are as many workers as the"
                 " cluster has cores for, each with --cpus-per-worker"
             )
-        return command(run=run, **given)
+        with run.logged():
+            return command(run=run, **given)
 
     decorated: Callable[..., int] = with_run
     for option in reversed(_OPTIONS):

@@ -1,7 +1,7 @@
 """The progress of an index run for programs: one JSON object a line, as things happen.
 
 Every line has an `event`: "planned", "progress" (every `EVERY_S` seconds), "indexed", "failed" and,
-last, "done". Times are in seconds.
+last, "done". Times are in seconds. Warnings come between them (`vidsearch.log_lines`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ from vidsearch.inputs import printable
 EVERY_S = 5.0
 
 
-def tell_lines(events: Iterable[Event], write: Callable[[str], None]) -> IndexReport:
-    """Run `events` to their end, giving `write` a line, without its end, for each thing to tell."""
+def tell_lines(
+    events: Iterable[Event], write: Callable[[str], None], *, quiet: bool = False
+) -> IndexReport:
+    """Run `events` to their end, giving `write` a line, without its end, for each thing to tell.
+
+    `quiet` tells of failures only, and of files that are there in part.
+    """
     tally = Tally()
     last = time.monotonic()
 
-    def tell(event: str, **facts: Any) -> None:
+    def tell(event: str, *, is_bad: bool = False, **facts: Any) -> None:
+        if quiet and not is_bad:
+            return
         write(json.dumps({"event": event, **facts}, ensure_ascii=False))
 
     for event in events:
@@ -30,9 +37,11 @@ def tell_lines(events: Iterable[Event], write: Callable[[str], None]) -> IndexRe
         if isinstance(event, Planned):
             tell("planned", **_planned(event))
         elif isinstance(event, Indexed):
-            tell("indexed", **indexed_as_data(event))
+            is_bad = event.video.status == "partial"
+            tell("indexed", is_bad=is_bad, **indexed_as_data(event))
         elif isinstance(event, Failed):
-            tell("failed", path=event.path, video_id=event.video_id, reason=event.reason)
+            facts = {"path": event.path, "video_id": event.video_id, "reason": event.reason}
+            tell("failed", is_bad=True, **facts)
         if time.monotonic() - last >= EVERY_S:
             last = time.monotonic()
             tell("progress", **state(tally))

@@ -28,9 +28,10 @@ _ours = ("", "")
 """The address that `connect` was given last, and that of the cluster which it found there."""
 
 
-def connect(address: str) -> Any:
+def connect(address: str, *, forward_logs: bool = True) -> Any:
     """Ray, connected to the cluster at `address`; a process is on one cluster at a time.
 
+    With `forward_logs` what workers print comes out here; it goes to stdout, too.
     Raises `ModelUnavailable` without the extra, and `VidsearchError` where no cluster answers, or
     this process is on another one already.
     """
@@ -45,7 +46,7 @@ def connect(address: str) -> Any:
         _refuse_another(address, ray.get_runtime_context().gcs_address)
     else:
         _knock(address)
-        # Of Ray's own words those that tell of a fault; what workers print comes through as it is.
+        # Of Ray's own words those that tell of a fault.
         logging.getLogger("ray").setLevel(logging.ERROR)
         if address != "local":
             _bring_token()
@@ -56,7 +57,7 @@ def connect(address: str) -> Any:
                 warnings.filterwarnings("ignore", message="lancedb fork support")
                 ray.init(
                     address,
-                    log_to_driver=True,
+                    log_to_driver=forward_logs,
                     logging_level=logging.ERROR,
                     include_dashboard=False,
                 )

@@ -94,7 +94,8 @@ def on_ray(options: JobOptions | str) -> Analyst:
         if not tasks:
             return
         with remembered() as interrupts:
-            run = _begun(connect(chosen.address), tasks, recipe, chosen)
+            ray = connect(chosen.address, forward_logs=chosen.forward_logs)
+            run = _begun(ray, tasks, recipe, chosen)
             try:
                 for news in run.news():
                     interrupts.check()

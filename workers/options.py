@@ -31,6 +31,9 @@ class JobOptions:
     Workers find faces, on processors. What makes vectors of them runs in the workers too with
     `faces_device` "cpu"; beside the shared encoders with "encoder", wherever these run, and "cuda",
     which must be on GPUs; with "auto" there if all of them are on GPUs that onnxruntime can use.
+
+    What workers print is printed by this process too, with `forward_logs`; the logs of their nodes
+    have it anyway. Where this process is on a cluster already, that was settled with it.
     """
 
     address: str = "local"
@@ -44,6 +47,7 @@ class JobOptions:
     encoders: int | None = None
     num_gpus: float | None = None
     gpu_batch: int | None = None
+    forward_logs: bool = True
 
     def __post_init__(self) -> None:
         """Raises `VidsearchError` for parts of several GPUs, which Ray does not give."""
