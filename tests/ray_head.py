@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from vidsearch import Archive
 
 BIN = Path(sys.executable).parent
@@ -63,6 +65,29 @@ class Head:
         process.stderr.close()
         return process.wait(timeout=60)
 
+    def losing_the_worker_of(
+        self, file: Path, *arguments: object
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `vidsearch --json`, and kill the worker of a file once it tells how far that is."""
+        words = [sys.executable, "-m", "vidsearch", *map(str, arguments), "--json"]
+        process = subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+        assert process.stderr is not None
+        assert process.stdout is not None
+        lines, killed = [], False
+        for line in process.stderr:
+            lines.append(line)
+            if not killed and f'"in_work": [{{"path": "{file}"' in line:
+                os.kill(_worker_of(file), signal.SIGKILL)
+                killed = True
+        said = process.stdout.read()
+        return subprocess.CompletedProcess(words, process.wait(60), said, "".join(lines))
+
     def assert_goes_on_after_a_kill(
         self, archive: Path, n_indexed: int, *index: object, question: str
     ) -> None:
@@ -87,6 +112,17 @@ class Head:
         assert asked.returncode == 0, asked.stderr
         hits = [(hit["video"], hit["start_s"]) for hit in json.loads(asked.stdout)["hits"]]
         assert len(hits) == len(set(hits)) > 0
+
+
+def _worker_of(file: Path) -> int:
+    """The process of the Ray task that analyses a file."""
+    title = f"ray::index {file}"
+    (pid,) = [
+        each.pid
+        for each in psutil.process_iter(["cmdline"])
+        if " ".join(each.info["cmdline"] or ()).startswith(title)
+    ]
+    return pid
 
 
 def free_port() -> int:

@@ -116,6 +116,20 @@ def test_a_job_that_is_stopped_goes_on_when_it_is_submitted_again(
     assert_same_rows(archive, expected)
 
 
+def test_where_a_worker_dies_programs_read_every_line_of_the_run(
+    head: Head, folder: Path, tmp_path: Path
+) -> None:
+    long = folder / "long.mp4"
+    loop(folder / "white-house-poetry.mp4", long, 600)  # in work when the first state is told
+    index = ("index", folder, "--archive", tmp_path / "archive", "--ray", "auto")
+    ran = head.losing_the_worker_of(long, *index)
+    assert ran.returncode == 0, ran.stderr
+    told = [json.loads(line) for line in ran.stderr.splitlines()]
+    said = [each["message"] for each in told if each["event"] == "warning"]
+    assert any(str(long) in each and "it is tried again" in each for each in said)
+    assert len(json.loads(ran.stdout)["indexed"]) == 12
+
+
 def test_a_wrong_token_is_said_to_be_one(head: Head, folder: Path, tmp_path: Path) -> None:
     wrong = Head({**head.environment, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64})
     run = wrong.vidsearch("index", folder, "--archive", tmp_path / "archive", "--ray", "auto")

@@ -10,14 +10,16 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from stored_rows import assert_same_rows
-from two_nodes import TwoNodes
-from videos import encode
+from two_nodes import STORE_BYTES, TwoNodes
+from videos import encode, numbered
 
 from vidsearch import Archive
 from workers import JobOptions, index_job
+from workers.shared import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +75,41 @@ def test_encoders_killed_again_and_again_cost_time_alone(two_nodes: TwoNodes, fo
         report = running.result()
     assert killed >= 2
     assert (len(report.indexed), report.failed) == (6, ())
+    check(two_nodes, folder)
+
+
+def cuts(index: int, size: tuple[int, int]) -> np.ndarray:
+    """A frame of a video in which every 12 frames something else is seen."""
+    shot = index // 12
+    picture = numbered(shot * 977 % 65536, size)
+    return np.roll(picture, shot * 37, axis=1) if shot % 2 else 255 - picture
+
+
+def test_a_node_that_goes_for_good_costs_an_analysis_one_wait_and_not_one_a_shot(
+    two_nodes: TwoNodes, folder: Path
+) -> None:
+    """Of two nodes that are said to have a GPU one goes, while files of twenty shots are begun."""
+    gpus = [
+        two_nodes.cluster.add_node(num_cpus=0, num_gpus=1, object_store_memory=STORE_BYTES)
+        for _ in range(2)
+    ]
+    two_nodes.cluster.wait_for_nodes()
+    for number in range(4):
+        encode(folder / f"w{number}.mp4", n_frames=240 + number, draw=cuts)
+    options = JobOptions(two_nodes.address, num_gpus=1.0)
+    with ThreadPoolExecutor(1) as pool:
+        with two_nodes.holding("w"):
+            running = pool.submit(index_job, folder.parent / "archive", [folder], options)
+            while not any(name.startswith("w") for _, name in two_nodes.log()):
+                assert not running.done(), running.result()
+                time.sleep(0.05)
+            two_nodes.cluster.remove_node(gpus[1], allow_graceful=False)
+            time.sleep(15.0)  # Ray notices, and so does the job
+        let_go_s = time.monotonic()
+        report = running.result()
+    assert (len(report.indexed), report.failed) == (8, ())
+    # Two work at a time, and all four may have had their orders before.
+    assert time.monotonic() - let_go_s < 3 * PATIENCE_S
     check(two_nodes, folder)
 
 
