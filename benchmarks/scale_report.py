@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import _report, scale
+from benchmarks import _growth, _report, scale, scale_growth
 
 PARTS = ("questions", "variants", "archives")
-SHOT_S = 6.0  # of video a shot
 _TOLD_S = 0.5  # of reading indexes, from which it is told
 _BUSY = 4  # processes that want one of two cores; a question alone wants both
 DATA = (
@@ -38,8 +37,10 @@ def report(folders: Sequence[Path], parts: Sequence[str]) -> str:
         compared = [each for each in measured if "variants" in each]
         said += map(_variants, compared[-1:])
     if "archives" in parts:
-        said.append(_archives(measured))
-        _draw(measured)
+        panels = scale_growth.panels(measured)
+        said.append(_archives(measured, scale_growth.told(panels)))
+        file = _report.RESULTS / "scale.png"
+        _growth.figure(panels, columns=2).savefig(file, bbox_inches="tight")
     return "\n".join(said)
 
 
@@ -150,14 +151,14 @@ def _median(times: Sequence[float] | None) -> float | str:
     return "" if times is None else float(np.median(times))
 
 
-def _archives(measured: Sequence[Mapping[str, Any]]) -> str:
+def _archives(measured: Sequence[Mapping[str, Any]], growth: str) -> str:
     rows = []
     for each in measured:
         tables = each["table_bytes"]
         rows.append(
             {
                 "shots": f"{each['shots']:,}",
-                "hours of video": each["shots"] * SHOT_S / 3600,
+                "hours of video": each["shots"] * scale_growth.SHOT_S / 3600,
                 "written, shots/s": each["shots"] / max(each["written_s"], 1e-9),
                 "last upkeep s": each.get("indexing_s", 0.0),
                 "keyframes MB": tables["keyframes.lance"] / 1e6,
@@ -170,7 +171,8 @@ def _archives(measured: Sequence[Mapping[str, Any]]) -> str:
                 "memory GB, writer": each.get("peak_writer_gb", ""),
             }
         )
-    return _report.write("scale_archives", "Large archives: rows, bytes, memory", rows, [DATA])
+    notes = [DATA, growth]
+    return _report.write("scale_archives", "Large archives: rows, bytes, memory", rows, notes)
 
 
 def _variants(measured: Mapping[str, Any]) -> str:
@@ -205,37 +207,3 @@ def _variants(measured: Mapping[str, Any]) -> str:
     n = next(iter(each["rows"] for kind, each in found.items() if kind != "float16"))
     title = f"Kinds of vector index on {n:,} keyframes"
     return _report.write("scale_variants", title, rows, notes)
-
-
-def _draw(measured: Sequence[Mapping[str, Any]]) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (stored, written, asked) = pyplot.subplots(1, 3, figsize=(13, 4), dpi=80)
-    hours = [each["shots"] * SHOT_S / 3600 for each in measured]
-    stored.loglog(hours, [each["bytes"] / 1e9 for each in measured], "o-", label="archive")
-    indexes = [sum(each["index_bytes"].values()) / 1e9 or np.nan for each in measured]
-    stored.loglog(hours, indexes, "o-", label="of these indexes")
-    stored.set(xlabel="hours of video", ylabel="GB", title="what is stored")
-    seconds = [each["written_s"] + each.get("indexing_s", 0.0) for each in measured]
-    written.loglog(hours, seconds, "o-", label="writing, with all upkeep")
-    steady = [seconds[0] * each / hours[0] for each in hours]
-    written.loglog(hours, steady, "k:", label="in proportion to the hours")
-    written.set(xlabel="hours of video", ylabel="seconds", title="what writing takes")
-    for kind in ("context", "person", "person and context", "context, not person"):
-        times = [float(np.median(each["cores"][kind])) for each in measured]
-        asked.loglog([each["shots"] for each in measured], times, "o-", label=kind)
-    whole = [each for each in measured if "exact_cores" in each]
-    asked.loglog(
-        [each["shots"] for each in whole],
-        [float(np.median(each["exact_cores"]["context"])) for each in whole],
-        "k*",
-        label="context, compared with all",
-    )
-    asked.set(xlabel="shots", ylabel="processor time, p50, ms", title="what a question takes")
-    for axes in (stored, written, asked):
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
-    figure.savefig(_report.RESULTS / "scale.png", bbox_inches="tight")
