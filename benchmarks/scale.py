@@ -17,7 +17,8 @@ take far less time and answer alike, but nothing is learned of what writing take
 Vectors are mixtures of those of real photos (Flickr8k) with scenes and near-doubles, faces those of
 `tests/large_archive.py`; there are no pictures. `ask` times questions, each asked before, and
 `exact` compares everything, so that what the indexes lose is seen; `contexts` does so for contexts
-alone, batch by batch. `busy` asks beside a process that appends and merges. `variants` compares
+alone, batch by batch. `busy` asks beside a process that appends and merges, and fails where that
+process did, a question did, or an answer lost what it had. `variants` compares
 indexes on the archive's keyframes alone. All keep what they measured in DIR; `report` puts it
 together.
 """
@@ -63,6 +64,7 @@ RECORDS = 100_000  # shots up to which an archive is written from records, as a 
 STEPS = ("make", "variants", "ask", "exact", "contexts", "busy", "report")
 Times = dict[str, list[float]]
 Best = list[tuple[float, str, int]]
+Answers = dict[str, list[list[tuple[str, int, float]]]]
 NEVER = 10**12  # shots: so many are compared one by one
 CONTEXTS = (
     "people sitting in an audience",
@@ -307,11 +309,9 @@ def directions(texts: Sequence[str] = CONTEXTS) -> NDArray[np.float32]:
     return np.asarray(encoder.encode_texts(list(texts)) - background_of(encoder) / 2)
 
 
-def _answers(
-    archive: Archive, asked: Questions
-) -> tuple[dict[str, list[list[tuple[str, int, float]]]], Times]:
+def _answers(archive: Archive, asked: Questions) -> tuple[Answers, Times]:
     """The answers by kind, and the milliseconds that each takes, asked for the first time."""
-    answers: dict[str, list[list[tuple[str, int, float]]]] = {kind: [] for kind in asked}
+    answers: Answers = {kind: [] for kind in asked}
     times: Times = {kind: [] for kind in asked}
     for kind, questions in asked.items():
         for text, wishes in questions:
@@ -324,8 +324,7 @@ def _answers(
 
 def _times(archive: Archive, rounds: int) -> tuple[Times, Times]:
     """Milliseconds of each question of each kind, all kinds in turn; and of all cores together."""
-    found: Times = {kind: [] for kind in QUESTIONS}
-    cores: Times = {kind: [] for kind in QUESTIONS}
+    found, cores = _no_times(), _no_times()
     for _ in range(rounds):
         for kind, questions in QUESTIONS.items():
             for text, wishes in questions:
@@ -425,21 +424,66 @@ def _append(folder: Path, videos: int, started: Any) -> None:
 
 
 def busy(folder: Path) -> None:
-    """Ask beside a process that appends videos, merges all files and brings indexes up to date."""
+    """Ask beside a process that appends videos, merges all files and brings indexes up to date.
+
+    Kept are how that process ended and for how long it wrote, and what was wrong with answers.
+    """
     archive = Archive(folder)
     _times(archive, 1)
     quiet, _ = _times(archive, 1)
+    before, _ = _answers(archive, QUESTIONS)
     context = multiprocessing.get_context("spawn")
     started = context.Event()
     writer = context.Process(target=_append, args=(folder, 24, started))
     writer.start()
-    started.wait(600)
-    beside: dict[str, list[float]] = {kind: [] for kind in QUESTIONS}
+    while writer.is_alive() and not started.wait(1):
+        pass
+    began, beside, wrong = time.monotonic(), _no_times(), []
     while writer.is_alive():
-        for kind, each in _times(archive, 1)[0].items():
-            beside[kind] += each
+        wrong += _asked_beside(archive, before, beside)
+    busy_s = time.monotonic() - began
     writer.join()
-    keep(folder, quiet_times=quiet, busy_times=beside, busy_exit=writer.exitcode)
+    keep(folder, quiet_times=quiet, busy_times=beside, busy_wrong=wrong)
+    keep(folder, busy_exit=writer.exitcode, busy_s=busy_s)
+    if writer.exitcode or wrong:
+        raise SystemExit(f"the writer ended with {writer.exitcode}; wrong answers: {wrong[:10]}")
+
+
+def _no_times() -> Times:
+    return {kind: [] for kind in QUESTIONS}
+
+
+def _asked_beside(archive: Archive, before: Answers, times: Times) -> list[str]:
+    """Ask everything once, and add to the `times`; gives what was wrong, a sentence each."""
+    wrong = []
+    for kind, questions in QUESTIONS.items():
+        for (text, wishes), known in zip(questions, before[kind], strict=True):
+            began = time.perf_counter()
+            try:
+                hits = archive.query(text, **wishes).hits
+            except Exception as error:  # whatever it is, it is counted and told, and the rest asked
+                wrong.append(f"{text}: {type(error).__name__}: {error}")
+                continue
+            times[kind].append(1e3 * (time.perf_counter() - began))
+            if fault := fault_of(kind, known, [(hit.video_id, hit.shot) for hit in hits]):
+                wrong.append(f"{text}: {fault}")
+    return wrong
+
+
+def fault_of(
+    kind: str, before: Sequence[tuple[str, int, float]], now: Sequence[tuple[str, int]]
+) -> str:
+    """What is wrong with an answer while others write; "" if nothing is.
+
+    What is written may come before what there was, but nothing that was found is gone: no answer
+    is empty that was not, and who is in one shot of the archive is still shown in it.
+    """
+    if before and not now:
+        return "nothing found"
+    first = before[:1]
+    if kind == "person in 1 shot" and any(each[:2] not in now for each in first):
+        return f"lost {first[0][0]}, shot {first[0][1]}"
+    return ""
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -103,16 +103,7 @@ def _questions(measured: Sequence[Mapping[str, Any]]) -> str:
                 f" {each['first_s']:.1f} s for a context. It held {each['peak_reader_gb']:.1f} GB."
             )
         if "busy_times" in each:
-            quiet, beside = (
-                np.concatenate([np.array(times) for times in each[name].values()])
-                for name in ("quiet_times", "busy_times")
-            )
-            notes.append(
-                f"{each['shots']:,} shots, beside a writer that appends 24 videos and merges all"
-                f" files: p50 {np.median(beside):.0f} ms and p95 {np.quantile(beside, 0.95):.0f} ms"
-                f" of {len(beside)} questions, {np.median(quiet):.0f} and"
-                f" {np.quantile(quiet, 0.95):.0f} ms before; none failed."
-            )
+            notes.append(beside_a_writer(each))
     load = max(each.get("load", 0.0) for each in measured)
     return _report.write("scale", "Questions to large archives", rows, notes, load=load)
 
@@ -130,6 +121,29 @@ def _altogether(measured: Mapping[str, Any]) -> str:
     return (
         f"{measured['shots']:,} shots, all kinds together: {told[0]} of the {len(new)} questions"
         f" with new words, {told[1]} of those asked before."
+    )
+
+
+def beside_a_writer(measured: Mapping[str, Any]) -> str:
+    """What questions took while another process wrote, how that ended and what was wrong."""
+    shots, wrong = f"{measured['shots']:,} shots", measured["busy_wrong"]
+    if measured["busy_exit"]:
+        return (
+            f"{shots}: THE WRITER FAILED, with status {measured['busy_exit']} after"
+            f" {measured['busy_s']:.0f} s: nothing is told of questions beside it."
+        )
+    quiet, beside = (
+        np.concatenate([np.array(times) for times in measured[name].values()])
+        for name in ("quiet_times", "busy_times")
+    )
+    faults = "none failed, none was empty that was not before, and who is in one shot was found"
+    if wrong:
+        faults = f"{len(wrong)} WERE WRONG, the first: {wrong[0]}"
+    return (
+        f"{shots}, beside a writer that appends 24 videos, merges all files and ended well, busy"
+        f" for {measured['busy_s']:.0f} s: p50 {np.median(beside):.0f} ms and p95"
+        f" {np.quantile(beside, 0.95):.0f} ms of {len(beside)} questions, {np.median(quiet):.0f}"
+        f" and {np.quantile(quiet, 0.95):.0f} ms before; {faults}."
     )
 
 
