@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import _report
+from benchmarks import _report, cost_model
 from workers.simulate import LEFT_OUT, MEASURED, Outcome, Rates, Shape, lengths_s, simulate
 
-NODES = (1, 10, 30, 100, 300, 1000)
+NODES = (1, 10, 30, 100, 300, 1000, 3000)
 WORKERS = 16
 PIECES = "pieces of 10 minutes"
 
@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"SIMULATED: log-normal lengths of files, {WORKERS} workers of one core a node; {rates}; "
         f"upkeep as measured up to {last[0]:,.0f} shots, {last[0] / MEASURED.shots_hour:,.0f} "
         "hours of video; EXTRAPOLATED beyond by the power of the last tenfold.",
-        f"Left out: {LEFT_OUT}.",
+        f"Left out: {LEFT_OUT}; and what a worker loses by going through Ray: `core_s` is the bare"
+        f" time of `stage_times`, which `cost_model` divides by {cost_model.ray_share():.2f}"
+        " (`ray_overhead`).",
     ]
     if given.write:
         print(
