@@ -996,7 +996,8 @@ class Archive:
 
         enrolled = store.people(pictures=False)
         least = _or_default(threshold)
-        return traces(store.rows(), store.members(), self._open.scorer, person, enrolled, least)
+        scorer = self._open.scorer_of(store.stamp)
+        return traces(store.rows(), store.members(), scorer, person, enrolled, least)
 
     def export_people(
         self, folder: str | os.PathLike[str], names: Sequence[str] = ()
@@ -1111,15 +1112,15 @@ class Archive:
         """Bring a snapshot of `place`, the latest if none is named, back as this archive.
 
         The folder must be empty; a restore that was killed is gone on with. Whoever was forgotten
-        since, by later snapshots or by the archive `forgotten`, is forgotten again. Raises
-        `BackupFailed`, `ArchiveUnavailable`.
+        since, by later snapshots or by the archive `forgotten`, is forgotten again, and before
+        that is done nobody can open it. Raises `BackupFailed`, `ArchiveUnavailable`.
         """
         from vidsearch import restore
         from vidsearch.snapshots import backups_at
 
         where, lost = backups_at(place), None if forgotten is None else located(forgotten)
         done = restore.restore(where, self.path, snapshot, lost)
-        with self._open.writer() as store:
+        with self._open.writer(restoring=True) as store:
             n = restore.forget_again(store, where, done.snapshot, self._forget_in)
         return replace(done, forgotten=n)
 

@@ -24,13 +24,13 @@ from vidsearch import snapshots
 from vidsearch.errors import ArchiveBusy
 from vidsearch.lock import writer_lock
 from vidsearch.snapshots import BackupFailed, Held, Snapshot, told_of
-from vidsearch.stamp import read_stamp
+from vidsearch.stamp import UNFINISHED, read_stamp
 from vidsearch.urls import Place, Stat
 from vidsearch.whole import write_whole
 
 PLACES = "backups.json"
 """The file in an archive that remembers where it was backed up to, and when."""
-_NOT_KEPT = ("writer.lock", "writer.json", "latest_version_hint.json", "restoring.json", PLACES)
+_NOT_KEPT = ("writer.lock", "writer.json", "latest_version_hint.json", UNFINISHED, PLACES)
 _COPIES = "cache"
 _WRITTEN_ONCE = ("data", "_deletions", "_indices", "_transactions")
 _Listing = Mapping[str, tuple[Place, Stat]]

@@ -176,12 +176,16 @@ class Opened:
         return self.reader
 
     @contextmanager
-    def writer(self, wait_s: float = 60.0) -> Iterator[Store]:
+    def writer(self, wait_s: float = 60.0, *, restoring: bool = False) -> Iterator[Store]:
         """The store as its one writer; another is waited for, then `ArchiveBusy` is raised."""
         from vidsearch.store import Store
 
         with Store.open(
-            self.folder, wait_s=wait_s, waiting=self.waiting, exact_below=self.exact_below
+            self.folder,
+            wait_s=wait_s,
+            waiting=self.waiting,
+            exact_below=self.exact_below,
+            restoring=restoring,
         ) as store:
             self._refuse_others(store)
             yield store
@@ -216,9 +220,13 @@ class Opened:
     @cached_property
     def scorer(self) -> IdentityScorer:
         """What tells the archive's faces apart."""
+        return self.scorer_of(self.reader.stamp)
+
+    def scorer_of(self, stamp: Stamp) -> IdentityScorer:
+        """The same by a stamp that is known already: of a store that is open for writing."""
         from idclip.identity import IdentityScorer
 
-        scorer = IdentityScorer.for_model(self.reader.stamp.face_model)
+        scorer = IdentityScorer.for_model(stamp.face_model)
         if len(scorer.cohort):
-            self.reader.stamp.check_lengths(self.folder, face_model=scorer.cohort.shape[1])
+            stamp.check_lengths(self.folder, face_model=scorer.cohort.shape[1])
         return scorer

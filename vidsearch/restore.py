@@ -1,8 +1,10 @@
 """Bringing an archive back from a backup, whole or not at all, without those forgotten since.
 
-The stamp `archive.json` is written last, so a restoring that was killed leaves no archive, and
-`restoring.json` until all is done, by which the next try knows that it may go on. The restored
-archive gets an id of its own: copies of columns that a machine kept of the old one are not of it.
+The stamp `archive.json` is written when all files are there, and then those are forgotten who were
+forgotten since: that takes an archive that is open for writing. Before all is done `restoring.json`
+keeps everybody else from opening it (`vidsearch.stamp`), and a restoring that was killed is gone on
+with. The restored archive gets an id of its own: copies of columns that a machine kept of the old
+one are not of it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from vidsearch import audit, snapshots
 from vidsearch.audit import Line
 from vidsearch.backup import with_new_id
 from vidsearch.snapshots import BackupFailed, Snapshot, told_of
-from vidsearch.stamp import is_archive
+from vidsearch.stamp import UNFINISHED, is_archive
 from vidsearch.tables import explained
 from vidsearch.urls import Place
 from vidsearch.whole import write_whole
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from vidsearch.store import Store
 
 _STAMP = "archive.json"
-_MARK = "restoring.json"
 _SCRATCH = ".restoring"
 
 
@@ -51,7 +52,7 @@ def restore(where: Place, folder: Place, name: str = "", lost: Place | None = No
         snapshot = snapshots.named(where, name)
         later = _later_lines(where, snapshot, lost)
     with explained(folder, "written"):
-        scratch = _begin(folder, snapshot)
+        scratch = _begin(folder, snapshot, where, lost)
         for path, held in snapshot.files.items():
             target = folder.joinpath(path) if isinstance(folder, Path) else folder / path
             if path != _STAMP and not _is_there(target, held.size):
@@ -81,17 +82,17 @@ def forget_again(
     with explained(store.folder, "written"):
         if isinstance(store.folder, Path):
             shutil.rmtree(store.folder / _SCRATCH, ignore_errors=True)
-        (store.folder / _MARK).unlink(missing_ok=True)
+        (store.folder / UNFINISHED).unlink(missing_ok=True)
     return len(again)
 
 
-def _begin(folder: Place, snapshot: Snapshot) -> Path | None:
+def _begin(folder: Place, snapshot: Snapshot, where: Place, lost: Place | None) -> Path | None:
     """Mark the folder as one that is being restored; refuse one that holds anything else.
 
-    Gives the folder where files are written first; None for one of this machine's own.
+    The mark says with which command one goes on. Gives the folder where files are written first; None for one of this machine's own.
     """
     try:
-        begun = json.loads((folder / _MARK).read_bytes()).get("snapshot")
+        begun = json.loads((folder / UNFINISHED).read_bytes()).get("snapshot")
     except (FileNotFoundError, NotADirectoryError, ValueError):
         begun = None
     if begun is None and not snapshots.is_empty(folder):
@@ -108,7 +109,10 @@ def _begin(folder: Place, snapshot: Snapshot) -> Path | None:
                 f"The disk of {folder} has {free / 1e9:.1f} GB free, and the archive takes"
                 f" {snapshot.size / 1e9:.1f} GB"
             )
-    write_whole(folder / _MARK, json.dumps({"snapshot": snapshot.name}))
+    if begun is None or lost is not None:
+        known_by = {} if lost is None else {"forgotten": str(lost.absolute())}
+        mark = {"snapshot": snapshot.name, "place": str(where.absolute())} | known_by
+        write_whole(folder / UNFINISHED, json.dumps(mark))
     if not isinstance(folder, Path):
         return None
     shutil.rmtree(folder / _SCRATCH, ignore_errors=True)

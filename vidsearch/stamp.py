@@ -24,6 +24,8 @@ figures, and `videos` knows what editors need; 5 since there are jobs; 6 since t
 of rows; 7 since rows of videos carry the `place` of their shot; 8 since vectors may be of halves.
 Older ones are read as ever; the next writer adds what is missing."""
 SINCE_PLACE = 7
+UNFINISHED = "restoring.json"
+"""The file in a folder into which a backup is being brought back, until all of that is done."""
 _FILE = "archive.json"
 
 
@@ -218,16 +220,42 @@ def _unreadable(folder: Place, error: OSError) -> ArchiveUnavailable:
     return ArchiveUnavailable(f"The archive {folder} cannot be read: {error.strerror}. {remedy}")
 
 
-def read_stamp(folder: Place) -> Stamp:
-    """The stamp of the archive in `folder`.
+def refuse_unfinished(folder: Place) -> None:
+    """Raise `ArchiveUnavailable`, with the command that goes on, where a restore has not ended.
 
-    Raises `ArchiveUnavailable` where there is no archive or it cannot be read, and
-    `ArchiveMismatch` where a newer vidsearch made it.
+    Until then whoever was forgotten since the backup may be there.
+    """
+    try:
+        begun = json.loads((folder / UNFINISHED).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    except ValueError:
+        begun = {}
+    words = [str(begun.get("place", "PLACE")), "--archive", str(folder)]
+    for option in ("snapshot", "forgotten"):
+        words += [f"--{option}", begun[option]] if begun.get(option) else []
+    raise ArchiveUnavailable(
+        f"The archive {folder} has not been restored to the end, and who was forgotten since the"
+        " backup may still be in it. Where no restore is at work just now, go on with:\n"
+        f"  {shlex.join(['vidsearch', 'restore', *words])}"
+    )
+
+
+def read_stamp(folder: Place, *, restoring: bool = False) -> Stamp:
+    """The stamp of the archive in `folder`; that of an unfinished one for who is `restoring` it.
+
+    Raises `ArchiveUnavailable` where there is no archive, or none that was restored to the end, or
+    it cannot be read, and `ArchiveMismatch` where a newer vidsearch made it.
     """
     try:
         facts = json.loads((folder / _FILE).read_bytes())
         schema = int(facts["schema"])
+        if not restoring:  # asked afterwards: a stamp that was read before there was one is older
+            refuse_unfinished(folder)
     except (FileNotFoundError, NotADirectoryError):
+        refuse_unfinished(folder)
         raise ArchiveUnavailable(
             f"There is no archive in {folder}. Make one with:\n"
             f"  vidsearch index --archive {shlex.quote(str(folder))} PATHS..."

@@ -59,6 +59,7 @@ from vidsearch.stamp import (
     Stamp,
     is_archive,
     read_stamp,
+    refuse_unfinished,
     write_stamp,
 )
 from vidsearch.tables import Tables, explained
@@ -168,6 +169,7 @@ class Store:
             lock = writer_lock(folder)
             lock.acquire(wait_s)
         try:
+            refuse_unfinished(folder)
             if is_archive(folder):
                 return
             stamp = Stamp.new(
@@ -190,16 +192,18 @@ class Store:
         wait_s: float = 60.0,
         waiting: Callable[[str], None] | None = None,
         exact_below: int = EXACT_BELOW,
+        restoring: bool = False,
     ) -> Store:
         """Open an archive, as its one writer unless `read_only`.
 
-        From `exact_below` shots on it keeps indexes (`vidsearch.search_index`).
+        From `exact_below` shots on it keeps indexes (`vidsearch.search_index`). One that was not
+        restored to the end is refused to everybody but who is `restoring` it.
 
         Another writer is waited for, `wait_s` seconds at most; `waiting` is told so once, in a
         sentence. Rows that a killed writer left are swept. Raises `ArchiveUnavailable` where there
         is no archive, `ArchiveMismatch` for one of a newer vidsearch, and `ArchiveBusy`.
         """
-        stamp = read_stamp(folder)
+        stamp = read_stamp(folder, restoring=restoring)
         if read_only:
             return cls(folder, stamp, None, exact_below)
         from vidsearch import forget, generations
@@ -210,7 +214,8 @@ class Store:
             lock.acquire(wait_s, waiting)
         try:
             # Again: whom we waited for may have switched to another generation.
-            store = cls(folder, read_stamp(folder), lock, exact_below)
+            stamp = read_stamp(folder, restoring=restoring)
+            store = cls(folder, stamp, lock, exact_below)
             store._bring_up_to_date()
             generations.sweep(store)
             if forget.is_unfinished(folder):

@@ -22,8 +22,8 @@ from store_records import MODELS, analyzed_video, person
 from vidsearch import Archive, generations
 from vidsearch.backup import check
 from vidsearch.errors import ArchiveUnavailable
-from vidsearch.snapshots import BackupFailed, listed
-from vidsearch.stamp import is_archive, read_stamp
+from vidsearch.snapshots import BackupFailed, Snapshot, listed
+from vidsearch.stamp import UNFINISHED, is_archive, read_stamp
 from vidsearch.store import Store
 
 OLD_ARCHIVES = Path(__file__).parents[1] / "fixtures" / "archives"
@@ -264,12 +264,112 @@ def test_a_restore_that_is_killed_is_no_archive_and_is_gone_on_with(
     for after in (0, 3, n // 2):
         assert _killed(after, "restore", target, safe)
         assert not is_archive(target)
-        with pytest.raises(ArchiveUnavailable, match="There is no archive"):
-            Archive(target).videos()
+        _is_refused(target, safe)
     Archive(target).restore(safe)
     assert held(target) == held(folder)
     with pytest.raises(BackupFailed, match="is not empty"):
         Archive(target).restore(safe)
+
+
+_KILLED_FORGETTING = """
+import os, signal, sys
+from pathlib import Path
+from vidsearch import Archive, audit, forget, restore, stamp, store, tables
+left = int(sys.argv[1])
+def deadly(step, counts=lambda *arguments: True):
+    def run(*arguments, **options):
+        global left
+        left -= counts(*arguments)
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(*arguments, **options)
+    return run
+for module in (audit, forget, restore, stamp):  # the small files: marks, records, journals
+    module.write_whole = deadly(module.write_whole)
+for name in ("overwrite", "tidy"):
+    setattr(tables.Tables, name, deadly(getattr(tables.Tables, name)))
+for name in ("optimize", "close"):
+    setattr(store.Store, name, deadly(getattr(store.Store, name)))
+telling = ("restoring.json", "forgetting.json")
+Path.unlink = deadly(Path.unlink, lambda file, *_: file.name in telling)
+Archive(sys.argv[2]).restore(sys.argv[3], snapshot=sys.argv[4])
+"""
+
+
+def _is_refused(target: Path, safe: Path) -> None:
+    """Nobody may open what was not restored to the end, and everybody is told what to do."""
+    archive = Archive(target)
+    for opening in (
+        archive.videos,
+        archive.people,
+        archive.verify,
+        archive._open.writer().__enter__,
+        lambda: archive.query("a man"),
+        lambda: archive.index([OLD_ARCHIVES / "videos"]),
+        lambda: archive.backup(safe.parent / "of what is not whole"),
+    ):
+        with pytest.raises(ArchiveUnavailable, match=f"restore {safe} --archive {target}"):
+            opening()
+
+
+@pytest.fixture
+def old(real: Archive, tmp_path: Path) -> Snapshot:
+    """A snapshot in `safe` of before Lin-Manuel Miranda was forgotten, of which a later one knows.
+
+    `real` is as it was left by that.
+    """
+    with real._open.writer():  # of today's layout: then all that is counted is of the forgetting
+        pass
+    first = real.backup(tmp_path / "safe").snapshot
+    real.forget_person("Lin-Manuel Miranda")
+    real.backup(tmp_path / "safe")
+    return first
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_restore_that_is_killed_while_it_forgets_shows_nobody_who_was_forgotten(
+    old: Snapshot, tmp_path: Path
+) -> None:
+    safe, kills = tmp_path / "safe", 0
+    while True:
+        target = tmp_path / f"killed {kills}"
+        command = [sys.executable, "-c", _KILLED_FORGETTING, str(kills), target, safe, old.name]
+        code = subprocess.run(command, timeout=300).returncode
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        if (target / UNFINISHED).exists():
+            _is_refused(target, safe)
+            Archive(target).restore(safe, snapshot=old.name)
+        elif target.exists() and any(target.iterdir()):  # after the last step: it is whole
+            assert is_archive(target)
+        if is_archive(target):
+            assert Archive(target).people() == []
+            assert Archive(target).query("Lin-Manuel Miranda").hits == ()
+            assert [f for f in Archive(target).verify() if f.mend != "copy"] == []
+        kills += 1
+    assert kills > 20  # the mark, the stamp, the record, the journal, each table twice, and so on
+
+
+def test_before_all_are_forgotten_again_a_restored_archive_is_opened_by_nobody(
+    old: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    safe, target = tmp_path / "safe", tmp_path / "again"
+    with monkeypatch.context() as patched:
+        patched.setattr(Archive, "_forget_in", _dying)
+        with pytest.raises(SystemExit, match="killed"):
+            Archive(target).restore(safe, snapshot=old.name, forgotten=tmp_path / "real")
+    _is_refused(target, safe)
+    told = f"--snapshot {old.name} --forgotten {tmp_path / 'real'}"
+    with pytest.raises(ArchiveUnavailable, match=told):
+        Store.create(target, **MODELS)
+    assert Archive(target).restore(safe, snapshot=old.name).forgotten == 1
+    assert Archive(target).people() == []
+
+
+def _dying(*_: object, **__: object) -> None:
+    raise SystemExit("killed")
 
 
 # --- what is refused and found -------------------------------------------------------------------
