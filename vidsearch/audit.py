@@ -44,6 +44,11 @@ class Line:
     names: tuple[str, ...] = ()
     photos: tuple[str, ...] = ()
 
+    @property
+    def is_forgetting(self) -> bool:
+        """Whether somebody was forgotten, and not enrolled again."""
+        return self.what == FORGOTTEN
+
 
 def read(folder: Place) -> list[Line]:
     """The lines of an archive, oldest first. Raises `ArchiveUnavailable` if they are damaged."""
@@ -55,6 +60,17 @@ def add(folder: Place, line: Line) -> None:
     salt, lines = _read(folder)
     if line.line_id not in {each.line_id for each in lines}:
         _write(folder, salt, [*lines, line])
+
+
+def put(folder: Place, content: bytes) -> None:
+    """Take another state of the record, which knows of others; lines of its own stay.
+
+    Raises OSError, and ValueError, KeyError or TypeError if the content is damaged.
+    """
+    salt, lines = _parsed(content)
+    known = {line.line_id for line in lines}
+    own = [line for line in read(folder) if line.line_id not in known]
+    _write(folder, salt, [*lines, *own])
 
 
 def forgetting(folder: Place, person: Person, counts: Mapping[str, int]) -> Line:
@@ -84,7 +100,7 @@ def refuse(
     `allow` nobody is refused, and a line says that somebody was enrolled again.
     """
     salt, lines = _read(folder)
-    forgotten = [line for line in lines if line.what == FORGOTTEN]
+    forgotten = [line for line in lines if line.is_forgetting]
     if not forgotten:
         return
     known = {person.person_id: person for person in enrolled}
@@ -105,7 +121,7 @@ def lines_in(content: bytes) -> list[Line]:
 def is_of(folder: Place, person: Person, lines: Sequence[Line]) -> bool:
     """Whether one of `lines`, of this archive's record, says that this person was forgotten."""
     salt, _ = _read(folder)
-    forgotten = [line for line in lines if line.what == FORGOTTEN]
+    forgotten = [line for line in lines if line.is_forgetting]
     return bool(forgotten and _recognised(person, None, forgotten, salt))
 
 

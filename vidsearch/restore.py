@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from vidsearch import audit, snapshots
 from vidsearch.audit import Line
 from vidsearch.backup import with_new_id
+from vidsearch.schema import CONTENT
 from vidsearch.snapshots import BackupFailed, Snapshot, told_of
 from vidsearch.stamp import UNFINISHED, is_archive
 from vidsearch.tables import explained
@@ -53,16 +55,10 @@ def restore(where: Place, folder: Place, name: str = "", lost: Place | None = No
         later = _later_lines(where, snapshot, lost)
     with explained(folder, "written"):
         scratch = _begin(folder, snapshot, where, lost)
-        for path, held in snapshot.files.items():
-            target = folder.joinpath(path) if isinstance(folder, Path) else folder / path
-            if path != _STAMP and not _is_there(target, held.size):
-                if isinstance(target, Path):
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                snapshots.get(where, held, target, scratch)
+        if not is_archive(folder):  # else all is there, but what was forgotten since, for good
+            _copy(where, snapshot, folder, scratch)
         if later is not None:
-            write_whole(folder / "audit.json", later)
-        if not is_archive(folder):
-            _write_stamp(where, folder, snapshot)
+            audit.put(folder, later)
     return Restored(snapshot, 0)
 
 
@@ -72,29 +68,44 @@ def forget_again(
     """Forget whom the restored archive holds although they were forgotten since; gives how many.
 
     `store` is the restored archive, open for writing, and `forget` forgets one person in it. When
-    this is done it is like any other.
+    this is done it is like any other. Those of an earlier try, which was killed, are counted.
     """
+    folder = store.folder
     before = _lines_of(where, snapshot)
-    since = [line for line in audit.read(store.folder) if line not in before]
-    again = [each for each in store.people() if audit.is_of(store.folder, each, since)]
-    for person in again:
-        forget(store, person)
-    with explained(store.folder, "written"):
-        if isinstance(store.folder, Path):
-            shutil.rmtree(store.folder / _SCRATCH, ignore_errors=True)
-        (store.folder / UNFINISHED).unlink(missing_ok=True)
-    return len(again)
+    since = [line for line in audit.read(folder) if line not in before]
+    for person in store.people():
+        if audit.is_of(folder, person, since):
+            forget(store, person)
+    with explained(folder, "written"):
+        mark = json.loads((folder / UNFINISHED).read_bytes())
+        began_at = float(mark.get("began_at", time.time()))
+        again = sum(line.is_forgetting and line.when >= began_at for line in audit.read(folder))
+        if again:
+            _leave_no_byte(store)
+        if isinstance(folder, Path):
+            shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
+        (folder / UNFINISHED).unlink(missing_ok=True)
+    return again
+
+
+def _leave_no_byte(store: Store) -> None:
+    """Keep no file that no table names: whatever killed tries did, one may hold a face."""
+    for each in (store, *store.others()):
+        for name in CONTENT:
+            each.purge(name)
 
 
 def _begin(folder: Place, snapshot: Snapshot, where: Place, lost: Place | None) -> Path | None:
     """Mark the folder as one that is being restored; refuse one that holds anything else.
 
-    The mark says with which command one goes on. Gives the folder where files are written first; None for one of this machine's own.
+    The mark says with which command one goes on. Gives the folder where files are written first;
+    None for one of this machine's own.
     """
     try:
-        begun = json.loads((folder / UNFINISHED).read_bytes()).get("snapshot")
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        begun = None
+        facts = json.loads((folder / UNFINISHED).read_bytes())
+        begun, began_at = facts["snapshot"], facts.get("began_at", time.time())
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        begun, began_at = None, time.time()
     if begun is None and not snapshots.is_empty(folder):
         raise BackupFailed(f"{folder} is not empty: restore into a new folder, with --archive NEW")
     if begun not in (None, snapshot.name):
@@ -110,14 +121,26 @@ def _begin(folder: Place, snapshot: Snapshot, where: Place, lost: Place | None) 
                 f" {snapshot.size / 1e9:.1f} GB"
             )
     if begun is None or lost is not None:
-        known_by = {} if lost is None else {"forgotten": str(lost.absolute())}
-        mark = {"snapshot": snapshot.name, "place": str(where.absolute())} | known_by
+        mark = {"snapshot": snapshot.name, "place": str(where.absolute()), "began_at": began_at}
+        if lost is not None:
+            mark["forgotten"] = str(lost.absolute())
         write_whole(folder / UNFINISHED, json.dumps(mark))
     if not isinstance(folder, Path):
         return None
     shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
     (folder / _SCRATCH).mkdir()
     return folder / _SCRATCH
+
+
+def _copy(where: Place, snapshot: Snapshot, folder: Place, scratch: Path | None) -> None:
+    """Bring all files that are not there yet, the stamp last."""
+    for path, held in snapshot.files.items():
+        target = folder.joinpath(path) if isinstance(folder, Path) else folder / path
+        if path != _STAMP and not _is_there(target, held.size):
+            if isinstance(target, Path):
+                target.parent.mkdir(parents=True, exist_ok=True)
+            snapshots.get(where, held, target, scratch)
+    _write_stamp(where, folder, snapshot)
 
 
 def _is_there(target: Place, size: int) -> bool:
@@ -146,7 +169,7 @@ def _lines_of(where: Place, snapshot: Snapshot) -> Sequence[Line]:
     return audit.lines_in(_content(where, snapshot, audit.FILE))
 
 
-def _later_lines(where: Place, snapshot: Snapshot, lost: Place | None) -> str | None:
+def _later_lines(where: Place, snapshot: Snapshot, lost: Place | None) -> bytes | None:
     """The newest record of who was forgotten; None where it is that of the snapshot itself.
 
     Raises `BackupFailed` where it is no later state of it.
@@ -170,4 +193,4 @@ def _later_lines(where: Place, snapshot: Snapshot, lost: Place | None) -> str | 
             f"What {whose} says of who was forgotten is no later state of the snapshot"
             f" {snapshot.name}: it is of another archive"
         )
-    return newest.decode("utf-8")
+    return newest
