@@ -15,8 +15,8 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -33,6 +33,7 @@ PLACES = "backups.json"
 _NOT_KEPT = ("writer.lock", "writer.json", "latest_version_hint.json", UNFINISHED, PLACES)
 _COPIES = "cache"
 _WRITTEN_ONCE = ("data", "_deletions", "_indices", "_transactions")
+_NOTED_EVERY_S = 30.0
 _Listing = Mapping[str, tuple[Place, Stat]]
 
 
@@ -72,8 +73,10 @@ def back_up(
                 raise BackupFailed(
                     f"{where} holds backups of another archive: choose another place for this one"
                 )
-            taking = _Taking(where, before[-1].files if before else {})
-            files = _at_one_moment(folder, taking.take, wait_s)
+            _remember(folder, where)  # now: what is copied is there, also if this is killed
+            taking = _Taking(where, stamp.archive_id, before[-1].files if before else {})
+            with taking.noted():
+                files = _at_one_moment(folder, taking, wait_s)
             stamp = read_stamp(folder)
             name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{uuid.uuid4().hex[:4]}"
             made = Snapshot(
@@ -81,8 +84,8 @@ def back_up(
             )
             lock.check()
             snapshots.write(where, made)
+            snapshots.forget_unfinished(where)
             dropped = _drop_older(where, [*before, made], keep)
-        _remember(folder, where)
         return Backup(made, taking.copied, taking.copied_bytes, dropped)
     finally:
         lock.release()
@@ -107,13 +110,30 @@ def places_of(folder: Place) -> list[str]:
 
 
 class _Taking:
-    """Copies files that are not there yet; what was copied before is known by path and mark."""
+    """Copies files that are not there yet; what was copied before is known by path and mark.
 
-    def __init__(self, where: Place, before: Mapping[str, Held]) -> None:
+    That is noted in the place once a while, for the next backup, if this one does not end. `read`
+    counts the files that had to be read, of those that a writer writes once.
+    """
+
+    def __init__(self, where: Place, archive_id: str, before: Mapping[str, Held]) -> None:
         self._where = where
+        self._archive_id = archive_id
         self._known = snapshots.objects(where)
-        self._held = {path: held for path, held in before.items() if held.sha256 in self._known}
-        self.copied = self.copied_bytes = 0
+        known = {**before, **snapshots.unfinished(where, archive_id)}
+        self._held = {path: held for path, held in known.items() if held.sha256 in self._known}
+        self._noted_s = time.monotonic()
+        self.copied = self.copied_bytes = self.read = 0
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what was taken also where taking fails."""
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # why it failed is what is to be told
+                self._note()
+            raise
 
     def take(self, path: str, file: Place, stat: Stat) -> Held:
         mark = _mark(stat)
@@ -126,18 +146,25 @@ class _Taking:
             self.copied += 1
             self.copied_bytes += size
         self._held[path] = Held(size, sha256, mark)
+        self.read += "/" in path
+        if time.monotonic() - self._noted_s >= _NOTED_EVERY_S:
+            self._note()
         return self._held[path]
 
+    def _note(self) -> None:
+        snapshots.note_unfinished(self._where, self._archive_id, self._held)
+        self._noted_s = time.monotonic()
 
-def _at_one_moment(
-    folder: Place, take: Callable[[str, Place, Stat], Held], wait_s: float
-) -> dict[str, Held]:
+
+def _at_one_moment(folder: Place, taking: _Taking, wait_s: float) -> dict[str, Held]:
     """Every file of an archive, as all of them were at one moment.
 
     Only while files are listed nothing may be committed. What was listed is copied afterwards,
-    small files first: those are the ones that a writer soon replaces and cleans up.
+    small files first: those are the ones that a writer soon replaces and cleans up. Copying may
+    take hours, and one merge meanwhile makes it begin with another moment: as long as each try
+    leaves less to copy, none was in vain, and nobody has waited.
     """
-    until, pause = time.monotonic() + wait_s, 0.0
+    until, pause, read, take = time.monotonic() + wait_s, 0.0, 0, taking.take
     while True:
         before = _states(_listing(folder))
         everything = _listing(folder)
@@ -145,6 +172,8 @@ def _at_one_moment(
             held = _take(everything, take, lambda path: "/" not in path)  # may be written again
             if before == _states(everything) == _states(_listing(folder)):
                 return held | _take(everything, take, lambda path: "/" in path)
+        if taking.read > read:
+            until, read = time.monotonic() + wait_s, taking.read
         if time.monotonic() > until:
             raise ArchiveBusy(
                 f"The archive {folder} is written to all the time, so that no moment of it could be"
@@ -208,7 +237,7 @@ def _drop_older(where: Place, found: list[Snapshot], keep: int | None) -> tuple[
     older = found[:-keep] if keep else []
     for snapshot in older:
         snapshots.remove(where, snapshot)
-    if older:
+    if keep:  # also what a backup that never was one has copied: it may hold who was forgotten
         left = found[len(older) :]
         snapshots.sweep(where, {held.sha256 for each in left for held in each.files.values()})
     return tuple(snapshot.name for snapshot in older)

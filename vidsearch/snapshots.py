@@ -2,6 +2,7 @@
 
     PLACE/objects/ab/abcd...      a file's content, named by its SHA-256
     PLACE/snapshots/NAME.json     which path of the archive had which content, at one moment
+    PLACE/unfinished.json         the same of what a backup has copied that did not end
 
 A snapshot's file is written last, so what a killed backup leaves is objects that the next one
 finds there already, and never a snapshot that is not whole. Contents that are in several snapshots
@@ -15,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from vidsearch.whole import write_whole
 
 FORMAT = 1
 Write = Callable[[bytes], object]
-_OBJECTS, _SNAPSHOTS = "objects", "snapshots"
+_OBJECTS, _SNAPSHOTS, _UNFINISHED = "objects", "snapshots", "unfinished.json"
 _CHUNK = 1 << 24
 
 
@@ -124,6 +125,31 @@ def write(where: Place, snapshot: Snapshot) -> None:
 def remove(where: Place, snapshot: Snapshot) -> None:
     """Take a snapshot away; its objects stay until `sweep`. Raises OSError."""
     _file(where, snapshot).unlink(missing_ok=True)
+
+
+def unfinished(where: Place, archive_id: str) -> dict[str, Held]:
+    """What a backup of this archive had copied that did not end, by path; nothing where all did.
+
+    Raises OSError.
+    """
+    try:
+        facts = json.loads((where / _UNFINISHED).read_bytes())
+        if facts["archive_id"] != archive_id:
+            return {}
+        return {path: Held(**held) for path, held in facts["files"].items()}
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # it is there to save time, and nothing else
+
+
+def note_unfinished(where: Place, archive_id: str, files: Mapping[str, Held]) -> None:
+    """Keep what a backup has copied so far. Raises OSError."""
+    facts = {path: asdict(held) for path, held in files.items()}
+    write_whole(where / _UNFINISHED, json.dumps({"archive_id": archive_id, "files": facts}))
+
+
+def forget_unfinished(where: Place) -> None:
+    """A snapshot knows it all now. Raises OSError."""
+    (where / _UNFINISHED).unlink(missing_ok=True)
 
 
 def objects(where: Place) -> set[str]:

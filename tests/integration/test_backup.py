@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -20,9 +21,9 @@ import pytest
 from object_store import ObjectStore, object_store
 from store_records import MODELS, analyzed_video, person
 
-from vidsearch import Archive, generations
+from vidsearch import Archive, backup, generations, snapshots
 from vidsearch.backup import check
-from vidsearch.errors import ArchiveUnavailable
+from vidsearch.errors import ArchiveBusy, ArchiveUnavailable
 from vidsearch.snapshots import BackupFailed, Held, listed
 from vidsearch.stamp import UNFINISHED, is_archive, read_stamp
 from vidsearch.store import Store
@@ -202,12 +203,44 @@ def test_each_backup_beside_a_writer_is_the_archive_at_one_moment(
     assert len(states) > 1  # the writer was at work indeed
 
 
+def test_a_merge_while_large_files_are_copied_is_no_reason_to_give_up(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One merge, when more time went by than the archive is waited for."""
+    put, merged = snapshots.put, []
+
+    def slowly(where: Path, source: Path, known: set[str]) -> tuple[str, int, bool]:
+        if not merged and "keyframes.lance/data" in source.as_posix():
+            time.sleep(0.3)  # as the minutes that a large file takes
+            with Store.open(folder) as writer:
+                writer.publish_many([analyzed_video("v3")])
+                writer.optimize(force=True)
+            merged.append(not source.exists())
+        return put(where, source, known)
+
+    monkeypatch.setattr(snapshots, "put", slowly)
+    Archive(folder).backup(tmp_path / "safe", wait_s=0.2)
+    assert merged == [True]
+    Archive(tmp_path / "again").restore(tmp_path / "safe")
+    assert held(tmp_path / "again") == held(folder)
+
+
+def test_an_archive_of_which_no_moment_is_found_is_busy(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = iter(range(10**6))
+    monkeypatch.setattr(backup, "_states", lambda _: {"": (next(numbers), "")})
+    with pytest.raises(ArchiveBusy, match="written to all the time"):
+        Archive(folder).backup(tmp_path / "safe", wait_s=0.3)
+
+
 # --- killed --------------------------------------------------------------------------------------
 
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from vidsearch import Archive, snapshots
+from vidsearch import Archive, backup, snapshots
+backup._NOTED_EVERY_S = 0
 left = int(sys.argv[1])
 def deadly(step):
     def run(*arguments):
@@ -254,6 +287,65 @@ def test_a_backup_that_is_killed_leaves_those_before_it(folder: Path, tmp_path: 
     assert not list(safe.rglob("*.part"))
     Archive(tmp_path / "now").restore(safe)
     assert held(tmp_path / "now") == held(folder)
+
+
+class Reading:
+    """Counts the files of an archive that a backup reads, and fails after so many of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.files: list[str] = []
+        self.left = 10**6
+        self._put = snapshots.put
+        monkeypatch.setattr(snapshots, "put", self._counted)
+
+    def _counted(self, where: Path, source: Path, known: set[str]) -> tuple[str, int, bool]:
+        if len(self.files) == self.left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.files.append(str(source))
+        return self._put(where, source, known)
+
+
+@pytest.mark.parametrize(
+    "how", ["the disk is full", pytest.param("killed", marks=pytest.mark.slow)]
+)
+def test_what_a_backup_has_copied_that_did_not_end_is_not_read_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    safe, reading = tmp_path / "safe", Reading(monkeypatch)
+    if how == "killed":
+        assert _killed(9, "backup", folder, safe)
+        before = set(json.loads((safe / "unfinished.json").read_bytes())["files"])
+    else:
+        reading.left = 9
+        with pytest.raises(BackupFailed, match="no space left"):
+            Archive(folder).backup(safe)
+        before = {os.path.relpath(file, folder) for file in reading.files}
+        reading.files, reading.left = [], 10**6
+    assert len(before) == 9
+    done = Archive(folder).backup(safe)
+    read = {os.path.relpath(file, folder) for file in reading.files}
+    assert read == set(done.snapshot.files) - before
+    assert not (safe / "unfinished.json").exists()
+    check(safe)
+    Archive(tmp_path / "again").restore(safe)
+    assert held(tmp_path / "again") == held(folder)
+
+
+def test_what_a_backup_that_did_not_end_holds_of_who_was_forgotten_is_told_and_goes(
+    real: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    safe, name = tmp_path / "safe", "Lin-Manuel Miranda"
+    jpeg = real.person(name).photos[0].jpeg
+    with monkeypatch.context() as patched:
+        patched.setattr(snapshots, "write", _dying)
+        with pytest.raises(SystemExit, match="killed"):
+            real.backup(safe)
+    assert _bytes_of(safe, jpeg) != []
+    told: list[str] = []
+    Archive(real.path, waiting=told.append).forget_person(name)
+    assert f"vidsearch backup {safe} --archive {real.path} --keep 1" in told[-1]
+    real.backup(safe, keep=1)
+    assert _bytes_of(safe, jpeg) == []
 
 
 @pytest.mark.slow
