@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EVERY_S = 60.0
 """How often the row of a run is written while it works."""
 KEPT = 1000
-"""Jobs that are remembered, the latest."""
+"""Jobs that are remembered, the latest, and as many older ones that were given other paths."""
 PATHS_KEPT = 20
 """Paths that are remembered of a run, which may have been given a list of a hundred thousand."""
 RUNNING, DONE, STOPPED, FAILED, KILLED = "running", "done", "stopped", "failed", "killed"
@@ -121,8 +121,16 @@ class _Journal:
             for each in self._store.jobs()
             if each.job_id != job.job_id
         ]
-        self._store.put_jobs([*others, job][-KEPT:])
+        self._store.put_jobs(_latest([*others, job]))
         self._written_s = time.monotonic()
+
+
+def _latest(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs to remember: a folder that was indexed once, before thousands of others, is one."""
+    recent = jobs[-KEPT:]
+    told = {job.paths for job in recent}
+    older = {job.paths: job for job in jobs[:-KEPT] if job.paths not in told}
+    return [*list(older.values())[-KEPT:], *recent]
 
 
 def _some(paths: tuple[str, ...]) -> tuple[str, ...]:

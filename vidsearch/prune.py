@@ -1,11 +1,8 @@
 """Which files of an archive are really gone, and dropping their videos.
 
 A file that is not to be seen was deleted, or its disk is not there. The second must never cost a
-video its rows, so a file counts as gone only where something vouches for its disk: another file of
-the archive in the same folder or below it, or a folder that still holds something. What is missing
-of a folder that is missing or empty altogether, or of a mount point, bucket or folder that was
-indexed and of which no file is left, is kept until somebody says that it is meant (`meant`). In a
-store only its own word that an object does not exist counts.
+video its rows (`vidsearch.ground`), so what may only be away is kept until somebody says that it is
+meant (`meant`). In a store only its own word that an object does not exist counts.
 
 What people said stays: labels, clusters, enrolled people and their photos know faces by video, time
 and place, and find them again when the video comes back.
@@ -18,19 +15,17 @@ import stat
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from vidsearch.copies import gone, release
+from vidsearch.ground import NONE_LEFT, Ground, folders_of, roots_of
 from vidsearch.inputs import find_videos, fingerprint, is_video_name
 from vidsearch.records import Video
-from vidsearch.urls import Place, absolute, is_stored, is_url, place, stat_of
+from vidsearch.urls import Place, absolute, is_stored, place, stat_of
 
 if TYPE_CHECKING:
     from vidsearch.store import Store
 
-NONE_LEFT = "none of the files that were indexed there is left"
 _NEVER_READ = "path-"  # how ids of files begin that could not be opened when they were indexed
 
 
@@ -79,9 +74,10 @@ def look(store: Store, meant: Iterable[str | bytes | os.PathLike[str]] = ()) -> 
     missing = {video.video_id: gone(video) for video in videos}
     if not any(missing.values()):
         return Prospect((), (), ())
-    there = {p for video in videos for p in video.paths if p not in missing[video.video_id]}
-    roots = _asked(store)
-    ground = _Ground(there, roots, [absolute(each) for each in meant])
+    paths = {path for video in videos for path in video.paths}
+    there = paths - {path for each in missing.values() for path in each}
+    asked = _asked(store)
+    ground = Ground(there, roots_of(asked, paths), [absolute(each) for each in meant])
     lost: list[bytes] = []
     doubts: dict[tuple[bytes, str], list[bytes]] = defaultdict(list)
     for video in videos:
@@ -89,7 +85,7 @@ def look(store: Store, meant: Iterable[str | bytes | os.PathLike[str]] = ()) -> 
             doubt = None if video.video_id.startswith(_NEVER_READ) else ground.doubt(path)
             (lost if doubt is None else doubts[doubt]).append(path)
     homeless = [v for v in videos if v.paths and set(v.paths) <= set(lost)]
-    moved = _elsewhere(homeless, there, roots)
+    moved = _elsewhere(homeless, there, asked)
     return Prospect(
         tuple(sorted(set(lost))),
         moved,
@@ -116,66 +112,8 @@ def prune(
     return Pruned(tuple(release(store, lost, holders)), found.moved, found.kept)
 
 
-class _Ground:
-    """What vouches for a folder: files `there`, the `roots` that were indexed, what is `meant`."""
-
-    def __init__(
-        self, there: Iterable[bytes], roots: Collection[bytes], meant: Sequence[bytes]
-    ) -> None:
-        self._vouched = {folder for path in there for folder in _folders_of(path)}
-        self._roots = set(roots)
-        self._meant = set(meant)
-        self._why = cache(self._reason)
-
-    def doubt(self, path: bytes) -> tuple[bytes, str] | None:
-        """The folder for which nothing vouches and why; None where a missing file is gone."""
-        above = list(_folders_of(path))
-        if self._meant & {path, *above}:
-            return None
-        if not is_url(path) and os.path.islink(path):
-            return path, "it is a link to something that is not there"
-        alone = [folder for folder in above if folder not in self._vouched]
-        for folder in alone:
-            if reason := self._why(folder):
-                return folder, reason
-        if len(alone) == len(above):  # not one file of this disk, or of this store, is there
-            return above[0], NONE_LEFT
-        return None
-
-    def _reason(self, folder: bytes) -> str:
-        """Why the files of a folder of which none is there need not be gone; "" if they are."""
-        if is_url(folder):
-            is_bucket = folder.count(b"/") == 2
-            return NONE_LEFT if is_bucket or folder in self._roots else ""
-        try:
-            entries = os.listdir(folder)
-        except FileNotFoundError:
-            return "the folder is not there"
-        except NotADirectoryError:
-            return "it is no folder any more"
-        except OSError as error:
-            return f"the folder cannot be looked into ({(error.strerror or str(error)).lower()})"
-        if all(name.startswith(b".") for name in entries):
-            return "the folder is empty"
-        if os.path.dirname(folder) == folder:
-            return ""  # the whole file system: it is there
-        return NONE_LEFT if folder in self._roots or os.path.ismount(folder) else ""
-
-
-def _folders_of(path: bytes) -> Iterator[bytes]:
-    """The folders that a path lies in, the outermost first; of an object, from its bucket on."""
-    if is_url(path):
-        scheme, _, rest = path.partition(b"://")
-        names = rest.split(b"/")
-        for n in range(1, len(names)):
-            yield scheme + b"://" + b"/".join(names[:n])
-        return
-    for folder in reversed(PurePath(os.fsdecode(path)).parents):
-        yield os.fsencode(folder)
-
-
 def _asked(store: Store) -> list[bytes]:
-    """The folders and prefixes that runs were told to index, as far as they are remembered."""
+    """What runs were told to index, as far as it is remembered: folders, files and globs."""
     told = dict.fromkeys(path for job in store.jobs() for path in job.paths)
     return [absolute(path) for path in told if os.path.isabs(path) or is_stored(path)]
 
@@ -183,7 +121,7 @@ def _asked(store: Store) -> list[bytes]:
 def _kept(root: bytes, reason: str, paths: Sequence[bytes]) -> Kept:
     """Files that are kept; of a disk that is there, the narrowest folder that holds them all."""
     if reason == NONE_LEFT:
-        shared = set.intersection(*(set(_folders_of(path)) for path in paths))
+        shared = set.intersection(*(set(folders_of(path)) for path in paths))
         root = max(shared, key=len, default=root)
     return Kept(root, reason, tuple(sorted(set(paths))))
 

@@ -14,8 +14,8 @@ from object_store import ObjectStore, object_store
 from store_records import person
 from videos import encode
 
-from vidsearch import Archive
-from vidsearch.prune import NONE_LEFT
+from vidsearch import Archive, jobs
+from vidsearch.ground import NONE_LEFT
 from vidsearch.records import Label
 from vidsearch.store import Store
 
@@ -82,6 +82,53 @@ def test_a_root_is_known_however_it_was_said(
         assert names(archive) >= {"a.mp4", "b.mp4", "x.mp4"}, way
         for name in ("a.mp4", "b.mp4"):
             (tmp_path / name).rename(disks / "one" / name)
+
+
+@pytest.mark.parametrize("way", ["files", "long list", "glob", "forgotten"])
+def test_files_that_were_given_by_themselves_stand_for_their_folder(
+    disks: Path, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `index one /usb/*.mp4`; then a readme is all that lies where the disk was."""
+    archive, usb = Archive(tmp_path / "archive"), disks / "two"
+    monkeypatch.setattr(jobs, "KEPT", 1)
+    given = {"glob": [usb / "*.mp4"], "forgotten": [usb]}.get(way, [usb / "c.mp4", usb / "d.mp4"])
+    if way == "long list":
+        given = [*(tmp_path / f"{n}.mp4" for n in range(30)), *given]
+    archive.index([disks / "one" / "a.mp4", *given])
+    archive.index([disks / "one" / "b.mp4"])
+    if way == "forgotten":
+        with archive._open.writer() as store:
+            store.put_jobs(store.jobs()[-1:])
+    kept = tmp_path / "unplugged"
+    usb.rename(kept)
+    usb.mkdir()
+    (usb / "README.txt").write_text("The disk is mounted here.")
+    (disks / "one" / "a.mp4").unlink()  # deleted indeed: the folder has another file still
+    done = Archive(archive.path).prune()
+    gone = {Path(video.path).name for video in done.videos} - {f"{n}.mp4" for n in range(30)}
+    assert gone == {"a.mp4"}
+    assert [(each.root, each.reason) for each in done.kept] == [(os.fsencode(usb), NONE_LEFT)]
+    assert names(archive) == {"b.mp4", "c.mp4", "d.mp4"}
+    usb.rename(tmp_path / "mount point")
+    kept.rename(usb)
+    (usb / "c.mp4").unlink()
+    assert {Path(v.path).name for v in Archive(archive.path).prune().videos} == {"c.mp4"}
+
+
+def test_a_folder_that_was_indexed_before_many_runs_is_remembered(
+    disks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "KEPT", 2)
+    archive = Archive(tmp_path / "archive")
+    archive.index([disks / "two"])
+    for number in range(4):
+        encode(disks / "one" / f"{number}.mp4", n_frames=5 + number, size=(160, 90))
+        archive.index([disks / "one"])
+    assert [job.paths for job in Archive(archive.path).jobs()] == [
+        (str(disks / "one"),),
+        (str(disks / "one"),),
+        (str(disks / "two"),),
+    ]
 
 
 # --- what is gone --------------------------------------------------------------------------------
