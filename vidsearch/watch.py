@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidsearch.errors import ArchiveBusy, ArchiveUnavailable
+from vidsearch.ground import Ground, roots_of
 from vidsearch.indexing import Event, Failed, Indexed
 from vidsearch.inputs import PathLike, find_videos, printable
-from vidsearch.urls import Place, Stat, is_stored, is_there, place, stat_of
+from vidsearch.urls import Place, Stat, absolute, is_stored, is_there, place, stat_of
 
 if TYPE_CHECKING:
     from vidsearch.records import Video
@@ -79,7 +81,8 @@ class _File:
     inode: tuple[int, int] | None
     since: float
     done: bool
-    lost: bool = False  # its root is not there
+    disk: int | None  # that its folder lay on
+    lost: bool = False  # whatever it lay on may only be away
 
 
 @dataclass
@@ -91,7 +94,7 @@ class Ledger:
     known: dict[bytes, tuple[int, float]] = field(default_factory=dict)
     files: dict[bytes, _File] = field(default_factory=dict)
     looked_s: float = 0.0
-    _lost: set[str] = field(default_factory=set)
+    _told: set[str] = field(default_factory=set)
     _was_lost: bool = False
     _began: bool = False
 
@@ -99,15 +102,16 @@ class Ledger:
         """Look at all folders; what was renamed or is gone since the last time."""
         began = time.monotonic()
         found = find_videos(self.roots)
-        there = {os.fsencode(each): each for each in found.files}
-        news, lost = self._lost_roots(found.missing)
+        disk = cache(_disk)
         new = {}
-        for raw, each in there.items():
+        for each in found.files:
+            raw = os.fsencode(each)
             try:
-                new[raw] = self._file(raw, each, stat_of(each), began)
+                new[raw] = self._file(raw, each, stat_of(each), disk(each.parent), began)
             except OSError:
                 continue  # it went while we looked
-        news += self._absent(new, lost)
+        lost = {printable(str(path)): reason for path, reason in found.missing}
+        news = [*self._absent(new, lost), *self._lost(lost)]
         self.files.update(new)
         self._began, self.looked_s = True, time.monotonic() - began
         return news
@@ -134,48 +138,83 @@ class Ledger:
         wait = min([*left, _LOST_LOOK_S if self._was_lost else _LOOK_S])
         return max(wait, _SHARE * self.looked_s, 0.05)
 
-    def _file(self, raw: bytes, each: Place, stat: Stat, now: float) -> _File:
+    def _file(self, raw: bytes, each: Place, stat: Stat, disk: int | None, now: float) -> _File:
         state, inode = (stat.st_size, stat.st_mtime_ns), _inode(stat)
         before = self.files.get(raw)
         if before is not None and before.state == state:
-            before.lost = False
+            before.lost, before.disk = False, disk
             return before
         known = self.known.get(raw) == (stat.st_size, stat.st_mtime)
         since = now
         if not self._began:  # what has been there for long need not be watched first
             since -= max(0.0, time.time() - stat.st_mtime)
-        return _File(each, state, inode, since, known)
+        return _File(each, state, inode, since, known, disk)
 
-    def _absent(self, new: dict[bytes, _File], lost: Iterable[str]) -> list[News]:
-        """What was there and is not, and under which name it is there now, if it is."""
+    def _absent(self, new: Mapping[bytes, _File], lost: dict[str, str]) -> list[News]:
+        """What was there and is not, and under which name it is there now, if it is.
+
+        What may only be away is neither: for it `lost` gets the folder, and why.
+        """
         by_inode = {each.inode: raw for raw, each in new.items() if raw not in self.files}
+        doubt = self._doubts(new, lost)
         news: list[News] = []
         for raw in [raw for raw in self.files if raw not in new]:
-            shown = printable(raw)
-            if any(shown.startswith(f"{root.rstrip('/')}/") for root in lost):
-                self.files[raw].lost = True
-                continue  # its disk is not there: that says nothing of it
-            before = self.files.pop(raw)
+            before = self.files[raw]
             now = by_inode.get(before.inode) if before.inode else None
             if now is not None and new[now].state == before.state:
                 new[now].since = before.since
-                news.append(Renamed(shown, printable(now)))
+                news.append(Renamed(printable(raw), printable(now)))
+            elif (away := doubt(raw)) is not None:
+                before.lost = True
+                lost.setdefault(*away)
+                continue
             else:
-                news.append(Gone(shown))
+                news.append(Gone(printable(raw)))
+            del self.files[raw]
         return news
 
-    def _lost_roots(
-        self, missing: Iterable[tuple[Place | str, str]]
-    ) -> tuple[list[News], set[str]]:
-        """Folders that cannot be looked at; each is told of once."""
-        now = {printable(str(path)): reason for path, reason in missing}
+    def _doubts(
+        self, new: Mapping[bytes, _File], lost: Mapping[str, str]
+    ) -> Callable[[bytes], tuple[str, str] | None]:
+        """What tells of a file that is absent which folder may only be away, and why.
+
+        It goes by what `prune` goes by; `there` is what has been there before, for another disk in
+        the same place may hold videos too.
+        """
+        roots, disk = list(lost), cache(_disk)
+        there = self.files.keys() & new.keys()
+
+        @cache
+        def ground() -> Ground:
+            asked = [absolute(root) for root in self.roots]
+            return Ground(there, roots_of(asked, self.files.keys()))
+
+        def doubt(raw: bytes) -> tuple[str, str] | None:
+            shown, before = printable(raw), self.files[raw]
+            for root in roots:
+                if shown.startswith(f"{root.rstrip('/')}/"):
+                    return root, lost[root]
+            if (found := ground().doubt(raw)) is not None:
+                return printable(found[0]), f"does not hold what it held ({found[1]})"
+            folder = before.place.parent
+            if before.disk not in (None, disk(folder)):
+                return printable(folder), "lies on another disk than before"
+            return None
+
+        return doubt
+
+    def _lost(self, lost: Mapping[str, str]) -> list[News]:
+        """Folders that cannot be looked at, or whose disk may be away; each is told of once."""
         news: list[News] = [
-            Waiting(f"{path} {reason}; it is watched again when it is back")
-            for path, reason in now.items()
-            if path not in self._lost
+            Waiting(
+                f"{path} {reason}; nothing of it counts as deleted, and it is watched again"
+                " when it is back"
+            )
+            for path, reason in lost.items()
+            if path not in self._told
         ]
-        self._lost, self._was_lost = set(now), self._was_lost or bool(now)
-        return news, self._lost
+        self._told, self._was_lost = set(lost), self._was_lost or bool(lost)
+        return news
 
 
 def watch(
@@ -216,6 +255,14 @@ def _run(index: Index, batch: Sequence[_File]) -> Iterator[News]:
 def known_of(videos: Iterable[Video]) -> dict[bytes, tuple[int, float]]:
     """The files that the archive knows as they are, those that failed too, by path."""
     return {path: (each.size, each.mtime) for each in videos for path in each.paths if each.size}
+
+
+def _disk(folder: Place) -> int | None:
+    """Which file system a folder lies on; None in a store, and where there is none."""
+    try:
+        return folder.stat().st_dev if isinstance(folder, Path) else None
+    except OSError:
+        return None
 
 
 def _inode(stat: Stat) -> tuple[int, int] | None:
