@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from benchmarks import scale_growth
+from benchmarks import growth, scale_growth
 from benchmarks._growth import Line, Panel, figure, power
 
 
@@ -86,3 +86,23 @@ def test_questions_are_drawn_new_and_asked_before_and_beside_the_proportion(tmp_
 def test_a_panel_may_have_nothing_to_draw() -> None:
     nothing = Panel("nothing", "shots", "ms", (Line("not asked", (), ()),))
     assert figure([nothing], columns=1).axes[0].get_lines() == []
+
+
+def test_indexing_is_drawn_against_minutes_with_the_power_fitted_to_all_lengths() -> None:
+    rows = [
+        {"format": name, "minutes": minutes}
+        | dict.fromkeys(growth.ROWS, 20 * minutes)
+        | {"core s": cost * minutes, "core s with start": 5 + cost * minutes}
+        | {"archive MB": minutes**0.9, "peak MiB": 400 * minutes**0.1}
+        for name, cost in (("360p", 4.0), ("720p", 7.0))
+        for minutes in (1.0, 2.0, 4.0, 16.0)
+    ]
+    drawn = growth.panels(rows)
+    powers = {line.name: line.power for panel in drawn for line in panel.lines}
+    assert powers["720p, core s"] == pytest.approx(1.0)
+    assert powers["720p, face looks"] == pytest.approx(1.0)
+    assert 0.5 < powers["360p, core s with start"] < 0.9
+    assert powers["720p, archive MB"] == pytest.approx(0.9)
+    assert powers["360p, peak MiB"] == pytest.approx(0.1)
+    assert "720p, core s 1.00 (last doubling: 4.00 times)" in growth.powers(drawn)
+    assert len(figure(drawn, columns=2).axes) == 4
