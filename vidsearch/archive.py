@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from vidsearch.people_folder import Arrival
     from vidsearch.photos import Picture
     from vidsearch.prune import Prospect, Pruned
-    from vidsearch.records import Job, Rows, Still
+    from vidsearch.records import Job, Still
     from vidsearch.reindexing import Outcome
     from vidsearch.restore import Restored
     from vidsearch.review import Question
@@ -474,7 +474,8 @@ class Archive:
         from vidsearch.appearances import together
         from vidsearch.errors import InvalidQuery
 
-        named = [enrolment.find(name, self._tracks[2]).name for name in people]
+        enrolled = self._open.comparable.people(pictures=False)
+        named = [enrolment.find(name, enrolled).name for name in people]
         if len(set(named)) < max(2, len(named)):
             raise InvalidQuery(f"together wants two people at least, each once, not {named}")
         return together([self.appearances(name, threshold=threshold) for name in named])
@@ -488,9 +489,10 @@ class Archive:
         """
         from vidsearch.appearances import screen_time
 
-        rows, scorer, enrolled = self._tracks
+        store, least = self._open.comparable, _or_default(threshold)
+        enrolled = store.people(pictures=False)
         people = enrolled if person is None else [enrolment.find(person, enrolled)]
-        return screen_time(rows, scorer, people, enrolled, by, threshold=_or_default(threshold))
+        return screen_time(store.rows(), self._open.scorer, people, enrolled, by, threshold=least)
 
     def plot_timeline(
         self,
@@ -513,12 +515,6 @@ class Archive:
         from vidsearch.timeline_plot import plot_appearances
 
         plot_appearances(self.person(person), found, self.videos(), Path(file))
-
-    @property
-    def _tracks(self) -> tuple[Rows, IdentityScorer, list[Person]]:
-        """What says who is in which face track: the rows, their scorer, and everybody enrolled."""
-        store = self._open.comparable
-        return store.rows(), self._open.scorer, store.people(pictures=False)
 
     # --- what there is ---------------------------------------------------------------------------
 

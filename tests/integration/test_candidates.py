@@ -494,6 +494,8 @@ def test_timelines_and_appearances_read_only_what_they_need(made: Both) -> None:
     found, whole = archive.timeline("v000001.mp4"), exact.timeline("v000001.mp4")
     assert [found.at(t).people for t in times] == [whole.at(t).people for t in times]
     assert any(whole.at(t).people for t in times)
+    two = "Otto Often", "Sam Sometimes"
+    assert [*archive.together(*two)] == [*exact.together(*two)]
     assert archive._open.reader._rows is None  # not all rows of the archive
 
 
