@@ -151,6 +151,7 @@ def ray_head() -> Iterator[Head]:
         "RAY_ADDRESS": f"127.0.0.1:{ports['port']}",
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{ports['dashboard-port']}",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_JOB_STOP_WAIT_TIME_S": "60",  # not 3, after which it kills: this machine may be busy
     }
     options = [f"--{name}={value}" for name, value in ports.items()]
     options += ["--num-cpus=2", "--object-store-memory=100000000", f"--temp-dir={folder}"]
