@@ -45,16 +45,19 @@ class Head:
     def vidsearch(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, "-m", "vidsearch", *arguments)
 
-    def killed_after(self, n_indexed: int, *arguments: object) -> int:
-        """Run `vidsearch` and kill it when it has told of so many files; its exit status."""
-        words = [sys.executable, "-m", "vidsearch", *map(str, arguments), "--json"]
-        process = subprocess.Popen(
-            words,
-            stdout=subprocess.DEVNULL,
+    def _telling(self, *arguments: object, stdout: int) -> subprocess.Popen[str]:
+        """`vidsearch --json` at work, which tells on its stderr how far it is."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "vidsearch", *map(str, arguments), "--json"],
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             env=self.environment,
         )
+
+    def killed_after(self, n_indexed: int, *arguments: object) -> int:
+        """Run `vidsearch` and kill it when it has told of so many files; its exit status."""
+        process = self._telling(*arguments, stdout=subprocess.DEVNULL)
         assert process.stderr is not None
         told = 0
         for line in process.stderr:
@@ -69,14 +72,7 @@ class Head:
         self, file: Path, *arguments: object
     ) -> subprocess.CompletedProcess[str]:
         """Run `vidsearch --json`, and kill the worker of a file once it tells how far that is."""
-        words = [sys.executable, "-m", "vidsearch", *map(str, arguments), "--json"]
-        process = subprocess.Popen(
-            words,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=self.environment,
-        )
+        process = self._telling(*arguments, stdout=subprocess.PIPE)
         assert process.stderr is not None
         assert process.stdout is not None
         lines, killed = [], False
@@ -86,7 +82,7 @@ class Head:
                 os.kill(_worker_of(file), signal.SIGKILL)
                 killed = True
         said = process.stdout.read()
-        return subprocess.CompletedProcess(words, process.wait(60), said, "".join(lines))
+        return subprocess.CompletedProcess(process.args, process.wait(60), said, "".join(lines))
 
     def assert_goes_on_after_a_kill(
         self, archive: Path, n_indexed: int, *index: object, question: str
