@@ -416,6 +416,8 @@ def filesystem(scheme: str) -> Any:
 def _made(scheme: str, pid: int, environment: int) -> Any:
     """One for each process and environment: neither outlives a fork or another endpoint."""
     package, extra = _PACKAGES[scheme]
+    # Of its own accord gcsfs asks of each bucket, at each call, whether it is of a new kind.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     try:
         import fsspec
 
@@ -427,7 +429,8 @@ def _made(scheme: str, pid: int, environment: int) -> Any:
     for name in TALKATIVE:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
-            logger.setLevel(logging.INFO)
+            # gcsfs logs what it then raises, with a traceback: it is told once, by who asked.
+            logger.setLevel(logging.CRITICAL if name == "gcsfs" else logging.INFO)
     with explained(f"{scheme}://"):
         made = fsspec.filesystem(scheme, skip_instance_cache=True, **_OPTIONS[scheme])
     if scheme == "s3":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ _NO_CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     "gs": "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS",
 }
+_WITH_A_KEY = "set GOOGLE_APPLICATION_CREDENTIALS to the file of one"
 _BREAKS = {
     "ClientPayloadError",
     "ResponseStreamingError",
@@ -41,10 +43,18 @@ def explained(url: str) -> Iterator[None]:
     except PermissionError:
         raise PermissionError(errno.EACCES, "no permission", url) from None
     except Exception as error:
-        engine = type(error).__module__.split(".")[0]
-        if isinstance(error, OSError) or engine in _ENGINES:
+        if str(error).startswith("Forbidden: "):  # as gcsfs says it, in an OSError
+            raise PermissionError(errno.EACCES, "no permission", url) from None
+        if isinstance(error, OSError) or _of_an_engine(error):
             raise RemoteError(_reason(url.partition("://")[0], error)) from None
         raise
+
+
+def _of_an_engine(error: BaseException) -> bool:
+    """Whether an engine has made it, or let it through: gcsfs raises ValueError too."""
+    frames = traceback.walk_tb(error.__traceback__)
+    modules = [type(error).__module__, *(f.f_globals.get("__name__", "") for f, _ in frames)]
+    return any(module.partition(".")[0] in _ENGINES for module in modules)
 
 
 def _reason(scheme: str, error: BaseException) -> str:
@@ -60,8 +70,13 @@ def _reason(scheme: str, error: BaseException) -> str:
     }:
         return f"no credentials were found for it: {_NO_CREDENTIALS[scheme]}"
     code = code_of(error)
+    if code and code[0] == 401:
+        return f"the store wants credentials, or others: {_NO_CREDENTIALS[scheme]}"
     if code and (code[0] >= 500 or code[0] == 429):
-        return f"the store failed again and again ({code[0]} {code[1]}){LATER}"
+        what = " ".join(filter(None, map(str, code)))
+        return f"the store failed again and again ({what}){LATER}"
+    if "private key to sign" in str(error):
+        return f"a link to it can be signed with a service account's key alone: {_WITH_A_KEY}"
     if kinds & _BREAKS:
         return f"the store's answers break off: {_NO_ANSWER[scheme]}"
     if any("Timeout" in kind or "Connect" in kind for kind in kinds):
