@@ -143,6 +143,10 @@ COMPARED: dict[str, dict[str, Any]] = {
     "context, videos": OF_VIDEOS,
     "context, date": OF_A_DATE,
 }
+MORE_WORDS: Questions = {  # enough of them to tell what share of the best is found
+    kind: tuple((text + end, wishes) for text in (*CONTEXTS, *OTHERS) for end in ENDINGS[:2])
+    for kind, wishes in COMPARED.items()
+}
 
 
 def main() -> None:
@@ -344,9 +348,11 @@ def ask(folder: Path) -> None:
     warm_s = timed(archive.warm)
     answers, new_times = _answers(archive, QUESTIONS)  # and everything is warm
     times, cores = _times(archive, 2)
-    new_answers, new_words = _answers(archive, NEW_WORDS)
-    keep(folder, answers=answers, new_answers=new_answers, times=times, cores=cores)
+    _, new_words = _answers(archive, NEW_WORDS)
+    keep(folder, answers=answers, times=times, cores=cores)
     keep(folder, new_times=new_times, new_words=new_words)
+    more_answers, _ = _answers(archive, MORE_WORDS)
+    keep(folder, more_answers=more_answers)
     only = [(hit.video, hit.people[0].probability) for hit in archive.query(ONLY_ONCE).hits]
     keep(
         folder,
@@ -381,7 +387,7 @@ def contexts(folder: Path) -> None:
     for kind, asked in COMPARED.items():
         filters = chosen(asked.get("video"), None, None, 0.0, None, asked.get("date"))
         left[kind] = np.array([each.video_id for each in videos if wanted_video(each, filters)])
-    words = {"exact_contexts": QUESTIONS, "exact_new_words": NEW_WORDS}
+    words = {"exact_contexts": QUESTIONS, "exact_more_words": MORE_WORDS}
     wanted = {
         (name, kind): directions([text for text, _ in questions[kind]])
         for name, questions in words.items()
@@ -395,9 +401,11 @@ def contexts(folder: Path) -> None:
         of, shots = np.array(batch["video_id"].to_pylist()), batch["shot"].to_pylist()
         inside = {kind: np.flatnonzero(np.isin(of, some)) for kind, some in left.items()}
         for (name, kind), each in wanted.items():
+            if not len(inside[kind]):
+                continue
             products = each @ vectors[inside[kind]].T
-            for found, product in zip(best[name, kind], products, strict=True):
-                nearest = np.argsort(-product)[:10]
+            ten = np.argpartition(-products, min(9, products.shape[1] - 1))[:, :10]
+            for found, product, nearest in zip(best[name, kind], products, ten, strict=True):
                 rows = inside[kind][nearest].tolist()
                 found += [
                     (value, str(of[row]), shots[row])

@@ -73,8 +73,8 @@ def _questions(measured: Sequence[Mapping[str, Any]]) -> str:
                 "recall@10": "",
                 "recall@10, new words": "",
             }
-            if kind in each.get("exact_new_words", {}):
-                pairs = zip(each["new_answers"][kind], each["exact_new_words"][kind], strict=True)
+            if kind in each.get("exact_more_words", {}):
+                pairs = zip(each["more_answers"][kind], each["exact_more_words"][kind], strict=True)
                 row["recall@10, new words"] = float(np.mean([recall(*pair) for pair in pairs]))
             if kind in each.get("exact_contexts", {}):
                 pairs = zip(each["answers"][kind], each["exact_contexts"][kind], strict=True)

@@ -24,9 +24,9 @@ from vidsearch.tables import Tables, Wanted, explained
 
 _PROBES = 80  # inverted lists that are looked at, at least, for each so many rows
 _FOR_ROWS = 500
-_SHARE = 13  # and at least one in so many of all lists: less finds less
+_SHARE = 20  # and at least one in so many of all lists: less finds less
 _REFINED = 2  # the best of so many times the keyframes that are wanted
-_COMPARED, _COMPARED_ONE_BIT = 100, 800  # and of so many at least; of codes of one bit
+_COMPARED, _COMPARED_ONE_BIT = 48, 800  # and of so many at least; of codes of one bit
 _OFTEN = 1 / 20  # a filter that leaves so much is looked at when the nearest are found
 _SPARE = 1.25  # times as many as it leaves on average
 _AT_ONCE = 5000  # places in one condition
