@@ -29,6 +29,7 @@ _REFINED = 2  # the best of so many times the keyframes that are wanted
 _COMPARED, _COMPARED_ONE_BIT = 48, 800  # and of so many at least; of codes of one bit
 _OFTEN = 1 / 20  # a filter that leaves so much is looked at when the nearest are found
 _SPARE = 1.25  # times as many as it leaves on average
+_WIDER = 2  # in so many times the lists: what it leaves lies in more of them
 _AT_ONCE = 5000  # places in one condition
 _REMEMBERED = 256  # people and filters
 _KEPT_BYTES = 512 << 20  # of rows of people, and as many of vectors of their keyframes
@@ -133,6 +134,8 @@ class Lookup:
             # though not in so many more lists.
             as_of_all = n / max(share, 1e-9)
             probes = max(probes, math.ceil(_PROBES * math.sqrt(as_of_all / _FOR_ROWS)))
+            if share >= _OFTEN:
+                probes = max(probes, _WIDER * self._lists // _SHARE)
         return min(probes, self._lists)
 
     def nearest_faces(self, face: Vector, n: int, where: str | None = None) -> Arrays:
