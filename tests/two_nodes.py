@@ -131,6 +131,10 @@ class TwoNodes:
         """Kill no worker over these files at a stage."""
         self._say("spared", "\n".join(names))
 
+    def wait_for_encoders(self, seconds: float) -> None:
+        """Workers wait so long for an encoder before they ask another one."""
+        self._say("patience", str(seconds))
+
     def _say(self, file: str, text: str) -> None:
         new = self.kills / f"{file}.new"
         new.write_text(text)

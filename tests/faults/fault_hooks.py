@@ -6,7 +6,8 @@ whoever decodes its fourth piece; one with `slow` takes its time, so that there 
 something. In the folder `VIDSEARCH_KILLS` a file `hold` has those wait that decode a file whose
 name holds its text. A file STAGE there kills the next worker that comes to that stage, once:
 "decode", "encode", "faces" or "write", or "piece2" within the third piece of a video; files that
-are named in `spared` there are left alone. Who decoded what is noted in that folder too.
+are named in `spared` there are left alone. Whoever begins a file waits for an encoder for as many
+seconds as `patience` says. Who decoded what is noted in that folder too.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from workers import shared
+
 KILLS = "VIDSEARCH_KILLS"
 PRETEND = "VIDSEARCH_PRETEND"  # to run code with this digest
 NO_MODELS = "VIDSEARCH_NO_MODELS"  # to die whenever models are loaded
 FAR = "VIDSEARCH_FAR"  # to be of a version that does not understand an order
 READ_TIMEOUT = "VIDSEARCH_READ_TIMEOUT"  # seconds that a store may be silent
 BEFORE = 5  # frames that are decoded well
+_patience_s = shared.PATIENCE_S
 _in_piece: list[int] = []  # the number of the piece in work
 _in_work: list[str] = []  # the name of the file
 
@@ -158,6 +162,8 @@ def _note(name: str) -> None:
     _in_work[:] = [name]
     folder = os.environ.get(KILLS)
     if folder:
+        patience = Path(folder) / "patience"
+        shared.PATIENCE_S = float(patience.read_text()) if patience.exists() else _patience_s
         import ray
 
         node = ray.get_runtime_context().get_node_id()
