@@ -36,7 +36,8 @@ class GoogleStore:
     status: int = 0
     """What it answers to whoever reads or lists; 0 for what was asked."""
     left: int = 0
-    n_gets: int = 0
+    n_read: int = 0
+    """How often something of an object was read."""
 
     def url(self, key: str = "") -> str:
         return f"gs://{BUCKET}/{key}"
@@ -78,7 +79,7 @@ def google_store() -> Iterator[GoogleStore]:
 
     class Handler(RequestHandler):  # type: ignore[misc]
         def do_GET(self) -> None:
-            store.n_gets += 1
+            store.n_read += "alt=media" in self.path
             if store.left <= 0:
                 super().do_GET()
                 return
