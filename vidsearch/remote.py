@@ -416,8 +416,8 @@ def filesystem(scheme: str) -> Any:
 def _made(scheme: str, pid: int, environment: int) -> Any:
     """One for each process and environment: neither outlives a fork or another endpoint."""
     package, extra = _PACKAGES[scheme]
-    # Of its own accord gcsfs asks of each bucket, at each call, whether it is of a new kind.
-    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    if scheme == "gs":  # it would ask of each bucket, at each call, whether it is of a new kind
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     try:
         import fsspec
 

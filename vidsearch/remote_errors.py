@@ -36,7 +36,7 @@ def explained(url: str) -> Iterator[None]:
     """What an engine raises, as an OSError that says what happened and holds no secret."""
     try:
         yield
-    except RemoteError:
+    except (RemoteError, MemoryError):
         raise
     except FileNotFoundError:
         raise FileNotFoundError(errno.ENOENT, "does not exist", url) from None

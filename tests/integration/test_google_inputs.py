@@ -67,9 +67,11 @@ def test_an_object_reads_as_the_file_does(store: GoogleStore, film: Path) -> Non
     assert not remote.problem
 
 
-def test_videos_are_indexed_known_again_and_missed(store: GoogleStore, tmp_path: Path) -> None:
+def test_videos_are_indexed_known_again_and_missed(
+    store: GoogleStore, film: Path, tmp_path: Path
+) -> None:
     archive = Archive(tmp_path / "archive")
-    url = store.put("run/a.mp4", store_content(store))
+    url = store.put("run/a.mp4", film)
     bad = store.put("run/bad.mp4", b"this is text")
     report = archive.index([store.url("run/"), "gs://no-such-bucket/x.mp4", store.url("none.mp4")])
     assert [video.paths for video in report.indexed] == [(url.encode(),)]
@@ -87,10 +89,6 @@ def test_videos_are_indexed_known_again_and_missed(store: GoogleStore, tmp_path:
     store.delete("run/a.mp4")
     gone = [video.path for video in archive.missing_videos() if video.status == "indexed"]
     assert gone == [url]
-
-
-def store_content(store: GoogleStore) -> bytes:
-    return bytes(place(store.url("day/a.mp4")).read_bytes())
 
 
 def test_a_store_that_fails_for_a_while_is_asked_again(store: GoogleStore) -> None:
@@ -127,6 +125,19 @@ def test_a_store_that_fails_for_good_is_told_without_a_code_that_it_has_not() ->
     said = r"the store failed again and again \(503\): run this again later"
     with pytest.raises(RemoteError, match=said), explained("gs://footage/day/a.mp4"):
         raise HttpError({"code": 503, "message": "Backend Error"})  # after half a minute of tries
+
+
+def test_where_memory_does_not_suffice_it_is_not_the_stores_fault(
+    store: GoogleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gcsfs.core import GCSFileSystem
+
+    async def full(*arguments: object, **options: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(GCSFileSystem, "_cat_file", full)
+    with pytest.raises(MemoryError):
+        place(store.url("day/a.mp4")).read_bytes()
 
 
 def test_a_link_wants_the_key_of_a_service_account(store: GoogleStore) -> None:
