@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from store_records import person
 
 from idclip.identity import IdentityScorer
+from vidsearch import packing
 from vidsearch.records import AnalyzedVideo, FaceTrack, Keyframe, Person, Shot, Video
 from vidsearch.schema import place_of
 
@@ -143,8 +144,10 @@ class Maker:
             },
         }
         owner = {"video_id": [video.video_id], "generation": [generation]}
+        columns["keyframes"] |= packing.of_shot(columns["shots"])
         return video, {
-            name: _batch(each, owner, generation, schemas[name]) for name, each in columns.items()
+            name: _batch(name, each, owner, generation, schemas[name])
+            for name, each in columns.items()
         }
 
     def _video(self, number: int, shots: int, known_every: int) -> AnalyzedVideo:
@@ -296,15 +299,22 @@ def _described(number: int, shots: int) -> Video:
 
 
 def _batch(
-    columns: dict[str, Any], owner: dict[str, list[Any]], generation: int, schema: pa.Schema
+    name: str,
+    columns: dict[str, Any],
+    owner: dict[str, list[Any]],
+    generation: int,
+    schema: pa.Schema,
 ) -> pa.RecordBatch:
     n = len(columns["shot"])
     every = {name: values * n for name, values in owner.items()} | columns
     every["place"] = place_of(generation, np.asarray(columns["shot"], np.int64))
     arrays = []
+    every[packing.COLUMN] = packing.packed(name, every)
     for field in schema:
         values = every[field.name]
-        if pa.types.is_fixed_size_list(field.type):
+        if isinstance(values, pa.Array):
+            arrays.append(values)
+        elif pa.types.is_fixed_size_list(field.type):
             flat = pa.array(np.asarray(values, field.type.value_type.to_pandas_dtype()).ravel())
             arrays.append(pa.FixedSizeListArray.from_arrays(flat, field.type.list_size))
         else:

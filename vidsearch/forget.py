@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,10 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vidsearch import audit, identities, urls
+from vidsearch import audit, identities, packing, urls
 from vidsearch.audit import Line
 from vidsearch.labels import said_of, tracks_at
 from vidsearch.records import Ints, Label, Member, Person, Rows
+from vidsearch.rows import packed_of
 from vidsearch.whole import write_whole
 
 if TYPE_CHECKING:
@@ -275,25 +276,40 @@ def _without(
 ) -> pa.RecordBatch:
     """Rows of a table without what is to go.
 
-    Tracks that stay are numbered without gaps, in `shots` they are counted anew; keyframes of
-    shots that show nobody else lose their picture.
+    Tracks that stay are numbered without gaps, in `shots` they are counted anew, as their keyframes
+    tell as well; keyframes of shots that show nobody else lose their picture.
     """
-    places = set(alone) if table == "keyframes" else set(tracks)
+    places = set(tracks)
     touched = pc.is_in(batch["video_id"], pa.array({video for video, _ in places}, pa.string()))
     rows = np.flatnonzero(np.asarray(touched.to_pylist(), bool)).tolist()
     if not rows:
         return batch
     videos, shots = batch["video_id"].to_pylist(), batch["shot"].to_pylist()
-    rows = [row for row in rows if (videos[row], shots[row]) in places]
-    changes = {"keyframes": _blanked, "shots": _recounted}.get(table, _renumbered)
-    return changes(batch, {row: tuple(tracks.get((videos[row], shots[row]), ())) for row in rows})
+    gone = {row: tracks[at] for row in rows if (at := (videos[row], shots[row])) in places}
+    if table == "keyframes":
+        blank = [row for row in gone if (videos[row], shots[row]) in alone]
+        return _with_fewer_tracks(_blanked(batch, blank), gone)
+    changed = (_recounted if table == "shots" else _renumbered)(batch, gone)
+    if packing.COLUMN not in changed.schema.names:
+        return changed
+    return _with(changed, packing.COLUMN, packed_of(table, pa.Table.from_batches([changed])))
 
 
-def _blanked(batch: pa.RecordBatch, rows: Mapping[int, Sequence[int]]) -> pa.RecordBatch:
+def _blanked(batch: pa.RecordBatch, rows: Iterable[int]) -> pa.RecordBatch:
     pictures = batch["thumbnail"].to_pylist()
     for row in rows:
         pictures[row] = b""
     return _with(batch, "thumbnail", pictures)
+
+
+def _with_fewer_tracks(batch: pa.RecordBatch, rows: Mapping[int, Sequence[int]]) -> pa.RecordBatch:
+    """Keyframes that know of those tracks alone of their shots that stay."""
+    if packing.COLUMN not in batch.schema.names:
+        return batch
+    gone = np.zeros(batch.num_rows, np.int32)
+    gone[list(rows)] = [len(tracks) for tracks in rows.values()]
+    packed = pa.chunked_array([batch[packing.COLUMN]])
+    return _with(batch, packing.COLUMN, packing.with_fewer_tracks(packed, gone))
 
 
 def _recounted(batch: pa.RecordBatch, rows: Mapping[int, Sequence[int]]) -> pa.RecordBatch:
@@ -312,10 +328,7 @@ def _renumbered(batch: pa.RecordBatch, rows: Mapping[int, Sequence[int]]) -> pa.
     return _with(batch, "track", numbers).filter(pa.array(keep.tolist()))
 
 
-def _with(batch: pa.RecordBatch, name: str, values: Sequence[object]) -> pa.RecordBatch:
+def _with(batch: pa.RecordBatch, name: str, values: pa.Array | Sequence[object]) -> pa.RecordBatch:
     field = batch.schema.field(name)
-    columns = [
-        pa.array(values, field.type) if each.name == name else batch[each.name]
-        for each in batch.schema
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+    column = values if isinstance(values, pa.Array) else pa.array(values, field.type)
+    return batch.set_column(batch.schema.get_field_index(name), field, column)

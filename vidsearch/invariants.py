@@ -7,6 +7,7 @@ Each check takes the whole table at once and gives the rows that are wrong; they
 - `faces`: of a shot that is there; tracks numbered from 0, as many as the shot says; looks
   numbered from 0, the first with a picture, the others without; times and boxes possible.
 - `figures`: one a track at most, of a track that is there.
+- what is `packed` of a row is what its columns say, and of a keyframe what its shot's say.
 - vectors are finite and of unit length; pictures decode, or are absent where they were forgotten.
 """
 
@@ -22,9 +23,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vidsearch import packing
 from vidsearch.records import Video
-from vidsearch.rows import vectors_of
-from vidsearch.schema import CONTENT
+from vidsearch.rows import packed_of, vectors_of
+from vidsearch.schema import CONTENT, place_of
 from vidsearch.tables import Tables
 
 _SAME_S = 1e-6
@@ -66,8 +68,10 @@ def broken(tables: Tables, published: Mapping[int, Video]) -> Iterator[Broken]:
     )
     for what, check in checks:
         yield from _told(check(), what)
+    shots = rows["shots"]
+    shots = {**shots, "place": place_of(shots["generation"], shots["shot"])}
     for name in CONTENT:
-        yield from _row_by_row(tables, name, published)
+        yield from _row_by_row(tables, name, published, shots)
 
 
 def _told(generations: NDArray[np.int64], what: str) -> Iterator[Broken]:
@@ -222,13 +226,15 @@ def _figures(rows: Mapping[str, Arrays]) -> NDArray[np.int64]:
     return np.asarray(figures["generation"][wrong], np.int64)
 
 
-def _row_by_row(tables: Tables, name: str, published: Mapping[int, Video]) -> Iterator[Broken]:
+def _row_by_row(
+    tables: Tables, name: str, published: Mapping[int, Video], shots: Arrays
+) -> Iterator[Broken]:
     """What can be seen of each row by itself, a batch at a time: vectors, boxes, pictures."""
     found: dict[str, list[int]] = defaultdict(list)
     for batch in tables.batches(name):
         generation = np.array(batch["generation"].to_pylist(), np.int64)
         seen = np.isin(generation, list(published))
-        for what, wrong in _wrong_rows(batch, name):
+        for what, wrong in (*_wrong_rows(batch, name), *_wrongly_packed(batch, name, shots)):
             found[what] += generation[wrong & seen].tolist()
     for what, generations in found.items():
         yield from _told(np.array(generations, np.int64), what)
@@ -244,6 +250,25 @@ def _wrong_rows(batch: pa.RecordBatch, name: str) -> Iterator[tuple[str, NDArray
         pairs = zip(batch["look"].to_pylist(), batch["thumbnail"].to_pylist(), strict=True)
         wrong = [bool(jpeg) if look else not jpeg or bad_jpeg(jpeg) for look, jpeg in pairs]
         yield "faces with a broken picture, or one too many", np.array(wrong, bool)
+
+
+def _wrongly_packed(
+    batch: pa.RecordBatch, name: str, shots: Arrays
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Rows whose packed numbers are others than those of their columns and of their `shots`.
+
+    What is of no shot that is there is told of elsewhere.
+    """
+    if packing.COLUMN not in batch.schema.names:
+        return
+    rows = pa.Table.from_batches([batch])
+    places = place_of(*(rows[column].to_numpy() for column in ("generation", "shot")))
+    there = np.isin(places, shots["place"])
+    rows = rows.filter(pa.array(there))
+    told = packed_of(name, rows, shots).to_pylist()
+    wrong = np.zeros(len(there), bool)
+    wrong[there] = [a != b for a, b in zip(rows[packing.COLUMN].to_pylist(), told, strict=True)]
+    yield f"{name} whose packed numbers are not those of their columns", wrong
 
 
 def _are_possible(batch: pa.RecordBatch) -> NDArray[np.bool_]:

@@ -13,12 +13,12 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
 
+from vidsearch import packing
 from vidsearch.kept import Kept, KeptShots
 from vidsearch.records import EXACT_BELOW, Ints, Label, Rows, Vector, Video
-from vidsearch.rows import Arrays, arrays_of, joined
-from vidsearch.schema import CONTENT, ORDER, SEARCHED, place_of
+from vidsearch.rows import Arrays, arrays_of, joined, searched_of
+from vidsearch.schema import CONTENT, ORDER, SEARCHED
 from vidsearch.search_index import Known, partitions_for
 from vidsearch.tables import Tables, Wanted, explained
 
@@ -73,8 +73,12 @@ class Lookup:
         self._videos = Kept[Rows](_KEPT_BYTES_OF_VIDEOS, lambda rows: rows.nbytes)
         self._found = Kept[Arrays](_KEPT_BYTES_OF_NEAREST, _size)
         # None of what is kept holds the lookup: after a commit all of it goes at once.
+        self._packed = known.packed
+        self._read_of = {
+            name: _packed(SEARCHED[name]) if known.packed else SEARCHED[name] for name in CONTENT
+        }
         self._none = {
-            name: _with_places(tables.nothing(name).select(list(SEARCHED[name])))
+            name: searched_of(name, tables.nothing(name).select(self._read_of[name]))
             for name in CONTENT
         }
         ways: tuple[tuple[str, ...], ...] = (CONTENT, _FACES, ("shots",))
@@ -193,7 +197,7 @@ class Lookup:
         which need not be among them, everything is read. The last shots are kept.
         """
         others = taken(keyframes, np.flatnonzero(~np.isin(keyframes["place"], whole)))
-        beside = self._kept_of(_FACES if faces else ("shots",), np.unique(others["place"]))
+        beside = self._beside(others, faces=faces)
         everything = self._kept_of(CONTENT, whole) if len(whole) else {}
         parts = [beside, {"keyframes": others}, everything]
         return self._joined(
@@ -203,6 +207,13 @@ class Lookup:
                 if any(name in part for part in parts)
             }
         )
+
+    def _beside(self, keyframes: Arrays, *, faces: bool) -> dict[str, Arrays]:
+        """The rows of other tables of the shots of some keyframes, which tell of them if packed."""
+        places, first = np.unique(keyframes["place"], return_index=True)
+        if faces or not self._packed:
+            return self._kept_of(_FACES if faces else ("shots",), places)
+        return {"shots": packing.shots_of(taken(keyframes, first)) | {"place": places}}
 
     def rows_of_video(self, video_id: str) -> Rows:
         """All rows of a video, none of one that has none; the last few are kept."""
@@ -231,13 +242,14 @@ class Lookup:
     ) -> Arrays:
         """The `n` nearest rows; of all lists, or not all fit `before`, as the codes say alone."""
         exact = before and probes is not None
-        refined = max(_REFINED, math.ceil(self._compared / n)) if exact else 1
-        wanted, told = SEARCHED[name], vector.tolist()
+        more = max(_REFINED * n, self._compared) if exact else n
+        wanted = self._read_of[name]
         with explained(self._tables.folder, "read"):
-            found = self._tables.nearest(
-                name, told, n, wanted, where, probes=probes, refined=refined, before=before
+            told = self._tables.nearest(
+                name, vector.tolist(), more, wanted, where, probes=probes, before=before
             )
-        return _with_places(found.select(list(wanted)))
+        found = searched_of(name, told.select(wanted))
+        return taken(found, np.argsort(-(found["vector"] @ vector))[:n]) if exact else found
 
     def _kept_of(self, names: tuple[str, ...], places: Ints) -> dict[str, Arrays]:
         return self._shots[names].of(places, lambda new: self._read(names, _conditions(new)))
@@ -247,7 +259,9 @@ class Lookup:
 
         with explained(self._tables.folder, "read"):
             there = [name for name in names if name != "figures" or self.has_figures]
-            wanted = [Wanted(name, SEARCHED[name], each) for name in there for each in conditions]
+            wanted = [
+                Wanted(name, self._read_of[name], each) for name in there for each in conditions
+            ]
             before = self._tables.newest("shots")
             found = self._tables.read_each(wanted)
             if len(there) > 1 and "shots" in there and self._tables.newest("shots") != before:
@@ -261,7 +275,7 @@ class Lookup:
         return {
             name: concatenated(
                 [
-                    _with_places(rows)
+                    searched_of(name, rows)
                     for each, rows in zip(wanted, found, strict=True)
                     if each.table == name
                 ]
@@ -314,11 +328,9 @@ def _each(ask: Callable[[In], Out], what: Iterable[In]) -> list[Out]:
         return list(pool.map(ask, what))
 
 
-def _with_places(table: pa.Table) -> Arrays:
-    """Columns of rows of shots, and their places, which are quicker to reckon than to read."""
-    columns = arrays_of(table)
-    places = place_of(columns["generation"], columns["shot"].astype(np.int64))
-    return columns | {"place": places}
+def _packed(columns: Sequence[str]) -> tuple[str, ...]:
+    """What is read in the place of some columns where their numbers are packed."""
+    return (packing.COLUMN, *(name for name in columns if name == "vector"))
 
 
 def _sorted(columns: Arrays, by: Sequence[str]) -> Arrays:

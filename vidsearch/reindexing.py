@@ -19,11 +19,12 @@ import pyarrow as pa
 
 from idclip.devices import ANYWHERE, Devices
 from idclip.errors import ModelUnavailable
-from vidsearch import generations
+from vidsearch import generations, packing
 from vidsearch.errors import UnreadableVideo, VidsearchError
 from vidsearch.indexing import GROUP_SECONDS, GROUP_VIDEOS, Event, Failed, Indexed, Planned
 from vidsearch.inputs import fingerprint, printable
 from vidsearch.records import AnalyzedVideo, Vector, Video
+from vidsearch.rows import packed_of, searched_of
 from vidsearch.schema import content_rows, mean_direction, schemas, vectors_column
 from vidsearch.shots import DEFAULT_DETECTOR, make_detector
 from vidsearch.stamp import Generation, Stamp
@@ -350,6 +351,8 @@ class _Work:
             table = self._store.rows_of(name, numbers)
             if vectors and name != "faces":
                 table = _with_vectors(table, name, vectors, by_shot, self._schemas[name])
+            if packing.COLUMN not in table.column_names:
+                table = _packed(self._store, name, table, numbers)
             yield from table.select(self._schemas[name].names).to_batches()
 
         made = {name: list(rows(name)) for name in ("keyframes", "shots", "figures")}
@@ -402,6 +405,14 @@ def _with_vectors(
         new = [each for each in found if each is not None]
     at = table.column_names.index("vector")
     return table.set_column(at, schema.field("vector"), vectors_column(new, kind))
+
+
+def _packed(store: Store, name: str, table: pa.Table, numbers: Sequence[int]) -> pa.Table:
+    """Rows of an older layout with the column that they lack."""
+    shots = None
+    if name == "keyframes":
+        shots = searched_of("shots", store.rows_of("shots", numbers, packing.names("shots")))
+    return table.append_column(packing.field(name), packed_of(name, table, shots))
 
 
 def _in_time(table: pa.Table) -> pa.Table:

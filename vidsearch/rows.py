@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vidsearch import packing
 from vidsearch.labels import tracks_at
 from vidsearch.records import Label, Rows, Video
-from vidsearch.schema import CONTENT, labels_from, videos_from
+from vidsearch.schema import CONTENT, labels_from, place_of, videos_from
 
 Ints = NDArray[np.int64]
 Arrays = dict[str, NDArray[Any]]  # columns by name, of as many rows each
@@ -152,6 +153,34 @@ def arrays_of(table: pa.Table) -> Arrays:
         listed = pa.types.is_fixed_size_list(field.type)
         arrays[field.name] = vectors_of(column) if listed else _numbers(column)
     return arrays
+
+
+def searched_of(name: str, table: pa.Table) -> Arrays:
+    """The columns of a table of `CONTENT` as arrays, packed or not, and `place`.
+
+    Places are quicker to reckon than to read.
+    """
+    plain = [column for column in table.column_names if column != packing.COLUMN]
+    columns = arrays_of(table.select(plain))
+    if packing.COLUMN in table.column_names:
+        columns = packing.unpacked(name, table[packing.COLUMN]) | columns
+    return columns | {"place": place_of(columns["generation"], columns["shot"].astype(np.int64))}
+
+
+def packed_of(
+    name: str, table: pa.Table, shots: Mapping[str, NDArray[Any]] | None = None
+) -> pa.Array:
+    """The column `vidsearch.packing.COLUMN` of rows from their other columns.
+
+    What keyframes tell of their shots comes from `shots`, in which all of these must be.
+    """
+    columns = searched_of(name, table.select(list(packing.names(name))))
+    if name == "keyframes":
+        assert shots is not None, "keyframes are packed with their shots"
+        order = np.argsort(shots["place"])
+        at = order[np.searchsorted(shots["place"], columns["place"], sorter=order)]
+        columns |= packing.of_shot({each: shots[each][at] for each in packing.names("shots")})
+    return packing.packed(name, columns)
 
 
 def vectors_of(column: pa.Array) -> NDArray[np.float32]:

@@ -16,7 +16,8 @@
 - `jobs`: one row a run of `index` that had something to do.
 
 Rows of `shots`, `keyframes`, `faces` and `figures` carry the `place` of their shot, one number that
-an index finds them by (see `place_of`).
+an index finds them by (see `place_of`), and their numbers once more, side by side
+(`vidsearch.packing`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vidsearch import packing
 from vidsearch.records import AnalyzedVideo, Job, Label, Member, Person, Photo, Shot, Vector, Video
 from vidsearch.stamp import Stamp
 
@@ -56,23 +58,10 @@ SLICE = 64  # rows of CONTENT turned to Arrow at once: 1 MB of keyframes with th
 # order in which it wants the rows.
 SEARCHED: dict[str, tuple[str, ...]] = {
     "videos": (),  # all
-    "shots": ("generation", "shot", "start_s", "end_s", "start_frame", "end_frame", "n_tracks"),
-    "keyframes": ("generation", "shot", "time_s", "start_s", "end_s", "vector"),
-    "faces": (
-        "generation",
-        "shot",
-        "track",
-        "look",
-        "track_start_s",
-        "track_end_s",
-        "time_s",
-        "box",
-        "quality",
-        "cohort_mean",
-        "cohort_std",
-        "vector",
-    ),
-    "figures": ("generation", "shot", "track", "vector"),
+    "shots": packing.names("shots"),
+    "keyframes": (*packing.names("keyframes"), "vector"),
+    "faces": (*packing.names("faces"), "vector"),
+    "figures": (*packing.names("figures"), "vector"),
     "people": ("person_id", "name", "aliases", "created_at", "photos"),
     "labels": (),  # all
     "clusters": (),  # all
@@ -179,6 +168,7 @@ def _shots(context: pa.DataType) -> pa.Schema:
             ("start_frame", pa.int64()),
             ("end_frame", pa.int64()),
             ("n_tracks", pa.int32()),
+            packing.field("shots"),
             ("vector", context),
         ]
     )
@@ -192,6 +182,7 @@ def _keyframes(context: pa.DataType) -> pa.Schema:
             ("frame", pa.int64()),
             *_SPAN,
             ("n_faces", pa.int32()),
+            packing.field("keyframes"),
             ("vector", context),
             ("thumbnail", pa.binary()),
         ]
@@ -211,6 +202,7 @@ def _faces(face: pa.DataType) -> pa.Schema:
             ("quality", pa.float32()),
             ("cohort_mean", pa.float32()),
             ("cohort_std", pa.float32()),
+            packing.field("faces"),
             ("vector", face),
             ("thumbnail", pa.binary()),
         ]
@@ -218,7 +210,9 @@ def _faces(face: pa.DataType) -> pa.Schema:
 
 
 def _figures(context: pa.DataType) -> pa.Schema:
-    return pa.schema([*_OWNER, ("track", pa.int32()), ("vector", context)])
+    return pa.schema(
+        [*_OWNER, ("track", pa.int32()), packing.field("figures"), ("vector", context)]
+    )
 
 
 def _people() -> pa.Schema:
@@ -344,9 +338,18 @@ def content_rows(
         for row in _ROWS[table](shot)
     )
     while some := list(islice(rows, SLICE)):
-        yield pa.RecordBatch.from_arrays(
-            [_column([row[field.name] for row in some], field) for field in schema], schema=schema
-        )
+        yield _batch(table, some, schema)
+
+
+def _batch(table: str, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    arrays = [
+        packing.packed(table, columns)
+        if field.name == packing.COLUMN
+        else _column(columns[field.name], field)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _owner(video_id: str, generation: int, shot: int) -> dict[str, Any]:
@@ -373,19 +376,23 @@ def _check_length(vector: Vector, size: int) -> None:
         raise ValueError(f"vectors of {size} numbers expected, got shape {vector.shape}")
 
 
-def _shot_rows(shot: Shot) -> Iterator[dict[str, Any]]:
-    yield {
+def _told(shot: Shot) -> dict[str, Any]:
+    return {
         "start_s": shot.start_s,
         "end_s": shot.end_s,
         "start_frame": shot.start_frame,
         "end_frame": shot.end_frame,
         "n_tracks": len(shot.tracks),
-        "vector": mean_direction([keyframe.vector for keyframe in shot.keyframes]),
     }
 
 
+def _shot_rows(shot: Shot) -> Iterator[dict[str, Any]]:
+    yield _told(shot) | {"vector": mean_direction([keyframe.vector for keyframe in shot.keyframes])}
+
+
 def _keyframe_rows(shot: Shot) -> Iterator[dict[str, Any]]:
-    return (dict(vars(keyframe)) for keyframe in shot.keyframes)
+    told = packing.of_shot(_told(shot))
+    return (vars(keyframe) | told for keyframe in shot.keyframes)
 
 
 def _face_rows(shot: Shot) -> Iterator[dict[str, Any]]:

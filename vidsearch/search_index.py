@@ -69,12 +69,15 @@ FILE = "indexes.json"
 @dataclass(frozen=True)
 class Known:
     """What `indexes.json` says: the mean keyframe vector [D], and for how many rows (by table) the
-    indexes of vectors were last made, with codes of how many bits a dimension."""
+    indexes of vectors were last made, with codes of how many bits a dimension.
+
+    Rows are `packed` (`vidsearch.packing`) unless a table of theirs is of an older layout."""
 
     typical: tuple[float, ...]
     made_for: dict[str, int]
     made_at: float
     bits: int = BITS
+    packed: bool = False
 
     @property
     def mean(self) -> NDArray[np.float32]:
@@ -106,7 +109,8 @@ def read(folder: Place) -> Known | None:
     try:
         facts = json.loads((folder / FILE).read_bytes())
         typical, made_for = tuple(facts["typical"]), dict(facts["made_for"])
-        return Known(typical, made_for, float(facts["made_at"]), int(facts.get("bits", 1)))
+        bits, packed = int(facts.get("bits", 1)), bool(facts.get("packed", False))
+        return Known(typical, made_for, float(facts["made_at"]), bits, packed)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
@@ -166,7 +170,8 @@ def renew(
             tables.tidy(table)  # of the old one nothing stays on the disk
             made_for[table], changed = rows, True
             if known is not None:  # whoever is killed now need not make this one again
-                _write(folder, Known(known.typical, made_for, time.time()))
+                now = Known(known.typical, made_for, time.time(), packed=known.packed)
+                _write(folder, now)
     behind = [
         each
         for each in states(tables)
@@ -177,7 +182,9 @@ def renew(
         tables.tidy(table)
         changed = True
     if changed:
-        _write(folder, Known(tuple(map(float, _mean(tables))), made_for, time.time()))
+        packed = all(map(tables.is_packed, CONTENT))
+        typical = tuple(map(float, _mean(tables)))
+        _write(folder, Known(typical, made_for, time.time(), packed=packed))
     return changed
 
 

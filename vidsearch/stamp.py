@@ -18,10 +18,11 @@ from vidsearch.errors import ArchiveMismatch, ArchiveUnavailable
 from vidsearch.urls import Place, RemoteError
 from vidsearch.whole import write_whole
 
-SCHEMA = 8
+SCHEMA = 9
 """2 since the stamp knows of weights; 3 since `videos` knows its detector; 4 since there are
 figures, and `videos` knows what editors need; 5 since there are jobs; 6 since there are generations
-of rows; 7 since rows of videos carry the `place` of their shot; 8 since vectors may be of halves.
+of rows; 7 since rows of videos carry the `place` of their shot; 8 since vectors may be of halves;
+9 since rows of videos have their numbers side by side as well (`vidsearch.packing`).
 Older ones are read as ever; the next writer adds what is missing."""
 SINCE_PLACE = 7
 UNFINISHED = "restoring.json"

@@ -712,7 +712,7 @@ class Store:
         Nothing that was in it before and is not now stays on the disk.
         """
         with explained(self.folder, "written"):
-            schema = self._schemas[name]
+            schema = self._tables.schema_of(name)
             # By name: columns that an upgrade added stand last in the table.
             batches = (change(each).select(schema.names) for each in self._tables.batches(name))
             self._rewrite(name, pa.RecordBatchReader.from_batches(schema, batches))

@@ -20,6 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from vidsearch import packing
 from vidsearch.errors import ArchiveUnavailable
 from vidsearch.schema import LATER, PLACE_IN_SQL, ROWS
 from vidsearch.store_errors import explanation_of_store
@@ -115,6 +116,17 @@ class Tables:
         """Whether a table is there, of an older layout that has no such column."""
         return not self.lacks(name) and column not in self.open(name).schema.names
 
+    def is_packed(self, name: str) -> bool:
+        """Whether rows have the column of `vidsearch.packing`, which older tables never get."""
+        return not self.lacks(name) and not self.lacks_column(name, packing.COLUMN)
+
+    def schema_of(self, name: str) -> pa.Schema:
+        """The schema of new rows of a table that is there."""
+        schema = self._schemas[name]
+        if packing.COLUMN not in schema.names or self.is_packed(name):
+            return schema
+        return schema.remove(schema.get_field_index(packing.COLUMN))
+
     def lacks_places(self, name: str) -> bool:
         """Whether rows of a table have no `place`: it is older, or an older version added some."""
         if self.lacks(name):
@@ -137,15 +149,16 @@ class Tables:
     def overwrite(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         """Write a table anew; its old versions are still on the disk then."""
         self._open[name] = self._database(name).create_table(
-            name, rows, schema=self._schemas[name], mode="overwrite"
+            name, rows, schema=self.schema_of(name), mode="overwrite"
         )
 
     def append(self, name: str, rows: Iterator[pa.RecordBatch]) -> None:
         """Add rows to a table by one commit, taking them as they are made; no rows, no commit."""
         first = next(rows, None)
         if first is not None:
-            every = pa.RecordBatchReader.from_batches(first.schema, chain([first], rows))
-            self.open(name).add(every)
+            schema = self.schema_of(name)
+            every = (batch.select(schema.names) for batch in chain([first], rows))
+            self.open(name).add(pa.RecordBatchReader.from_batches(schema, every))
 
     def read(
         self,
@@ -185,15 +198,14 @@ class Tables:
         where: str | None = None,
         *,
         probes: int | None = None,
-        refined: int = 1,
         before: bool = True,
     ) -> pa.Table:
         """Columns of the `n` rows whose `vector` has about the greatest cosine, and `_distance`.
 
-        Of the index's partitions `probes` are looked at, and all of them for None or where too few
-        rows are in these; rows that are in no index are all compared. Of `refined` times `n` rows
-        that the index finds the best are taken. `where` (SQL) is applied before, so `n` rows come
-        if so many fit; or not `before`, and those of the nearest `n` come that fit.
+        The codes of an index say which; who wants to be sure asks for more and compares them. Of
+        its partitions `probes` are looked at, and all of them for None or where too few rows are in
+        these; rows that are in no index are all compared. `where` (SQL) is applied before, so `n`
+        rows come if so many fit; or not `before`, and those of the nearest `n` come that fit.
         """
 
         def query(table: Any) -> Any:
@@ -201,12 +213,11 @@ class Tables:
             # Both to the least first: never may the most be less.
             asked = asked.limit(n).nprobes(probes or 1)
             asked = asked.maximum_nprobes(probes or 0)  # 0: all of them
-            asked = asked if before else asked.postfilter()
-            return asked.refine_factor(refined) if refined > 1 else asked
+            return asked if before else asked.postfilter()
 
         (found,) = self._run([self._answered(name, query, [*wanted, "_distance"], where)])
         if before and probes is not None and len(found) < n:
-            return self.nearest(name, vector, n, wanted, where, refined=refined)
+            return self.nearest(name, vector, n, wanted, where)
         return found
 
     def nothing(self, name: str) -> pa.Table:

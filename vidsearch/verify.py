@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
-from vidsearch import columns, forget
+from vidsearch import columns, forget, packing
 from vidsearch.errors import ArchiveUnavailable
 from vidsearch.health import orphans
 from vidsearch.invariants import bad_jpeg, broken
@@ -164,6 +164,7 @@ def _tables(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
             if field.name in there.names and there.field(field.name).type != field.type
         ]
         missing = [f.name for f in schema if f.name not in there.names] if name != "videos" else []
+        missing = [column for column in missing if column != packing.COLUMN]  # in older tables
         if stamp.schema < SINCE_PLACE:
             missing = [column for column in missing if column != "place"]
         for column in (*wrong, *missing):
