@@ -18,7 +18,7 @@ from large_archive import Maker, captions
 from idclip.encoders import load_encoder
 from idclip.faces import load_faces
 from idclip.identity import IdentityScorer
-from vidsearch import Archive, candidates, narrowing, scenes, shortlist
+from vidsearch import Archive, candidates, narrowing, scenes, search_index, shortlist
 from vidsearch.filters import Filters
 from vidsearch.query import parse
 from vidsearch.records import AnalyzedVideo, Answer, Label, Rows
@@ -343,6 +343,69 @@ def test_shots_that_came_since_are_found_without_a_new_index(both: Both) -> None
     text = "Otto Often at night"
     found, exact = both.ask(text, filters=Filters(videos="v000900.mp4"))
     assert shots(found) == shots(exact) != []
+
+
+def test_a_context_is_answered_from_keyframes_alone_whose_numbers_are_one_read(
+    made: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_each, nearest, read = Tables.read_each, Tables.nearest, []
+
+    def told(tables: Tables, wanted: Sequence[Wanted]) -> list[pa.Table]:
+        read.extend((each.table, tuple(each.columns)) for each in wanted)
+        return read_each(tables, wanted)
+
+    def asked(
+        tables: Tables, name: str, vector: list[float], n: int, wanted: Sequence[str], *more: Any,
+        **how: Any,
+    ) -> pa.Table:  # fmt: skip
+        read.append((name, tuple(wanted)))
+        return nearest(tables, name, vector, n, wanted, *more, **how)
+
+    store = Store.open(made.folder, read_only=True, exact_below=LARGE)
+    assert store.lookup is not None
+    monkeypatch.setattr(Tables, "read_each", told)
+    monkeypatch.setattr(Tables, "nearest", asked)
+    for text in CONTEXTS[:2]:
+        read.clear()  # what the first question alone reads: a shot to answer for all that are left
+        found = candidates.answer(store.lookup, ENCODER, SCORER, parse(text, []), [])
+        assert len(found.hits) == Paging().k
+    assert set(read) == {("keyframes", ("packed", "vector"))}
+
+
+@pytest.fixture
+def older(both: Both) -> Both:
+    """One whose rows have no column `packed`, as those of layouts before 9."""
+    with Store.open(both.folder, exact_below=LARGE) as store:
+        for name in CONTENT:
+            store._tables.open(name).drop_columns(["packed"])
+        search_index.forget(both.folder)
+        store.optimize()
+    known = search_index.read(both.folder)
+    assert known is not None
+    assert not known.packed
+    return both
+
+
+@pytest.mark.parametrize("text", [CONTEXTS[0], CONTEXTS[3], *PEOPLE[2:5], PEOPLE[10]])
+def test_rows_of_an_older_layout_are_asked_for_their_plain_columns(older: Both, text: str) -> None:
+    found, exact = older.ask(text)
+    assert recall(found, exact) >= 0.9
+    scores = {(hit.video_id, hit.shot): hit.score for hit in exact.hits}
+    shared = [hit for hit in found.hits if (hit.video_id, hit.shot) in scores]
+    assert shared
+    for hit in shared:
+        assert hit.score == pytest.approx(scores[hit.video_id, hit.shot], abs=1e-4)
+
+
+def test_tables_of_an_older_layout_are_written_to_as_they_are(older: Both) -> None:
+    new = next(older.maker.videos(1, SHOTS, first=900))
+    with Store.open(older.folder, exact_below=LARGE) as store:
+        store.publish_many([new])
+        schemas = [store._tables.open(name).schema for name in CONTENT]
+    assert not any("packed" in schema.names for schema in schemas)
+    text = "a dog in the rain by the sea"
+    found, exact = older.ask(text)
+    assert recall(found, exact) >= 0.9
 
 
 def test_removed_videos_are_found_no_more(both: Both) -> None:

@@ -106,6 +106,18 @@ BROKEN = {
     "a box turned over": ("faces", put(0, box=[0.5, 0.5, 0.4, 0.9]), "impossible box"),
     "an impossible quality": ("faces", put(0, quality=7.0), "impossible box, quality or cohort"),
     "no picture of a face": ("faces", put(0, thumbnail=None), "broken picture, or one too many"),
+    "a shot is packed wrongly": ("shots", put(0, packed=bytes(48)), "shots whose packed numbers"),
+    "a keyframe is packed wrongly": (
+        "keyframes",
+        lambda rows: [{**rows[0], "packed": rows[1]["packed"]}, *rows[1:]],
+        "keyframes whose packed numbers are not those of their columns: 1",
+    ),
+    "a keyframe tells of another shot": (
+        "keyframes",
+        lambda rows: [{**rows[0], "packed": rows[0]["packed"][:-1] + b"\x01"}, *rows[1:]],
+        "keyframes whose packed numbers are not those of their columns: 1",
+    ),
+    "a face is not packed": ("faces", put(0, packed=None), "faces whose packed numbers"),
     "a figure of nobody": (
         "figures",
         lambda rows: [{**(rows[0]), "track": 50}, *rows[1:]],
