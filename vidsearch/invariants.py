@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from vidsearch import packing
 from vidsearch.records import Video
-from vidsearch.rows import packed_of, vectors_of
+from vidsearch.rows import by_place, packed_of, vectors_of
 from vidsearch.schema import CONTENT, place_of
 from vidsearch.tables import Tables
 
@@ -68,8 +68,7 @@ def broken(tables: Tables, published: Mapping[int, Video]) -> Iterator[Broken]:
     )
     for what, check in checks:
         yield from _told(check(), what)
-    shots = rows["shots"]
-    shots = {**shots, "place": place_of(shots["generation"], shots["shot"])}
+    shots = by_place(rows["shots"])
     for name in CONTENT:
         yield from _row_by_row(tables, name, published, shots)
 
@@ -257,13 +256,15 @@ def _wrongly_packed(
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     """Rows whose packed numbers are others than those of their columns and of their `shots`.
 
-    What is of no shot that is there is told of elsewhere.
+    These are in the order of their places. What is of none of them is told of elsewhere.
     """
     if packing.COLUMN not in batch.schema.names:
         return
     rows = pa.Table.from_batches([batch])
     places = place_of(*(rows[column].to_numpy() for column in ("generation", "shot")))
-    there = np.isin(places, shots["place"])
+    at = np.searchsorted(shots["place"], places)
+    there = at < len(shots["place"])
+    there[there] = shots["place"][at[there]] == places[there]
     rows = rows.filter(pa.array(there))
     told = packed_of(name, rows, shots).to_pylist()
     wrong = np.zeros(len(there), bool)

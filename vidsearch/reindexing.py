@@ -24,7 +24,7 @@ from vidsearch.errors import UnreadableVideo, VidsearchError
 from vidsearch.indexing import GROUP_SECONDS, GROUP_VIDEOS, Event, Failed, Indexed, Planned
 from vidsearch.inputs import fingerprint, printable
 from vidsearch.records import AnalyzedVideo, Vector, Video
-from vidsearch.rows import packed_of, searched_of
+from vidsearch.rows import arrays_of, by_place, packed_of
 from vidsearch.schema import content_rows, mean_direction, schemas, vectors_column
 from vidsearch.shots import DEFAULT_DETECTOR, make_detector
 from vidsearch.stamp import Generation, Stamp
@@ -411,7 +411,7 @@ def _packed(store: Store, name: str, table: pa.Table, numbers: Sequence[int]) ->
     """Rows of an older layout with the column that they lack."""
     shots = None
     if name == "keyframes":
-        shots = searched_of("shots", store.rows_of("shots", numbers, packing.names("shots")))
+        shots = by_place(arrays_of(store.rows_of("shots", numbers, packing.names("shots"))))
     return table.append_column(packing.field(name), packed_of(name, table, shots))
 
 

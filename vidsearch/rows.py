@@ -167,18 +167,25 @@ def searched_of(name: str, table: pa.Table) -> Arrays:
     return columns | {"place": place_of(columns["generation"], columns["shot"].astype(np.int64))}
 
 
+def by_place(columns: Mapping[str, NDArray[Any]]) -> Arrays:
+    """The same rows with their `place`, in the order of these."""
+    places = place_of(columns["generation"], columns["shot"].astype(np.int64))
+    order = np.argsort(places)
+    return {name: column[order] for name, column in {**columns, "place": places}.items()}
+
+
 def packed_of(
     name: str, table: pa.Table, shots: Mapping[str, NDArray[Any]] | None = None
 ) -> pa.Array:
     """The column `vidsearch.packing.COLUMN` of rows from their other columns.
 
-    What keyframes tell of their shots comes from `shots`, in which all of these must be.
+    What keyframes tell of their shots comes from `shots`, as `by_place` gives them, where all of
+    these must be.
     """
     columns = searched_of(name, table.select(list(packing.names(name))))
     if name == "keyframes":
         assert shots is not None, "keyframes are packed with their shots"
-        order = np.argsort(shots["place"])
-        at = order[np.searchsorted(shots["place"], columns["place"], sorter=order)]
+        at = np.searchsorted(shots["place"], columns["place"])
         columns |= packing.of_shot({each: shots[each][at] for each in packing.names("shots")})
     return packing.packed(name, columns)
 

@@ -182,7 +182,7 @@ def renew(
         tables.tidy(table)
         changed = True
     if changed:
-        packed = all(map(tables.is_packed, CONTENT))
+        packed = not any(tables.lacks(name) or not tables.is_packed(name) for name in CONTENT)
         typical = tuple(map(float, _mean(tables)))
         _write(folder, Known(typical, made_for, time.time(), packed=packed))
     return changed

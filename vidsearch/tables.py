@@ -74,6 +74,7 @@ class Tables:
         self._readables: dict[str, Any] = {}
         self._session: Any = None
         self._there: set[str] = set()
+        self._packed: dict[str, bool] = {}
 
     def place(self, name: str) -> Place:
         """The folder in which a table lies."""
@@ -97,11 +98,12 @@ class Tables:
 
     def close(self) -> None:
         """Let go of every table."""
-        self._open, self._readables, self._connections = {}, {}, {}
+        self._open, self._readables, self._connections, self._packed = {}, {}, {}, {}
         self._session = None
 
     def make(self, name: str) -> None:
         """Make an empty table; one that a killed `create` left empty is made again."""
+        self._packed.pop(name, None)
         database = self._database(name)
         with suppress(ValueError):  # there is none, which is as it should be
             if database.open_table(name).count_rows():
@@ -117,8 +119,13 @@ class Tables:
         return not self.lacks(name) and column not in self.open(name).schema.names
 
     def is_packed(self, name: str) -> bool:
-        """Whether rows have the column of `vidsearch.packing`, which older tables never get."""
-        return not self.lacks(name) and not self.lacks_column(name, packing.COLUMN)
+        """Whether rows of a table that is there have the column of `vidsearch.packing`.
+
+        Older tables never get it, so it is asked for once.
+        """
+        if name not in self._packed:
+            self._packed[name] = packing.COLUMN in self.open(name).schema.names
+        return self._packed[name]
 
     def schema_of(self, name: str) -> pa.Schema:
         """The schema of new rows of a table that is there."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from vidsearch import packing
-from vidsearch.rows import arrays_of, packed_of, searched_of
+from vidsearch.rows import arrays_of, by_place, packed_of, searched_of
 from vidsearch.schema import CONTENT, SEARCHED, schemas
 from vidsearch.stamp import Stamp
 
@@ -37,13 +37,12 @@ def table_of(name: str, n: int = N, seed: int = 0) -> pa.Table:
 
 
 def shots_of(keyframes: pa.Table) -> dict[str, Any]:
-    """Rows of the shots of these keyframes, in another order, and one more."""
-    shots = arrays_of(table_of("shots", N + 1, seed=1))
+    """Rows of the shots of these keyframes and one more, in the order of their places."""
+    shots = {
+        name: values.copy() for name, values in arrays_of(table_of("shots", N + 1, seed=1)).items()
+    }
     shots["generation"][:N] = arrays_of(keyframes)["generation"]
-    order = np.random.default_rng(2).permutation(N + 1)
-    fields = [SCHEMAS["shots"].field(name) for name in shots]
-    mixed = [pa.array(shots[field.name][order], field.type) for field in fields]
-    return searched_of("shots", pa.Table.from_arrays(mixed, schema=pa.schema(fields)))
+    return by_place(shots)
 
 
 @pytest.mark.parametrize("name", CONTENT)
