@@ -91,8 +91,8 @@ def _row(table: Any) -> dict[str, Any]:
     for count in range(1 + ROUNDS):
         for direction in scale.directions():
             began, worked = time.perf_counter(), time.process_time()
-            asked = table.search(direction).distance_type("cosine").limit(NEAREST)
-            asked = asked.nprobes(lookup._PROBES).refine_factor(lookup._COMPARED // NEAREST + 1)
+            asked = table.search(direction).distance_type("cosine")
+            asked = asked.limit(lookup._REFINED * NEAREST).nprobes(lookup._PROBES)
             asked.select(["vector", "_distance"]).to_arrow()
             if count:  # the first round warms what is read from the disk
                 times.append(1e3 * (time.perf_counter() - began))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vidsearch import Archive
+from vidsearch import Archive, packing
 from vidsearch.schema import CONTENT
 
 NEARLY = 1e-4
@@ -16,7 +16,8 @@ NEARLY = 1e-4
 rounded to float16, as which they may be stored."""
 OF_A_NETWORK = ("vector", "quality", "cohort_mean", "cohort_std")
 """Columns that hold such numbers. All others are ids, times, frames, boxes, pictures: exact."""
-_OWN = ("generation", "indexed_at", "place")  # of each run
+# Of each run; what is packed has its generation in it, and `verify` compares it with the columns.
+_OWN = ("generation", "indexed_at", "place", packing.COLUMN)
 
 
 def rows_of(archive: Path | str) -> dict[str, list[dict[str, Any]]]:

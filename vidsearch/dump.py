@@ -1,6 +1,7 @@
 """An archive's tables as Parquet files, for pandas, DuckDB and whatever reads them.
 
-One file a table, with the columns of `vidsearch.schema`. Vectors are lists of float32 of a fixed
+One file a table, with the columns of `vidsearch.schema` but for `packed`, which has nothing that
+others have not. Vectors are lists of float32 of a fixed
 size; Parquet itself knows no such lists, so the size stands in the file's Arrow schema, which
 pyarrow, pandas and polars restore. Rows that no reader of the archive sees are left out.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vidsearch import packing
 from vidsearch.errors import VidsearchError
 from vidsearch.schema import CONTENT, full_numbers
 
@@ -62,11 +64,13 @@ def _seen(
 def _write(file: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
     from pyarrow import parquet
 
-    part, rows, schema = file.with_suffix(".part"), 0, full_numbers(schema)
+    plain = [name for name in schema.names if name != packing.COLUMN]
+    schema = full_numbers(pa.schema([schema.field(name) for name in plain]))
+    part, rows = file.with_suffix(".part"), 0
     try:
         with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
             for batch in batches:
-                writer.write_batch(batch.cast(schema))
+                writer.write_batch(batch.select(plain).cast(schema))
                 rows += batch.num_rows
         part.replace(file)
     finally:

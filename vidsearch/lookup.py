@@ -47,7 +47,8 @@ class Lookup:
 
     `videos` are those published, by generation. `remembered` is what was found out about people and
     filters, by whatever that depends on. Of fewer keyframes than `exact_below` that a filter leaves
-    all are compared. Columns are those of `SEARCHED`, and `place`.
+    all are compared. Columns are those of `SEARCHED`, and `place`; where
+    rows are packed, keyframes have those of their shots too (`vidsearch.packing`).
 
     Every method raises `ArchiveUnavailable` where the tables cannot be read.
     """
@@ -242,14 +243,18 @@ class Lookup:
     ) -> Arrays:
         """The `n` nearest rows; of all lists, or not all fit `before`, as the codes say alone."""
         exact = before and probes is not None
-        more = max(_REFINED * n, self._compared) if exact else n
+        refined = max(_REFINED, math.ceil(self._compared / n)) if exact else 1
+        # Packed, all of what is compared is read with its vector; else Lance compares, and the
+        # columns of the best alone are read.
+        here, there = (refined, 1) if self._packed else (1, refined)
         wanted = self._read_of[name]
         with explained(self._tables.folder, "read"):
             told = self._tables.nearest(
-                name, vector.tolist(), more, wanted, where, probes=probes, before=before
-            )
+                name, vector.tolist(), here * n, wanted, where,
+                probes=probes, refined=there, least=n, before=before,
+            )  # fmt: skip
         found = searched_of(name, told.select(wanted))
-        return taken(found, np.argsort(-(found["vector"] @ vector))[:n]) if exact else found
+        return found if here == 1 else taken(found, np.argsort(-(found["vector"] @ vector))[:n])
 
     def _kept_of(self, names: tuple[str, ...], places: Ints) -> dict[str, Arrays]:
         return self._shots[names].of(places, lambda new: self._read(names, _conditions(new)))

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vidsearch import packing
+from vidsearch.errors import VidsearchError
 from vidsearch.labels import tracks_at
 from vidsearch.records import Label, Rows, Video
 from vidsearch.schema import CONTENT, labels_from, place_of, videos_from
@@ -179,13 +180,19 @@ def packed_of(
 ) -> pa.Array:
     """The column `vidsearch.packing.COLUMN` of rows from their other columns.
 
-    What keyframes tell of their shots comes from `shots`, as `by_place` gives them, where all of
-    these must be.
+    What keyframes tell of their shots comes from `shots`, as `by_place` gives them. Raises
+    VidsearchError for a keyframe of none of these.
     """
     columns = searched_of(name, table.select(list(packing.names(name))))
     if name == "keyframes":
         assert shots is not None, "keyframes are packed with their shots"
         at = np.searchsorted(shots["place"], columns["place"])
+        if not np.array_equal(shots["place"][np.minimum(at, len(shots["place"]) - 1)],
+                              columns["place"]):  # fmt: skip
+            raise VidsearchError(
+                "The archive has keyframes of shots that are not there. Find them, and mend it,"
+                " with:\n  vidsearch verify --repair"
+            )
         columns |= packing.of_shot({each: shots[each][at] for each in packing.names("shots")})
     return packing.packed(name, columns)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vidsearch.narrowing import Narrowed
 
 _TIMES = 2  # as many shots as are shown, where somebody is asked for
-_MORE = 2  # than are shown else: one may have been removed meanwhile
+_MORE = 2  # than are shown else: one whose rows are still to be read may be removed meanwhile
 _ASKED = 2  # times as many an index is asked for, so that it tells what the others are worth
 _ASKED_TO_FIT = 5  # times as many as are shown, where some do not fit
 _FITTING = 1.5  # times as many as are shown have to fit on average

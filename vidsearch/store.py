@@ -85,7 +85,8 @@ _SHARE_WORTH_MERGING = 0.25
 _FULL = 2**20
 _TRIES = 20
 # Rows are deleted from `shots` first and read from it last: whoever finds all shots of a video has
-# read all its other rows before any of them was deleted.
+# read all its other rows before any of them was deleted. A context of a large archive is answered
+# from keyframes alone, as they were at one moment (`vidsearch.packing`).
 _READ_ORDER = ("videos", "figures", "faces", "keyframes", "shots")
 _DELETE_ORDER = _READ_ORDER[:0:-1]
 

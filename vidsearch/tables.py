@@ -205,14 +205,17 @@ class Tables:
         where: str | None = None,
         *,
         probes: int | None = None,
+        refined: int = 1,
+        least: int | None = None,
         before: bool = True,
     ) -> pa.Table:
         """Columns of the `n` rows whose `vector` has about the greatest cosine, and `_distance`.
 
-        The codes of an index say which; who wants to be sure asks for more and compares them. Of
-        its partitions `probes` are looked at, and all of them for None or where too few rows are in
-        these; rows that are in no index are all compared. `where` (SQL) is applied before, so `n`
-        rows come if so many fit; or not `before`, and those of the nearest `n` come that fit.
+        The codes of an index say which: of `refined` times `n` that they find the best are taken.
+        Of its partitions `probes` are looked at, and all of them for None or where fewer than
+        `least` (`n`) rows are in these; rows that are in no index are all compared. `where` (SQL)
+        is applied before, so `n` rows come if so many fit; or not `before`, and those of the
+        nearest `n` come that fit.
         """
 
         def query(table: Any) -> Any:
@@ -220,11 +223,12 @@ class Tables:
             # Both to the least first: never may the most be less.
             asked = asked.limit(n).nprobes(probes or 1)
             asked = asked.maximum_nprobes(probes or 0)  # 0: all of them
-            return asked if before else asked.postfilter()
+            asked = asked if before else asked.postfilter()
+            return asked.refine_factor(refined) if refined > 1 else asked
 
         (found,) = self._run([self._answered(name, query, [*wanted, "_distance"], where)])
-        if before and probes is not None and len(found) < n:
-            return self.nearest(name, vector, n, wanted, where)
+        if before and probes is not None and len(found) < (n if least is None else least):
+            return self.nearest(name, vector, n, wanted, where, refined=refined)
         return found
 
     def nothing(self, name: str) -> pa.Table:

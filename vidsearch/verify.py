@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
-from vidsearch import columns, forget, packing
+from vidsearch import columns, forget, packing, search_index
 from vidsearch.errors import ArchiveUnavailable
 from vidsearch.health import orphans
 from vidsearch.invariants import bad_jpeg, broken
@@ -154,6 +154,7 @@ def _lost(table: str, reason: str) -> Fault:
 def _tables(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
     from vidsearch.schema import schemas
 
+    known = search_index.read(tables.rows_folder)
     for name, schema in schemas(stamp).items():
         if tables.lacks(name):
             continue
@@ -164,7 +165,8 @@ def _tables(tables: Tables, stamp: Stamp) -> Iterator[Fault]:
             if field.name in there.names and there.field(field.name).type != field.type
         ]
         missing = [f.name for f in schema if f.name not in there.names] if name != "videos" else []
-        missing = [column for column in missing if column != packing.COLUMN]  # in older tables
+        if known is None or not known.packed:  # tables of an older layout never get it
+            missing = [column for column in missing if column != packing.COLUMN]
         if stamp.schema < SINCE_PLACE:
             missing = [column for column in missing if column != "place"]
         for column in (*wrong, *missing):

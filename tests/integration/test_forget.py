@@ -69,6 +69,7 @@ def secrets_of(archive: Archive, name: str) -> dict[str, list[bytes]]:
     return {
         "vectors": [v.astype(kind).tobytes() for v in vectors for kind in ("f4", "f2")],
         "pictures": pictures + [photo.jpeg for photo in person.photos],
+        "numbers": [row["packed"] for row in theirs],
         "names": [text.encode() for text in (*person.names, *(p.name for p in person.photos))],
     }
 
@@ -108,7 +109,7 @@ def state_of(archive: Archive, without: str) -> dict[str, object]:
 
 def test_no_byte_of_a_forgotten_person_stays(archive: Archive) -> None:
     secrets, before = secrets_of(archive, SINGER), state_of(archive, SINGER)
-    assert found_in(archive.path, secrets) == {"vectors", "pictures", "names"}
+    assert found_in(archive.path, secrets) == {"vectors", "numbers", "pictures", "names"}
     line = archive.forget_person("lin-manuel miranda")
     assert found_in(archive.path, secrets) == set()
     after = state_of(archive, SINGER)

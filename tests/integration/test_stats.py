@@ -73,6 +73,7 @@ def test_the_dump_holds_every_row_that_a_reader_sees(footage: Archive, tmp_path:
         for name in TABLES:
             there = parquet.read_table(tmp_path / "out" / f"{name}.parquet")
             rows = store._tables.read(name)
+            rows = rows.select([column for column in rows.column_names if column != "packed"])
             assert there.equals(rows.cast(full_numbers(rows.schema))), name
     faces = parquet.read_table(tmp_path / "out" / "faces.parquet")
     assert pa.types.is_fixed_size_list(faces.schema.field("vector").type)
