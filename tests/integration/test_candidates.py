@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
 import weakref
 from collections.abc import Sequence
@@ -410,6 +411,16 @@ def test_tables_of_an_older_layout_are_written_to_as_they_are(older: Both, tmp_p
     text, new = "a dog in the rain by the sea", Filters(videos="v000900.mp4")
     found, exact = Both(folder, older.maker).ask(text, filters=new)
     assert shots(found) == shots(exact) != []
+
+
+def test_verify_tells_of_packed_rows_that_the_indexes_count_on(older: Both, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(older.folder, tmp_path / "archive"))
+    lacking = "the column is absent or of another kind"
+    assert not any(lacking in fault.what for fault in Archive(folder).verify())
+    file = folder / search_index.FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"packed": True}))
+    told = {fault.subject for fault in Archive(folder).verify() if lacking in fault.what}
+    assert told == {f"{name}.packed" for name in CONTENT}
 
 
 def test_removed_videos_are_found_no_more(both: Both) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from vidsearch import packing
+from vidsearch.errors import VidsearchError
 from vidsearch.rows import arrays_of, by_place, packed_of, searched_of
 from vidsearch.schema import CONTENT, SEARCHED, schemas
 from vidsearch.stamp import Stamp
@@ -71,6 +72,19 @@ def test_keyframes_tell_what_there_is_of_their_shots() -> None:
         for name in told:
             assert told[name][row] == shots[name][at]
             assert told[name].dtype == shots[name].dtype
+
+
+@pytest.mark.parametrize("lost", range(N + 1))
+def test_a_keyframe_of_no_shot_is_never_told_of_another(lost: int) -> None:
+    table = table_of("keyframes")
+    shots = shots_of(table)
+    keyframes = searched_of("keyframes", table)
+    others = {name: np.delete(values, lost, axis=0) for name, values in shots.items()}
+    if shots["place"][lost] in keyframes["place"]:
+        with pytest.raises(VidsearchError, match="vidsearch verify --repair"):
+            packed_of("keyframes", table, others)
+    else:
+        assert packed_of("keyframes", table, others).equals(packed_of("keyframes", table, shots))
 
 
 def test_keyframes_know_of_fewer_tracks_once_some_are_forgotten() -> None:
