@@ -24,7 +24,7 @@ from vidsearch.tables import Tables, Wanted, explained
 
 _PROBES = 80  # inverted lists that are looked at, at least, for each so many rows
 _FOR_ROWS = 500
-_SHARE = 20  # and at least one in so many of all lists: less finds less
+_SHARE = 13  # and at least one in so many of all lists: less finds less
 _REFINED = 2  # the best of so many times the keyframes that are wanted
 _COMPARED, _COMPARED_ONE_BIT = 48, 800  # and of so many at least; of codes of one bit
 _OFTEN = 1 / 20  # a filter that leaves so much is looked at when the nearest are found
@@ -140,7 +140,7 @@ class Lookup:
             as_of_all = n / max(share, 1e-9)
             probes = max(probes, math.ceil(_PROBES * math.sqrt(as_of_all / _FOR_ROWS)))
             if share >= _OFTEN:
-                probes = max(probes, _WIDER * self._lists // _SHARE)
+                probes *= _WIDER
         return min(probes, self._lists)
 
     def nearest_faces(self, face: Vector, n: int, where: str | None = None) -> Arrays:
